@@ -1,0 +1,1 @@
+"""Parquet in, paper out. Imports neither torch nor Ray."""

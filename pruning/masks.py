@@ -1,0 +1,131 @@
+"""Masks: which prunable weights are kept. Always beside the model, never inside it.
+
+A mask is a bool tensor in the shape of its weight, True where the weight is kept. Prunable are the weights of
+convolutions and linear layers; biases and batch-norm are not.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Masks = Mapping[str, Tensor]
+
+
+def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Weights of all convolutions and linear layers by state-dict name, in module order."""
+    return {
+        f"{name}.weight" if name else "weight": module.weight
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear)
+    }
+
+
+def all_kept(model: nn.Module) -> dict[str, Tensor]:
+    """Masks that keep every prunable weight."""
+    return {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in prunable(model).items()}
+
+
+def kept_count(sparsity: float, total: int) -> int:
+    """How many of `total` weights are kept at a sparsity: `round((1 - sparsity) * total)`.
+
+    Raises:
+        ValueError: sparsity outside [0, 1].
+    """
+    if not 0 <= sparsity <= 1:
+        raise ValueError(f"sparsity must be in [0, 1], but got {sparsity}")
+    return round((1 - sparsity) * total)
+
+
+def sparsity_of(masks: Masks) -> float:
+    """Fraction of prunable weights that the masks remove, 0..1."""
+    total = sum(mask.numel() for mask in masks.values())
+    kept = sum(int(mask.sum()) for mask in masks.values())
+    return 1 - kept / total if total else 0.0
+
+
+@torch.no_grad()
+def apply(model: nn.Module, masks: Masks) -> None:
+    """Set every masked weight of the model to zero, in place."""
+    weights = prunable(model)
+    for name, mask in masks.items():
+        weights[name].masked_fill_(~mask, 0)
+
+
+def keep_top(scores: Tensor, count: int) -> Tensor:
+    """Mask of exactly the `count` largest entries of a flat score vector; ties go to the lower index.
+
+    Raises:
+        ValueError: a score is NaN, or fewer than `count` entries are candidates (scores above -inf).
+    """
+    if torch.isnan(scores).any():
+        raise ValueError("scores contain NaN")
+    candidates = int((scores > -torch.inf).sum())
+    if count > candidates:
+        raise ValueError(f"cannot keep {count} weights: only {candidates} are left")
+    if count == 0:
+        return torch.zeros_like(scores, dtype=torch.bool)
+    threshold = torch.kthvalue(scores, scores.numel() - count + 1).values
+    keep = scores > threshold
+    tied = torch.nonzero(scores == threshold).flatten()
+    keep[tied[: count - int(keep.sum())]] = True
+    return keep
+
+
+def keep_best(
+    scores: Mapping[str, Tensor],
+    sparsity: float,
+    *,
+    masks: Masks | None = None,
+    scope: Literal["global", "layer"] = "global",
+) -> dict[str, Tensor]:
+    """Masks that keep exactly `round((1 - sparsity) * N)` weights, those with the highest scores.
+
+    N counts all prunable weights. Weights that `masks` already removes stay removed. With scope "layer" every layer
+    has the same sparsity, up to the one weight that makes the total exact.
+
+    Args:
+        scores: by name, each in the shape of its weight.
+
+    Raises:
+        ValueError: sparsity outside [0, 1], a NaN score, or more weights to keep than `masks` leaves.
+    """
+    flat = {name: _candidates(score, masks[name] if masks else None) for name, score in scores.items()}
+    sizes = {name: score.numel() for name, score in flat.items()}
+    if scope == "global":
+        together = keep_top(torch.cat(list(flat.values())), kept_count(sparsity, sum(sizes.values())))
+        kept = dict(zip(flat, together.split(list(sizes.values())), strict=True))
+    else:
+        counts = spread({name: 1 - sparsity for name in flat}, sizes, kept_count(sparsity, sum(sizes.values())))
+        kept = {name: keep_top(score, counts[name]) for name, score in flat.items()}
+    return {name: kept[name].view_as(score) for name, score in scores.items()}
+
+
+def _candidates(score: Tensor, mask: Tensor | None) -> Tensor:
+    """Flat float scores in which weights already removed cannot be chosen."""
+    flat = score.detach().reshape(-1)
+    flat = flat if flat.dtype == torch.float64 else flat.float()
+    return flat if mask is None else flat.masked_fill(~mask.reshape(-1), -torch.inf)
+
+
+def spread(densities: Mapping[str, float], sizes: Mapping[str, int], total: int) -> dict[str, int]:
+    """Whole numbers of kept weights per layer that follow `densities` and sum to exactly `total`.
+
+    The largest-remainder rule: each layer gets the floor of density x size, and the weights still missing go to the
+    layers with the largest fractions (the first on a tie). No layer gets more than its size.
+
+    Raises:
+        ValueError: the layers cannot hold `total` weights.
+    """
+    if not 0 <= total <= sum(sizes.values()):
+        raise ValueError(f"cannot keep {total} of {sum(sizes.values())} weights")
+    exact = {name: min(max(densities[name], 0.0) * size, size) for name, size in sizes.items()}
+    counts = {name: int(share) for name, share in exact.items()}
+    order = sorted(sizes, key=lambda name: counts[name] - exact[name])  # stable: ties stay in layer order
+    while (missing := total - sum(counts.values())) != 0:
+        step = 1 if missing > 0 else -1
+        room = [n for n in order if (counts[n] < sizes[n] if step > 0 else counts[n] > 0)]
+        for name in room[: abs(missing)]:
+            counts[name] += step
+    return counts

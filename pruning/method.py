@@ -1,0 +1,111 @@
+"""The base of every pruning method: a card, some knobs, a list of phases and a score.
+
+Method files are read to list, plan and validate studies, so importing them must not import torch: a file that needs it
+imports it inside the function that uses it (a test checks this).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from pruning.phases import Measure, Phase, Prune, Retrain, Setting, Train, retraining
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    Masks = Mapping[str, Tensor]
+
+Batches = Iterable[tuple["Tensor", "Tensor"]]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a reader wants to know of a method before running it; `--list-methods` and the docs are made of these."""
+
+    title: str
+    paper: str
+    summary: str
+    kind: Literal["baseline", "unstructured", "structured", "control"]
+    cost: str
+    when: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneInput:
+    """Everything a prune may look at.
+
+    model: the network, on its device; a method may rewrite surviving weights in place.
+    masks: current masks (bool, True = kept, one per prunable weight); a weight once masked stays masked.
+    sparsity: fraction of prunable weights that shall be zero afterwards.
+    generator: CPU generator seeded by (seed, level); the only source of randomness.
+    images: `images(n)` yields batches (x float [B, C, H, W] normalised and not augmented, y int64 [B]) of n training
+        images in all, the same ones for the same seed and level.
+    progress: fraction of the training phase that lies behind, for `update`; 0 in `prune`.
+    """
+
+    model: nn.Module
+    masks: Masks
+    sparsity: float
+    generator: torch.Generator
+    images: Callable[[int], Iterator[tuple[Tensor, Tensor]]]
+    level: int = 1
+    progress: float = 0.0
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The prunable weights by name, detached, sharing memory with the model."""
+        from pruning.masks import prunable
+
+        return {name: weight.detach() for name, weight in prunable(self.model).items()}
+
+
+class Method(BaseModel):
+    """One pruning method. Its fields are its knobs; every value that is not the default is part of a trial's key.
+
+    A method that only ranks weights overrides `scores`; one that does more overrides `prune`; one whose course is not
+    "prune, retrain, measure" overrides `phases`; one that changes masks while training overrides `update`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    card: ClassVar[Card]
+    starts_from: ClassVar[Literal["init", "dense"]] = "dense"
+    update_every: ClassVar[int] = 100  # optimiser steps between two calls of `update`
+
+    def trials(self, sparsities: tuple[float, ...]) -> list[tuple[float, ...]]:
+        """Split a study's sparsities into trials; each tuple is measured by one trial. Default: a trial for each."""
+        return [(sparsity,) for sparsity in sparsities]
+
+    def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
+        """The course of the trial that measures `sparsities`. Default: prune, train, measure, for one sparsity.
+
+        A method that starts from the trained network retrains it as its `retrain` knob says (finetuning where it has
+        none); one that starts from the initial weights then trains for the full budget.
+        """
+        (sparsity,) = sparsities
+        if self.starts_from == "init":
+            training: list[Phase] = [Train("train", setting.train_epochs)]
+        else:
+            how: Retrain = getattr(self, "retrain", "finetune")
+            training = retraining(how, setting, rewind_to=getattr(self, "rewind_to", 0))
+        return [Prune(sparsity), *training, Measure(sparsity)]
+
+    def scores(self, at: PruneInput) -> Mapping[str, Tensor]:
+        """Importance of every prunable weight, by name and in its shape; the largest are kept."""
+        raise TypeError(f"{type(self).__name__} defines neither scores nor prune")
+
+    def prune(self, at: PruneInput) -> Masks:
+        """Masks with exactly `round((1 - sparsity) * N)` kept weights: the highest scores, over `scope`."""
+        from pruning.masks import keep_best
+
+        scope: Literal["global", "layer"] = getattr(self, "scope", "global")
+        return keep_best(self.scores(at), at.sparsity, masks=at.masks, scope=scope)
+
+    def update(self, at: PruneInput) -> Masks | None:
+        """New masks inside a training phase with `updates`, or None to leave them; gradients are in `.grad`."""
+        raise TypeError(f"{type(self).__name__} does not change masks while training")

@@ -1,0 +1,27 @@
+"""Dense training: the baseline, and the network that other methods start from."""
+
+from typing import ClassVar, Literal
+
+from pruning.method import Card, Method
+from pruning.phases import Measure, Phase, Setting, Train
+
+
+class Dense(Method):
+    """Train the whole network; nothing is pruned."""
+
+    card = Card(
+        title="Dense",
+        paper="-",
+        summary="the unpruned network, trained for the full budget",
+        kind="baseline",
+        cost="1 training",
+        when="always: every comparison is against it, and most methods start from it",
+    )
+    starts_from: ClassVar[Literal["init", "dense"]] = "init"
+
+    def trials(self, sparsities: tuple[float, ...]) -> list[tuple[float, ...]]:
+        return [(0.0,)]
+
+    def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
+        wanted = tuple(sorted({0, *setting.rewind_epochs, setting.train_epochs}))
+        return [Train("train", setting.train_epochs, publish=wanted), Measure(0.0, level=0)]

@@ -1,0 +1,61 @@
+"""The lottery ticket procedure: rounds of pruning by trained magnitude and rewinding."""
+
+from __future__ import annotations
+
+from math import ceil, log
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from pruning.method import Card, Method, PruneInput
+from pruning.phases import Measure, Phase, Prune, Setting, retraining
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class LotteryTicket(Method):
+    """Train, prune the smallest weights, rewind, repeat (Frankle & Carbin 2019, arXiv 1803.03635).
+
+    Level 0 is the dense training. `levels` rounds each remove `rate` of what remains, so that level k has density
+    (1 - rate)^k; with `levels: sparsities` the rounds visit the study's sparsities instead, and between two of them
+    remove equal fractions of at most `rate`. `rewind_to: k` is late rewinding (Frankle et al. 2020, arXiv 1912.05671);
+    `retrain: lr_rewind` keeps the weights and rewinds only the schedule (Renda et al. 2020, arXiv 2003.02389).
+    """
+
+    card = Card(
+        title="Lottery ticket",
+        paper="Frankle & Carbin 2019, arXiv 1803.03635",
+        summary="rounds of: prune 20 % of what remains by trained magnitude, rewind to the initial weights, train",
+        kind="unstructured",
+        cost="1 training per round",
+        when="you study trainability, or want the best sparse network and can pay for it",
+    )
+    levels: int | Literal["sparsities"] = Field(default=10)
+    rate: float = Field(default=0.2, gt=0, lt=1)
+    scope: Literal["global", "layer"] = "global"
+    retrain: Literal["weight_rewind", "lr_rewind"] = "weight_rewind"
+    rewind_to: int = Field(default=0, ge=0)
+
+    def trials(self, sparsities: tuple[float, ...]) -> list[tuple[float, ...]]:
+        if self.levels == "sparsities":
+            wanted = tuple(sorted(sparsity for sparsity in sparsities if sparsity > 0))
+            return [wanted] if wanted else []
+        return [tuple(1 - (1 - self.rate) ** level for level in range(1, self.levels + 1))]
+
+    def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
+        phases: list[Phase] = []
+        density, level = 1.0, 0
+        for sparsity in sparsities:
+            ratio = (1 - sparsity) / density
+            rounds = max(1, ceil(log(ratio) / log(1 - self.rate) - 1e-9))
+            for step in range(1, rounds + 1):
+                level += 1
+                target = sparsity if step == rounds else 1 - density * ratio ** (step / rounds)
+                phases += [Prune(target, level), *retraining(self.retrain, setting, rewind_to=self.rewind_to)]
+            phases.append(Measure(sparsity, level))
+            density = 1 - sparsity
+        return phases
+
+    def scores(self, at: PruneInput) -> dict[str, Tensor]:
+        return {name: weight.abs() for name, weight in at.weights.items()}

@@ -1,0 +1,111 @@
+"""The phases a trial is made of, as plain values.
+
+A method answers with a list of phases; the trial expands it to steps (one epoch, one prune, ...) and walks them.
+Progress, time left, cost estimate and resuming all read this one list. Importing this module does not import torch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+RecipeName = Literal["train", "retrain"]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Epochs `start` ... `end - 1` of a recipe, with a fresh optimiser; one step an epoch.
+
+    `recipe` names the study's recipe: "train" (the dense budget) or "retrain" (after pruning). `length` is the number
+    of epochs the learning-rate schedule is laid over; `publish` lists epochs whose weights, as they are before that
+    epoch (or after the last), are stored for other trials to start from. With `updates`, the method's `update` is
+    called inside the epochs.
+    """
+
+    recipe: RecipeName
+    end: int
+    start: int = 0
+    length: int | None = None
+    publish: tuple[int, ...] = ()
+    updates: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.end:
+            raise ValueError(f"a training runs from epoch 0 <= start <= end, but got {self.start} to {self.end}")
+
+
+@dataclass(frozen=True)
+class Prune:
+    """One call of the method's `prune`, after which `sparsity` of the prunable weights shall be zero."""
+
+    sparsity: float
+    level: int = 1
+
+
+@dataclass(frozen=True)
+class Rewind:
+    """Put back weights and buffers as they were before `epoch` of the dense training; masks stay."""
+
+    epoch: int = 0
+
+
+@dataclass(frozen=True)
+class Recalibrate:
+    """Reset the batch-norm statistics and estimate them anew from training batches; weights stay."""
+
+    batches: int = 100
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Evaluate on validation and test data and record one row."""
+
+    sparsity: float
+    level: int = 1
+    stage: str = "final"
+
+
+Phase = Train | Prune | Rewind | Recalibrate | Measure
+Retrain = Literal["finetune", "weight_rewind", "lr_rewind"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a method may know of the trial when it lays out its phases.
+
+    `train_epochs` and `retrain_epochs` are the lengths of the two recipes. `rewind_epochs` are the epochs that other
+    trials of the plan rewind to. `find_layers` returns the names of the prunable weights; it builds the network, so it
+    is only called by methods that read `layers`.
+    """
+
+    train_epochs: int
+    retrain_epochs: int
+    rewind_epochs: tuple[int, ...] = ()
+    find_layers: Callable[[], tuple[str, ...]] | None = None
+
+    @cached_property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the prunable weights in the order of the network's modules."""
+        if self.find_layers is None:
+            raise ValueError("this setting does not know its network")
+        return self.find_layers()
+
+
+def retraining(how: Retrain, setting: Setting, *, rewind_to: int = 0) -> list[Phase]:
+    """The phases that train a pruned network again (Renda et al. 2020, arXiv 2003.02389).
+
+    finetune: the weights go on with the retrain recipe. weight_rewind: weights go back to epoch `rewind_to` and the
+    train recipe runs from there. lr_rewind: the weights stay and only the schedule goes back.
+
+    Raises:
+        ValueError: `rewind_to` lies outside the training.
+    """
+    if not 0 <= rewind_to <= setting.train_epochs:
+        raise ValueError(f"rewind_to must be in [0, {setting.train_epochs}] (epochs of training), but got {rewind_to}")
+    match how:
+        case "finetune":
+            return [Train("retrain", setting.retrain_epochs)]
+        case "weight_rewind":
+            return [Rewind(rewind_to), Train("train", setting.train_epochs, start=rewind_to)]
+        case "lr_rewind":
+            return [Train("train", setting.train_epochs, start=rewind_to)]

@@ -1,0 +1,53 @@
+"""Every method by name: the files of `pruning/methods/` are the registry. Importing this does not import torch."""
+
+import inspect
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from pruning.method import Method
+
+FOLDER = Path(__file__).parent / "methods"
+
+
+class UnknownMethod(ValueError):
+    """A name that no file in `pruning/methods/` has."""
+
+
+def names() -> list[str]:
+    """Names of all methods, sorted: one per file, without importing any."""
+    return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+
+
+@cache
+def find(name: str) -> type[Method]:
+    """The method class in `methods/<name>.py`.
+
+    Raises:
+        UnknownMethod: no such file; the message names the nearest one.
+    """
+    if name not in names():
+        near = get_close_matches(name, names(), n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names())}"
+        raise UnknownMethod(f"no method '{name}'; {hint}")
+    module = import_module(f"pruning.methods.{name}")
+    own = [
+        thing
+        for _, thing in inspect.getmembers(module, inspect.isclass)
+        if issubclass(thing, Method) and thing.__module__ == module.__name__
+    ]
+    if len(own) != 1:
+        raise TypeError(f"pruning/methods/{name}.py must define exactly one Method, but defines {len(own)}")
+    return own[0]
+
+
+def build(name: str, knobs: Mapping[str, object]) -> Method:
+    """A method with its knobs set.
+
+    Raises:
+        UnknownMethod: see `find`.
+        pydantic.ValidationError: a knob that the method does not have, or a value it does not take.
+    """
+    return find(name).model_validate(dict(knobs))

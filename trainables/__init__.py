@@ -1,0 +1,1 @@
+"""One trial from start to finish: specification, data, training, checkpoints, measurement, rows."""
