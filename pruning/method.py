@@ -7,7 +7,7 @@ imports it inside the function that uses it (a test checks this).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -46,6 +46,7 @@ class PruneInput:
     images: `images(n)` yields batches (x float [B, C, H, W] normalised and not augmented, y int64 [B]) of n training
         images in all, the same ones for the same seed and level.
     progress: fraction of the training phase that lies behind, for `update`; 0 in `prune`.
+    notes: a method may append sentences that belong in the row, e.g. the layers it had to skip.
     """
 
     model: nn.Module
@@ -55,6 +56,7 @@ class PruneInput:
     images: Callable[[int], Iterator[tuple[Tensor, Tensor]]]
     level: int = 1
     progress: float = 0.0
+    notes: list[str] = field(default_factory=list)
 
     @property
     def weights(self) -> dict[str, Tensor]:

@@ -41,7 +41,7 @@ class LotteryTicket(Method):
         if self.levels == "sparsities":
             wanted = tuple(sorted(sparsity for sparsity in sparsities if sparsity > 0))
             return [wanted] if wanted else []
-        return [tuple(1 - (1 - self.rate) ** level for level in range(1, self.levels + 1))]
+        return [tuple(round(1 - (1 - self.rate) ** level, 12) for level in range(1, self.levels + 1))]
 
     def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
         phases: list[Phase] = []

@@ -1,0 +1,61 @@
+"""The columns of the rows that can stand on a y axis or in a cell: names for readers, units, decimals."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import pandas as pd
+
+from trainables.record import ROWS
+
+IDENTITY = {"study", "key", "dataset", "model", "method", "knobs", "recipe", "sparsity", "seed", "level", "stage"}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One numeric column of the rows. `title` is for axis labels and headings, `unit` may be empty."""
+
+    column: str
+    title: str
+    unit: str
+    decimals: int
+
+    @property
+    def heading(self) -> str:
+        """Title and unit, e.g. `test top-1 accuracy (%)`."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+
+KNOWN = {
+    metric.column: metric
+    for metric in (
+        Metric("test_top1", "test top-1 accuracy", "%", 2),
+        Metric("test_top5", "test top-5 accuracy", "%", 2),
+        Metric("val_top1", "validation top-1 accuracy", "%", 2),
+        Metric("best_epoch_test_top1", "best-epoch test top-1 accuracy", "%", 2),
+        Metric("test_loss", "test loss", "nats", 4),
+        Metric("latency_ms_b1", "latency at batch 1", "ms", 3),
+        Metric("latency_ms_b256", "latency at batch 256", "ms", 3),
+        Metric("train_seconds", "training time", "s", 0),
+    )
+}
+
+
+def find_metric(name: str, rows: pd.DataFrame) -> Metric:
+    """The metric of that name.
+
+    Raises:
+        ValueError: the rows have no such numeric column, or it is empty so far.
+    """
+    numeric = [column for column in rows.columns if column not in IDENTITY and _is_number(column)]
+    if name not in numeric:
+        near = get_close_matches(name, numeric, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(numeric)}"
+        raise ValueError(f"no metric '{name}'; {hint}")
+    if len(rows) and rows[name].notna().sum() == 0:
+        filled = [column for column in KNOWN if rows[column].notna().any()]
+        raise ValueError(f"no row has a value of '{name}' yet; there are: {', '.join(filled)}")
+    return KNOWN.get(name, Metric(name, name.replace("_", " "), "", 3))
+
+
+def _is_number(column: str) -> bool:
+    return str(ROWS.field(column).type) in {"double", "int64"}

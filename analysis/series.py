@@ -1,0 +1,163 @@
+"""The lines of a figure and the rows of a table: what each is called, its place in the order, and how it looks.
+
+A series is a method with its knobs at one stage. Colours and markers belong to the method and are the same in every
+figure of every study; the palettes are those of Okabe & Ito and Tol, made for colour-blind readers.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.stats import SERIES, SETTING
+
+Marker = str | tuple[int, int, int]
+
+# name: (title, colour, marker). The order is the order of legends and tables.
+METHODS: dict[str, tuple[str, str, Marker]] = {
+    "dense": ("Dense", "#000000", ""),
+    "magnitude": ("Magnitude", "#0072B2", "o"),
+    "lottery_ticket": ("Lottery ticket", "#D55E00", "s"),
+    "synflow": ("SynFlow", "#009E73", "^"),
+    "l1_filter": ("L1 filter", "#E69F00", "D"),
+    "hrank": ("HRank", "#CC79A7", "v"),
+    "sparsegpt": ("SparseGPT", "#56B4E9", "P"),
+    "han_iterative": ("Han iterative", "#882255", "<"),
+    "gmp": ("Gradual magnitude", "#332288", ">"),
+    "snip": ("SNIP", "#999933", "h"),
+    "grasp": ("GraSP", "#44AA99", "*"),
+    "wanda": ("Wanda", "#AA4499", "p"),
+    "rigl": ("RigL", "#117733", "d"),
+    "set": ("SET", "#DDAA33", "8"),
+    "random": ("Random", "#777777", "X"),
+}
+SPARE: list[tuple[str, Marker]] = [
+    ("#661100", "H"),
+    ("#BBCC33", (4, 1, 0)),
+    ("#6699CC", (6, 1, 0)),
+    ("#AA3377", (5, 0, 180)),
+    ("#225555", (7, 1, 0)),
+]
+STAGES = ["raw", "recalibrated", "finetuned", "final"]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of a figure. `variant` counts the series of one method, which share its colour and marker."""
+
+    method: str
+    knobs: str
+    stage: str
+    label: str
+    colour: str
+    marker: Marker
+    variant: int
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one figure holds fixed: data set, model and recipe. `slug` is its part of a file name."""
+
+    dataset: str
+    model: str
+    recipe: str
+    label: str
+    slug: str
+
+
+def find_series(cells: pd.DataFrame) -> list[Series]:
+    """All series of a summary, in the order of legends and tables; call it with the whole study for stable looks."""
+    ids = list(cells[SERIES].drop_duplicates().itertuples(index=False, name=None))
+    strangers = sorted({method for method, _, _ in ids} - set(METHODS))
+    looks = {name: (_make_title(name), *SPARE[index % len(SPARE)]) for index, name in enumerate(strangers)} | METHODS
+    names = [name for name in METHODS if name != "random"] + strangers + ["random"]
+    ids.sort(key=lambda one: (names.index(one[0]), one[1] != "{}", one[1], _rank_stage(one[2])))
+    series: list[Series] = []
+    for method, knobs, stage in ids:
+        siblings = [one for one in ids if one[0] == method]
+        remarks = _tell_apart(knobs, {one[1] for one in siblings})
+        if len({one[2] for one in siblings if one[1] == knobs}) > 1 or len({one[2] for one in siblings}) > 1:
+            remarks.append(stage)
+        title, colour, marker = looks[method]
+        label = f"{title} ({', '.join(remarks)})" if remarks else title
+        series.append(Series(method, knobs, stage, label, colour, marker, siblings.index((method, knobs, stage))))
+    return series
+
+
+def find_settings(cells: pd.DataFrame) -> list[Setting]:
+    """All settings of a summary, by name; the recipe is only named where it tells two of them apart."""
+    ids = sorted(cells[SETTING].drop_duplicates().itertuples(index=False, name=None))
+    settings = []
+    for dataset, model, recipe in ids:
+        recipes = {one[2] for one in ids if one[:2] == (dataset, model)}
+        parts = [dataset, model, *_tell_apart(recipe, recipes)]
+        if len(recipes) > 1 and len(parts) == 2:
+            parts.append("default recipe")
+        slug = re.sub(r"[^a-zA-Z0-9_.]+", "-", "-".join(parts)).strip("-")
+        settings.append(Setting(dataset, model, recipe, ", ".join(parts), slug))
+    return settings
+
+
+def select(frame: pd.DataFrame, one: Series | Setting) -> pd.DataFrame:
+    """The rows of a frame that belong to a series or a setting."""
+    chosen = pd.Series(True, index=frame.index)
+    for column in SERIES if isinstance(one, Series) else SETTING:
+        chosen &= frame[column] == getattr(one, column)
+    return frame[chosen]
+
+
+def format_sparsity(sparsity: float) -> str:
+    """A sparsity in percent with as many decimals as it needs, at most what three digits of the density take."""
+    density = max(100 * (1 - sparsity), 1e-6)
+    decimals = 2 if density >= 0.1 else 3 if density >= 0.01 else 4
+    text = f"{100 * sparsity:.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def format_knobs(knobs: str) -> list[str]:
+    """Knobs as `name=value`, nested ones as `a.b=value`; text that is not a JSON object stays as it is."""
+    return [f"{name}={value}" for name, value in _flatten(knobs).items()]
+
+
+def _tell_apart(own: str, all_of_them: set[str]) -> list[str]:
+    """The settings in `own` that at least one of the others has otherwise."""
+    others = [_flatten(text) for text in all_of_them]
+    return [
+        f"{name}={value}"
+        for name, value in _flatten(own).items()
+        if any(other.get(name, _ABSENT) != value for other in others)
+    ]
+
+
+_ABSENT = object()
+
+
+def _flatten(text: str) -> dict[str, object]:
+    """A JSON object without nesting, keys joined by dots, values as they are written in JSON (texts unquoted)."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = text
+    if not isinstance(found, dict):
+        return {"setting": found}
+    flat: dict[str, object] = {}
+
+    def walk(value: object, name: str) -> None:
+        if isinstance(value, dict) and value:
+            for key in sorted(value):
+                walk(value[key], f"{name}.{key}" if name else str(key))
+        elif name:
+            flat[name] = value if isinstance(value, str) else json.dumps(value)
+
+    walk(found, "")
+    return flat
+
+
+def _make_title(name: str) -> str:
+    words = name.replace("_", " ").strip() or name
+    return words[:1].upper() + words[1:]
+
+
+def _rank_stage(stage: str) -> tuple[int, str]:
+    return (STAGES.index(stage) if stage in STAGES else len(STAGES), stage)

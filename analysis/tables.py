@@ -1,0 +1,230 @@
+"""The tables of a study: cells made once as text, then written as Markdown, LaTeX (booktabs) or plain lines.
+
+CSV carries the raw numbers, one line per cell of the study, unrounded.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.metrics import Metric
+from analysis.series import find_series, find_settings, format_sparsity, select
+from analysis.stats import CELL, LEVEL, summarise
+
+NOTHING = "–"
+SHIFT = 0.0005  # a reached sparsity is shown where it is more than 0.05 points off
+SIZES = ["sparsity_reached", "params", "nonzero", "bytes", "macs", "effective_macs"]
+_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "–": "--",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for readers and the numbers behind it. `name` is its file name and LaTeX label; text columns come first
+    and are aligned left, the others right; `rules` are the row numbers before which a line is drawn."""
+
+    name: str
+    caption: str
+    head: tuple[str, ...]
+    cells: tuple[tuple[str, ...], ...]
+    text_columns: int
+    rules: frozenset[int]
+    raw: pd.DataFrame
+
+    def to_text(self) -> str:
+        """The table as lines for a terminal."""
+        widths = [max(map(len, column)) for column in zip(self.head, *self.cells, strict=True)]
+        lines = ["  ".join(self._pad(row, widths)).rstrip() for row in (self.head, *self.cells)]
+        return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+    def to_markdown(self) -> str:
+        """The table as GitHub Markdown, caption below."""
+        rows = [tuple(cell.replace("|", "\\|") for cell in row) for row in (self.head, *self.cells)]
+        widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
+        bar = ["-" * w if i < self.text_columns else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+        lines = [self._pad(rows[0], widths), bar, *(self._pad(row, widths) for row in rows[1:])]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{self.caption}\n"
+
+    def to_latex(self) -> str:
+        """The table as a LaTeX float; the preamble needs `\\usepackage{booktabs}`."""
+        columns = "l" * self.text_columns + "r" * (len(self.head) - self.text_columns)
+        body = []
+        for index, row in enumerate(self.cells):
+            if index in self.rules:
+                body.append(r"\midrule")
+            body.append(" & ".join(map(escape, row)) + r" \\")
+        return "\n".join(
+            [
+                r"% needs \usepackage{booktabs}",
+                r"\begin{table}",
+                r"\centering",
+                rf"\caption{{{escape(self.caption)}}}",
+                rf"\label{{tab:{self.name}}}",
+                rf"\begin{{tabular}}{{{columns}}}",
+                r"\toprule",
+                " & ".join(map(escape, self.head)) + r" \\",
+                r"\midrule",
+                *body,
+                r"\bottomrule",
+                r"\end{tabular}",
+                r"\end{table}",
+                "",
+            ]
+        )
+
+    def to_csv(self) -> str:
+        """The raw numbers, unrounded, one line per cell of the study."""
+        return self.raw.to_csv(index=False, lineterminator="\n")
+
+    def _pad(self, row: Sequence[str], widths: Sequence[int]) -> list[str]:
+        return [
+            cell.ljust(width) if index < self.text_columns else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+
+
+def collect(rows: pd.DataFrame, metric: Metric, *, plan: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The frame all tables and figures are made of: `stats.summarise` plus the means of `SIZES` over seeds, and
+    `series`, the name of the line; sorted by setting, series, sparsity, level."""
+    cells = summarise(rows, metric.column, plan=plan)
+    rounded = rows.assign(sparsity=rows["sparsity"].round(9)).astype(dict.fromkeys(SIZES, float))
+    sizes = rounded.groupby(CELL, dropna=False)[SIZES].mean().reset_index()
+    cells = cells.merge(sizes, on=CELL, how="left")
+    series = find_series(cells)
+    rank = {(one.method, one.knobs, one.stage): index for index, one in enumerate(series)}
+    ranks = pd.Series(
+        [rank[key] for key in zip(cells["method"], cells["knobs"], cells["stage"], strict=True)], dtype=int
+    )
+    cells.insert(0, "series", ranks.map({index: one.label for index, one in enumerate(series)}).astype("str"))
+    order = ["dataset", "model", "recipe", "rank", "sparsity", "level"]
+    return cells.assign(rank=ranks).sort_values(order, ignore_index=True).drop(columns="rank")
+
+
+def make_efficiency_table(cells: pd.DataFrame, metric: Metric) -> Table:
+    """One row per setting, series and sparsity: the metric with its interval, and what the network costs."""
+    head: tuple[str, ...] = (
+        "Method",
+        "Sparsity (%)",
+        _heading(metric),
+        "n",
+        "Params (M)",
+        "Nonzero (M)",
+        "Size (MB)",
+        "Eff. MACs (M)",
+    )
+    body: list[tuple[str, ...]] = []
+    rules = set()
+    settings = find_settings(cells)
+    for setting in settings:
+        here = select(cells, setting)
+        for series in find_series(cells):
+            found = select(here, series)
+            if len(found) and body:
+                rules.add(len(body))
+            for cell in found.itertuples():
+                sizes = [_millions(cell.params, 3), _millions(cell.nonzero, 3), _millions(cell.bytes, 2)]
+                texts = (series.label, _show_sparsity(cell), format_cell(cell, metric), str(cell.n), *sizes)
+                line = (*texts, _millions(cell.effective_macs, 2))
+                body.append((setting.label, *line) if len(settings) > 1 else line)
+    if len(settings) > 1:
+        head = ("Setting", *head)
+    caption = f"{_begin_caption(cells, metric)} {_explain_cells(cells)} MB are 10^6 bytes of the stored weights; "
+    caption += "effective MACs weigh each layer by its density."
+    return Table("efficiency", caption, head, tuple(body), len(head) - 7, frozenset(rules), cells)
+
+
+def make_accuracy_table(cells: pd.DataFrame, metric: Metric) -> Table:
+    """The metric by sparsity and series; the longer of the two runs down the page."""
+    settings, series = find_settings(cells), find_series(cells)
+    sparsities = sorted(set(cells["sparsity"]))
+    down = len(sparsities) > len(series)
+    raw = cells[[column for column in cells.columns if column not in SIZES]]
+    body: list[tuple[str, ...]] = []
+    rules = set()
+    for setting in settings:
+        here = select(cells, setting)
+        texts = {
+            (one.label, sparsity): ", ".join(
+                format_cell(cell, metric) for cell in select(here, one).itertuples() if cell.sparsity == sparsity
+            )
+            for one in series
+            for sparsity in sparsities
+        }
+        if body:
+            rules.add(len(body))
+        lead = (setting.label,) if len(settings) > 1 else ()
+        if down:
+            grid = [(format_sparsity(s), *(texts[one.label, s] for one in series)) for s in sparsities]
+        else:
+            grid = [(one.label, *(texts[one.label, s] for s in sparsities)) for one in series]
+        body += [(*lead, *line) for line in grid if any(line[1:])]
+    names = [one.label for one in series] if down else [f"{format_sparsity(s)} %" for s in sparsities]
+    head = (*(("Setting",) if len(settings) > 1 else ()), "Sparsity (%)" if down else "Method", *names)
+    caption = f"{_begin_caption(cells, metric)} {_explain_cells(cells)}"
+    return Table("accuracy", caption, head, tuple(body), len(head) - len(names), frozenset(rules), raw)
+
+
+def format_cell(cell: Any, metric: Metric) -> str:
+    """`mean ± half width`, followed by `(n/expected)` where seeds are missing."""
+    mean, half, n, expected = cell.mean, cell.half_width, cell.n, cell.expected
+    text = NOTHING if n == 0 else f"{mean:.{metric.decimals}f}"
+    if pd.notna(half):
+        text += f" ± {half:.{metric.decimals}f}"
+    return f"{text} ({n}/{int(expected)})" if pd.notna(expected) and n < expected else text
+
+
+def format_counts(counts: Sequence[int]) -> str:
+    """The numbers of seeds of some cells, as `n = 3` or `n = 2 to 3`; cells without a value do not count."""
+    found = sorted({count for count in counts if count})
+    return f"n = {found[0]}" if len(found) == 1 else f"n = {found[0]} to {found[-1]}" if found else "n = 0"
+
+
+def escape(text: str) -> str:
+    """Plain text as LaTeX source."""
+    return "".join(_ESCAPES.get(letter, letter) for letter in text)
+
+
+def _heading(metric: Metric) -> str:
+    return metric.heading[:1].upper() + metric.heading[1:]
+
+
+def _begin_caption(cells: pd.DataFrame, metric: Metric) -> str:
+    return f"{_heading(metric)}, {'; '.join(setting.label for setting in find_settings(cells))}."
+
+
+def _explain_cells(cells: pd.DataFrame) -> str:
+    """What the numbers are, in the words that this study needs."""
+    text = f"Mean over seeds ({format_counts(cells['n'].tolist())})"
+    if (cells["n"] > 1).any():
+        text += f" ± half width of the {100 * LEVEL:g} % Student t-interval"
+    text += "; one seed has no interval" if (cells["n"] == 1).any() else ""
+    text += "; (k/n): k of n planned seeds" if (cells["n"] < cells["expected"]).any() else ""
+    return f"{text}."
+
+
+def _show_sparsity(cell: Any) -> str:
+    asked, reached = cell.sparsity, cell.sparsity_reached
+    text = format_sparsity(asked)
+    return f"{text} (reached {100 * reached:.2f})" if pd.notna(reached) and abs(reached - asked) > SHIFT else text
+
+
+def _millions(value: Any, decimals: int) -> str:
+    return NOTHING if pd.isna(value) else f"{value / 1e6:.{decimals}f}"

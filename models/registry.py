@@ -1,0 +1,106 @@
+"""Every network by name, and the way to a network of the user's own. Importing this does not import torch.
+
+A network is a function `(image, classes)` that returns an `nn.Module`: `image` is (channels, height, width), and the
+module maps [B, channels, height, width] to logits [B, classes]. Weights are drawn from torch's global generator.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MODELS: dict[str, str] = {
+    "resnet18": "models.cifar_resnet:resnet18",
+    "resnet8": "models.cifar_resnet:resnet8",
+    "resnet20": "models.cifar_resnet:resnet20",
+    "resnet32": "models.cifar_resnet:resnet32",
+    "resnet44": "models.cifar_resnet:resnet44",
+    "resnet56": "models.cifar_resnet:resnet56",
+    "resnet110": "models.cifar_resnet:resnet110",
+    "vgg16": "models.vgg:vgg16",
+    "simple_cnn": "models.simple:simple_cnn",
+    "mlp": "models.simple:mlp",
+}
+
+
+class UnknownModel(ValueError):
+    """A name that is neither in the registry nor a function that can be imported."""
+
+
+class InvalidModel(ValueError):
+    """A function of the user's that cannot be called as `function(image=..., classes=...)` or builds no network."""
+
+
+def names() -> list[str]:
+    """Names of all networks, in the order of the registry."""
+    return list(MODELS)
+
+
+def check(name: str) -> None:
+    """Pass if the name is in the registry or has the form `package.module:function`, without importing anything.
+
+    Raises:
+        UnknownModel: neither; the message names the nearest fix.
+    """
+    if name in MODELS:
+        return
+    if ":" not in name:
+        near = get_close_matches(name, MODELS, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(MODELS)}, or package.module:function"
+        raise UnknownModel(f"no model '{name}'; {hint}")
+    module, _, function = name.partition(":")
+    if not all(part.isidentifier() for part in [*module.split("."), function]):
+        raise UnknownModel(f"a model of your own is named 'package.module:function', but got '{name}'")
+
+
+def build(name: str, *, image: tuple[int, int, int], classes: int) -> nn.Module:
+    """A network with fresh weights, in float32 on torch's default device.
+
+    Args:
+        image: (channels, height, width) of one image.
+
+    Raises:
+        UnknownModel: see `check`; or the module or function cannot be imported.
+        InvalidModel: the function does not take `image` and `classes`, or returns no `nn.Module`.
+        ValueError: a size below 1, or an image the network cannot take.
+    """
+    from torch import nn
+
+    check(name)
+    if len(image) != 3 or min(image) < 1:
+        raise ValueError(f"image must be (channels, height, width), each at least 1, but got {image}")
+    if classes < 1:
+        raise ValueError(f"classes must be at least 1, but got {classes}")
+    function = _find(name)
+    try:
+        inspect.signature(function).bind(image=image, classes=classes)
+    except TypeError as error:
+        raise InvalidModel(f"model '{name}' must take (image, classes), but: {error}") from error
+    model = function(image=image, classes=classes)
+    if not isinstance(model, nn.Module):
+        raise InvalidModel(f"model '{name}' must return an nn.Module, but returned {type(model).__name__}")
+    return model
+
+
+def _find(name: str) -> Callable[..., object]:
+    """The function behind a checked name."""
+    path, _, attribute = MODELS.get(name, name).partition(":")
+    try:
+        module = import_module(path)
+    except Exception as error:  # the user's module may fail in any way while it is imported
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UnknownModel(f"cannot import '{path}' for model '{name}' ({reason}); is it on PYTHONPATH?") from error
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        near = get_close_matches(
+            attribute, [key for key, value in vars(module).items() if callable(value)], n=1, cutoff=0.5
+        )
+        hint = f"; did you mean '{path}:{near[0]}'?" if near else ""
+        raise UnknownModel(f"no function '{attribute}' in '{path}'{hint}")
+    return function

@@ -1,0 +1,86 @@
+"""The connection to a Ray cluster: one that runs, or one started on this machine."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from sweeps.mistake import Mistake
+from sweeps.study import Resources
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SETTINGS = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard files beside our own records
+    "TUNE_MAX_PENDING_TRIALS_PG": "16",  # else a custom searcher has one pending trial: no parallel start, no scaling
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # interruption is handled here
+    "TUNE_WARN_THRESHOLD_S": "30",
+    "RAY_AIR_NEW_OUTPUT": "0",  # its tables ignore verbose=0
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+}
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """A connection to a Ray cluster: the one at `address`, else a running one, else one started on this machine.
+
+    `address` "local" always starts one. The project's folder is put on the workers' path, so that it runs from a
+    fresh checkout.
+
+    Raises:
+        Mistake: nothing answers at `address`.
+    """
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH")) if part)
+    os.environ["PYTHONPATH"] = path
+    shared: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
+    workers = {"env_vars": {"PYTHONPATH": path}}
+    try:
+        if address == "local" or (address is None and not is_running()):
+            ray.init(address="local", **shared)
+        else:
+            del shared["include_dashboard"]
+            ray.init(address=address or "auto", runtime_env=workers, **shared)
+    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        raise Mistake(f"cannot reach a Ray cluster at '{address}': {' '.join(str(error).split())[:200]}") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def is_running() -> bool:
+    """Whether this machine belongs to a running Ray cluster."""
+    if os.environ.get("RAY_ADDRESS"):
+        return True
+    from ray._private.services import find_gcs_addresses
+
+    return bool(find_gcs_addresses())
+
+
+def check_resources(resources: Resources) -> None:
+    """See that some node of the connected cluster can hold one trial.
+
+    Raises:
+        Mistake: none can; the line says what there is. A cluster that scales up is not checked.
+    """
+    if os.environ.get("RAY_CLUSTER_SCALES") or ray.util.get_current_placement_group() is not None:
+        return
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    most = {kind: max((node.get(kind, 0) for node in alive), default=0) for kind in ("CPU", "GPU")}
+    for kind, wanted in (("CPU", resources.cpus_per_trial), ("GPU", resources.gpus_per_trial)):
+        if wanted > most[kind]:
+            raise Mistake(
+                f"a trial asks for {wanted:g} {kind}s, but the largest node of the cluster has {most[kind]:g}; "
+                f"lower --{kind.lower()}s-per-trial"
+            )

@@ -1,0 +1,53 @@
+"""A user's mistake: one line that says the rule, the value and the nearest fix; the command exits with 2."""
+
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+
+class Mistake(ValueError):
+    """Something the user can put right; printed as one line, without a traceback."""
+
+
+def one_line(error: ValidationError, *, where: str = "", model: type[BaseModel] | None = None) -> str:
+    """The first fault of a pydantic error in one line, with the nearest name for an unknown key.
+
+    Args:
+        where: what was read, e.g. a file name; put in front.
+        model: whose fields unknown keys at the top are compared with.
+    """
+    first, *rest = error.errors(include_url=False)
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        key = str(first["loc"][-1])
+        text = f"unknown key '{place}'{nearest(key, _fields(model, first['loc'][:-1]))}"
+    elif first["type"] in ("value_error", "assertion_error"):
+        reason = str(first.get("ctx", {}).get("error", first["msg"]))
+        text = f"{place}: {reason}" if place else reason
+    else:
+        text = f"{place}: {first['msg'].lower()}, but got {_short(first['input'])}"
+    more = f" (and {len(rest)} more)" if rest else ""
+    return " ".join(f"{where + ': ' if where else ''}{text}{more}".split())
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """The end of an error line: the name that was probably meant, or all there are."""
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return f"; there are: {', '.join(known)}" if known else ""
+
+
+def _fields(model: type[BaseModel] | None, path: tuple[Any, ...]) -> list[str]:
+    """Names of the fields of the model found by following a path of field names."""
+    for part in path:
+        field = model.model_fields.get(str(part)) if model else None
+        annotation = field.annotation if field else None
+        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+    return list(model.model_fields) if model else []
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

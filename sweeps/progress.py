@@ -1,0 +1,89 @@
+"""What a running study prints: one line per finished trial, plain enough for a log file and a slow terminal."""
+
+import sys
+import time
+from typing import Any, TextIO
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 42 s, 12 min, 3 h 05 min, 2 d 4 h."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+
+
+class Progress:
+    """Counts trials and epochs of one launch and prints a line whenever a trial ends.
+
+    Args:
+        total: trials of the plan. before: those done or failed before this launch.
+        epochs: epochs each trial to run will train, by key. titles: how trials are called in the lines, by key.
+    """
+
+    def __init__(self, total: int, before: int, epochs: dict[str, int], titles: dict[str, str], *, out: TextIO | None = None) -> None:
+        self.total, self.ended = total, before
+        self.out = out or sys.stdout
+        self._left = dict(epochs)
+        self._titles = titles
+        self._gained = 0.0  # epochs walked in this launch
+        self._began: float | None = None
+        self._seen: dict[str, float] = {}
+        self._started: dict[str, float] = {}
+
+    def say(self, line: str) -> None:
+        """Print one line at once."""
+        print(line, file=self.out, flush=True)
+
+    def started(self, key: str) -> None:
+        """A trial begins, or begins again on another worker."""
+        now = time.monotonic()
+        self._began = self._began or now
+        self._started.setdefault(key, now)
+
+    def moved(self, key: str, result: dict[str, Any]) -> None:
+        """A trial reports how far it is."""
+        epochs = float(result.get("epochs", 0))
+        if key not in self._seen and result.get("resumed_at"):
+            self._seen[key] = epochs  # walked before this launch: not part of its pace
+        self._gained += max(0.0, epochs - self._seen.get(key, 0.0))
+        self._seen[key] = max(epochs, self._seen.get(key, 0.0))
+
+    def done(self, key: str, result: dict[str, Any]) -> None:
+        """A trial is done."""
+        self._end(key)
+        top1 = result.get("top1")
+        measured = f"top-1 {top1:6.2f} %  " if isinstance(top1, float) else ""
+        self.say(f"{self._count()} {self._titles[key]}  {measured}{duration(self._elapsed(key))}{self._eta()}")
+
+    def failed(self, key: str, error: str, path: str) -> None:
+        """A trial is given up."""
+        self._end(key)
+        self.say(f"{self._count()} {self._titles[key]}  FAILED: {error}  ({path})")
+
+    def not_run(self, key: str, parent: str) -> None:
+        """A trial cannot run, because the one it needs failed."""
+        self._end(key)
+        self.say(f"{self._count()} {self._titles[key]}  not run, because {parent} failed")
+
+    def _end(self, key: str) -> None:
+        self.ended += 1
+        self._left.pop(key, None)
+
+    def _count(self) -> str:
+        width = len(str(self.total))
+        return f"[{self.ended:{width}d}/{self.total}]"
+
+    def _elapsed(self, key: str) -> float:
+        return time.monotonic() - self._started.get(key, time.monotonic())
+
+    def _eta(self) -> str:
+        """Time left, from the pace of epochs in this launch; nothing where there is no pace yet or nothing left."""
+        left = sum(epochs - self._seen.get(key, 0.0) for key, epochs in self._left.items())
+        if not self._left or not self._gained or self._began is None:
+            return ""
+        return f"  ETA {duration(left * (time.monotonic() - self._began) / self._gained)}"

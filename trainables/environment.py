@@ -1,0 +1,57 @@
+"""Where a trial runs: study directory, data, device, threads - nothing that may change its result - and what to record of it."""
+
+import os
+import platform
+import socket
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Environment(BaseModel):
+    """How a trial is executed, as opposed to what it is.
+
+    `store` is the study directory, `checkpoint_seconds` the longest time between two checkpoints (0: after every step).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    store: str
+    study: str = ""
+    data_dir: str | None = None
+    data_cache: str | None = None
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: int = 1
+    checkpoint_seconds: float = 60.0
+
+
+@cache
+def commit() -> str:
+    """The project's git commit, with a + where files differ from it; empty outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    try:
+        asked = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+        return subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+@cache
+def versions() -> str:
+    """Versions that can change a number, e.g. "python 3.11.7, torch 2.15.0, ray 2.60.0"."""
+    found = [f"python {platform.python_version()}"]
+    for package in ("torch", "ray", "numpy"):
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+def host() -> str:
+    """This machine's name and the process, to tell attempts apart."""
+    return f"{socket.gethostname()}:{os.getpid()}"

@@ -1,0 +1,84 @@
+"""One measured level of a trial as a row, and its layers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pruning import cost
+from pruning.health import emptied_layers, is_connected
+from trainables import record, state
+from trainables.environment import Environment, commit, host, versions
+
+if TYPE_CHECKING:
+    from pruning.phases import Measure
+    from trainables.network import Network
+    from trainables.spec import TrialSpec
+    from trainables.training import Accuracy
+
+
+def describe_trial(spec: TrialSpec, environment: Environment) -> dict[str, Any]:
+    """The columns that are the same in every row of a trial."""
+    cuda = environment.device == "cuda"
+    recipes = {name: spec.identity[name] for name in ("recipe", "retrain")}
+    return {
+        "study": environment.study,
+        "key": spec.key,
+        "dataset": spec.dataset,
+        "model": spec.model,
+        "method": spec.method,
+        "knobs": json.dumps(spec.knobs, sort_keys=True),
+        "recipe": json.dumps(recipes, sort_keys=True),
+        "seed": spec.seed,
+        "device": torch.cuda.get_device_name() if cuda else "cpu",
+        "threads": environment.threads,
+        "commit": commit(),
+        "versions": versions(),
+        "host": host(),
+        "schema_version": record.SCHEMA_VERSION,
+    }
+
+
+def describe_level(phase: Measure, network: Network, test: Accuracy, validation: Accuracy | None) -> dict[str, Any]:
+    """The columns of what was measured: accuracy, size, cost and health of the network as it is now."""
+    costs = cost.layer_costs(network.model, network.image)
+    size = cost.size(network.model, network.masks)
+    return {
+        "sparsity": phase.sparsity,
+        "level": phase.level,
+        "stage": phase.stage,
+        "test_top1": test.top1,
+        "test_top5": test.top5,
+        "test_loss": test.loss,
+        "val_top1": validation.top1 if validation else None,
+        "params": size.params,
+        "nonzero": size.nonzero,
+        "sparsity_reached": network.sparsity,
+        "compression": network.dense_params / size.nonzero,
+        "macs": cost.macs(costs),
+        "effective_macs": cost.effective_macs(costs, network.masks),
+        "bytes": size.bytes,
+        "precision": network.precision,
+        "connected": is_connected(network.model, network.masks, network.image),
+        "emptied_layers": ", ".join(emptied_layers(network.masks)),
+        "digest": state.digest(network.model.state_dict(), dict(network.masks)),
+    }
+
+
+def describe_layers(key: str, phase: Measure, network: Network) -> list[dict[str, Any]]:
+    """One entry per prunable layer: its shape, weights, kept weights and MACs."""
+    return [
+        {
+            "key": key,
+            "level": phase.level,
+            "stage": phase.stage,
+            "layer": layer.name,
+            "shape": "x".join(map(str, layer.shape)),
+            "weights": layer.weights,
+            "nonzero": int(network.masks[layer.name].sum()),
+            "macs": layer.macs,
+        }
+        for layer in cost.layer_costs(network.model, network.image)
+    ]

@@ -1,0 +1,101 @@
+"""A network on its way through a trial: weights, masks, optimiser, and how all of it is saved and put back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from models.registry import build
+from pruning.masks import all_kept, apply, prunable, sparsity_of
+from trainables.seeds import derive
+from trainables.training import choose_precision, make_optimizer
+
+if TYPE_CHECKING:
+    from trainables.recipe import Recipe
+    from trainables.spec import TrialSpec
+
+
+class Network:
+    """The network of one trial on its device, beginning with the initial weights of the trial's seed.
+
+    masks: bool, one per prunable weight, True where kept; what they remove is zero in the model at every moment.
+    dense_params, dense_prunable: parameters and prunable weights before any pruning.
+    """
+
+    def __init__(self, spec: TrialSpec, image: tuple[int, int, int], classes: int, device: torch.device) -> None:
+        self.spec, self.image, self.classes, self.device = spec, image, classes, device
+        self.model = self._initial()
+        self.dense_params = sum(parameter.numel() for parameter in self.model.parameters())
+        self.dense_prunable = sum(weight.numel() for weight in prunable(self.model).values())
+        self.precision = choose_precision(spec.recipe.precision, self.model, device)
+        self.masks: Mapping[str, Tensor] = all_kept(self.model)
+        self.optimizer: torch.optim.Optimizer | None = None
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
+
+    def _initial(self) -> nn.Module:
+        """The network with the initial weights of the seed, drawn on the CPU whatever the device."""
+        torch.manual_seed(derive(self.spec.seed, "init"))
+        model = build(self.spec.model, image=self.image, classes=self.classes).to(self.device)
+        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of the dense network's prunable weights that are gone."""
+        return sparsity_of(self.masks)
+
+    def renew_optimizer(self, recipe: Recipe) -> torch.optim.Optimizer:
+        """Begin a training: a fresh optimiser without momentum."""
+        self.optimizer = make_optimizer(self.model, recipe)
+        return self.optimizer
+
+    @torch.no_grad()
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Put in weights and buffers of the dense network; masks stay in force."""
+        self.model.load_state_dict(weights)
+        apply(self.model, self.masks)
+
+    @torch.no_grad()
+    def hold(self, masks: Mapping[str, Tensor]) -> None:
+        """Take new masks: what they remove becomes zero, and momentum of every weight whose mask changed is cleared.
+
+        Raises:
+            ValueError: the masks do not fit the prunable weights.
+        """
+        weights = prunable(self.model)
+        shapes = {name: weight.shape for name, weight in weights.items()}
+        if {name: mask.shape for name, mask in masks.items()} != shapes:
+            raise ValueError(f"the method '{self.spec.method}' returned masks that do not fit the prunable weights")
+        moved = {name: masks[name].to(self.device) for name in weights}
+        for name, weight in weights.items():
+            for value in (self.optimizer.state.get(weight, {}) if self.optimizer else {}).values():
+                if isinstance(value, Tensor) and value.shape == weight.shape:
+                    value.masked_fill_(moved[name] ^ self.masks[name], 0)
+        self.masks = moved
+        apply(self.model, self.masks)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Weights and buffers on the CPU: a state dict that the plain model loads."""
+        return {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+
+    def state(self, *, midway: bool) -> dict[str, Any]:
+        """Everything needed to go on; the optimiser only `midway` in a training."""
+        return {
+            "model": self.model.state_dict(),
+            "masks": dict(self.masks),
+            "optimizer": self.optimizer.state_dict() if midway and self.optimizer else None,
+            "scaler": self.scaler.state_dict(),
+            "precision": self.precision,
+        }
+
+    def restore(self, saved: Mapping[str, Any], recipe: Recipe) -> None:
+        """Put back what `state` returned; `recipe` is the one of the training it was midway in."""
+        self.model.load_state_dict(saved["model"])
+        self.masks = {name: mask.to(self.device) for name, mask in saved["masks"].items()}
+        self.precision = saved["precision"]
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+        self.scaler.load_state_dict(saved["scaler"])
+        if saved["optimizer"] is not None:
+            self.renew_optimizer(recipe).load_state_dict(saved["optimizer"])

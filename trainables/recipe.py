@@ -1,0 +1,61 @@
+"""How a network is trained: a recipe, and its learning rate at any point of the training. Does not import torch."""
+
+from math import cos, pi
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Recipe(BaseModel):
+    """Optimiser, schedule, batch, augmentation and precision of one training.
+
+    Fields that are not the default are part of a trial's key.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(default=160, ge=0)
+    batch: int = Field(default=128, ge=2)
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: float = Field(default=0.1, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(default=1e-4, ge=0)
+    schedule: Literal["constant", "cosine", "multistep"] = "cosine"
+    milestones: tuple[int, ...] = ()
+    gamma: float = Field(default=0.1, gt=0, le=1)
+    warmup: int = Field(default=0, ge=0, description="epochs of linear warm-up")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    augment: Literal["none", "crop", "crop_flip"] = "crop_flip"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    hold_out: bool = Field(default=True, description="keep the validation split out of the training data")
+    record_best_test: bool = Field(default=False, description="also store the best test epoch, in its own column")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.schedule == "multistep" and not self.milestones:
+            raise ValueError("schedule 'multistep' needs milestones")
+        if self.schedule != "multistep" and self.milestones:
+            raise ValueError(f"milestones belong to schedule 'multistep', but the schedule is '{self.schedule}'")
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones must rise, but got {list(self.milestones)}")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs momentum above 0")
+        return self
+
+    def learning_rate(self, epoch: float, length: int | None = None) -> float:
+        """Learning rate at a point of the training, in epochs (2.5 = half-way through the third epoch).
+
+        Args:
+            length: epochs the cosine is laid over; the recipe's own where None.
+        """
+        scale = min(1.0, (epoch + 1e-12) / self.warmup) if self.warmup else 1.0
+        match self.schedule:
+            case "constant":
+                return self.lr * scale
+            case "cosine":
+                total = max(1, self.epochs if length is None else length)
+                return self.lr * scale * (1 + cos(pi * min(1.0, epoch / total))) / 2
+            case "multistep":
+                passed = sum(epoch >= milestone for milestone in self.milestones)
+                return float(self.lr * scale * self.gamma**passed)
