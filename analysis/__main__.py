@@ -20,11 +20,11 @@ def main(arguments: list[str] | None = None) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal without "±" is no reason to stop
 
-    from analysis.load import NotAStudy, load
+    from analysis.load import NotAStudyError, load
 
     try:
         return _run(load(given.study), given.metric, given.out)
-    except (NotAStudy, ValueError, OSError) as error:
+    except (NotAStudyError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

@@ -31,7 +31,10 @@ def find_gaps(study: Study) -> Gaps:
     planned = list(study.plan["key"])
     failed = tuple(failure for failure in study.failures if failure.key not in measured)
     dead = {failure.key for failure in failed}
-    parents = {key: list(given or []) for key, given in zip(study.plan["key"], study.plan["parents"], strict=True)}
+    parents = {
+        key: list(given) if isinstance(given, list) else []
+        for key, given in zip(study.plan["key"], study.plan["parents"], strict=True)
+    }
 
     def find_cause(key: str, seen: frozenset[str] = frozenset()) -> str | None:
         """The nearest ancestor that failed; the way up stops at trials that are done."""

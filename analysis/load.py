@@ -23,7 +23,7 @@ THREADS = {"local": 4, "remote": 32}  # a disk is bound by decoding, a bucket by
 PLAN_COLUMNS = ("key", "dataset", "model", "method", "knobs", "recipe", "seed", "sparsities", "parents")
 
 
-class NotAStudy(ValueError):
+class NotAStudyError(ValueError):
     """A path that holds no study; the message is one line for the user."""
 
 
@@ -69,7 +69,7 @@ def load(place: Store | str | Path) -> Study:
     """Read a study directory, given as a path, a URI such as `s3://bucket/study`, or a store.
 
     Raises:
-        NotAStudy: there is no such directory, or it holds neither `study.yaml`, nor `plan.json`, nor rows.
+        NotAStudyError: there is no such directory, or it holds neither `study.yaml`, nor `plan.json`, nor rows.
     """
     store = place if isinstance(place, Store) else Store.at(place)
     warnings: list[str] = []
@@ -77,7 +77,7 @@ def load(place: Store | str | Path) -> Study:
     planned = _parse(store, "plan.json", json.loads, warnings)
     rows = _load_table(store, "rows", warnings)
     if spec is None and planned is None and rows.empty and not warnings:
-        raise NotAStudy(_explain(store))
+        raise NotAStudyError(_explain(store))
     newest = rows["schema_version"].max() if len(rows) else SCHEMA_VERSION
     if pd.notna(newest) and newest > SCHEMA_VERSION:
         warnings.append(f"rows of schema version {newest} are read as version {SCHEMA_VERSION}; newer columns are lost")
@@ -107,7 +107,8 @@ def _load_table(store: Store, table: str, warnings: list[str]) -> pd.DataFrame:
     tables = [part for part in parts if isinstance(part, pa.Table)]
     whole = pa.concat_tables(tables) if tables else TABLES[table].empty_table()
     # Nullable integers, so that one file without a column does not turn all counts into floats.
-    return whole.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    frame: pd.DataFrame = whole.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    return frame
 
 
 def _read_parquet(table: str, content: bytes) -> pa.Table:

@@ -109,6 +109,7 @@ def _draw_series(
         "markerfacecolor": "white" if hollow else series.colour,
     }
     axes.plot(x, y, zorder=3, **look)
+    rows = rows[rows["sparsity"].round(9).isin(cells.loc[cells["n"] > 1, "sparsity"])]  # one seed is its own mean
     aside = matplotlib.transforms.ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
     axes.plot(
         1 - rows["sparsity"].astype(float),
@@ -175,12 +176,13 @@ def _is_cut(cells: pd.DataFrame, limits: tuple[float, float]) -> bool:
 
 def _explain(axes: Axes, cells: pd.DataFrame, setting: Setting, study: str, cut: bool) -> None:
     """Title and sub-title: data set, model, what line, band and marks are, and n."""
-    parts = [f"line: mean over seeds ({format_counts(cells['n'].tolist())})"]
-    if (cells["n"] > 1).any():
+    if (cells["n"] == 1).all():
+        parts = ["one seed (n = 1), hence no interval"]
+    else:
+        parts = [f"line: mean over seeds ({format_counts(cells['n'].tolist())})"]
         parts.append(f"band: {100 * LEVEL:g} % Student t-interval{' (cut at the frame)' if cut else ''}")
-    if (cells["n"] == 1).any():
-        parts.append("no interval where n = 1")
-    parts.append("small marks: single seeds")
+        parts += ["no interval where n = 1"] if (cells["n"] == 1).any() else []
+        parts.append("small marks: single seeds")
     remarks = textwrap.fill("; ".join(parts), 100)
     title = f"{setting.label}  ·  study {study}" if study else setting.label
     title = textwrap.shorten(title, 90, placeholder=" ...")

@@ -76,6 +76,7 @@ class Table:
                 r"% needs \usepackage{booktabs}",
                 r"\begin{table}",
                 r"\centering",
+                r"\small",
                 rf"\caption{{{escape(self.caption)}}}",
                 rf"\label{{tab:{self.name}}}",
                 rf"\begin{{tabular}}{{{columns}}}",
@@ -146,7 +147,7 @@ def make_efficiency_table(cells: pd.DataFrame, metric: Metric) -> Table:
                 body.append((setting.label, *line) if len(settings) > 1 else line)
     if len(settings) > 1:
         head = ("Setting", *head)
-    caption = f"{_begin_caption(cells, metric)} {_explain_cells(cells)} MB are 10^6 bytes of the stored weights; "
+    caption = f"{_begin_caption(cells, metric)} {_explain_cells(cells)} A MB is a million bytes; "
     caption += "effective MACs weigh each layer by its density."
     return Table("efficiency", caption, head, tuple(body), len(head) - 7, frozenset(rules), cells)
 

@@ -29,7 +29,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Activations after the block."""
         branch = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x)))))
-        return self.relu2(branch + self.shortcut(x))
+        out: Tensor = self.relu2(branch + self.shortcut(x))
+        return out
 
 
 class ResNet(nn.Module):
@@ -59,7 +60,8 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits [B, classes]."""
         x = self.stages(self.relu(self.bn(self.conv(x))))
-        return self.fc(self.flatten(self.pool(x)))
+        logits: Tensor = self.fc(self.flatten(self.pool(x)))
+        return logits
 
 
 def _narrow(depth: int, channels: int, classes: int) -> ResNet:

@@ -96,7 +96,7 @@ def _find(name: str) -> Callable[..., object]:
     except Exception as error:  # the user's module may fail in any way while it is imported
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UnknownModel(f"cannot import '{path}' for model '{name}' ({reason}); is it on PYTHONPATH?") from error
-    function = getattr(module, attribute, None)
+    function: object = getattr(module, attribute, None)
     if not callable(function):
         near = get_close_matches(
             attribute, [key for key, value in vars(module).items() if callable(value)], n=1, cutoff=0.5

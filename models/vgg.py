@@ -35,7 +35,8 @@ class VGG(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [B, classes]."""
-        return self.fc(self.flatten(self.pool(self.features(x))))
+        logits: Tensor = self.fc(self.flatten(self.pool(self.features(x))))
+        return logits
 
 
 def vgg16(image: tuple[int, int, int], classes: int) -> nn.Module:

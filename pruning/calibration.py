@@ -17,6 +17,7 @@ from pruning.masks import prunable
 Layer = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
 
 CHUNK = 2**24  # entries of one unfolded piece: 64 MiB in fp32
+STRIP = 256  # rows of a Hessian that are computed together, from the diagonal on: half the work of a whole product
 WIDE = 8192  # columns beyond which a Hessian is kept in fp32: 12,544 columns take 629 MB instead of 1,259 MB
 
 
@@ -90,7 +91,9 @@ def layer_order(model: nn.Module, image: Tensor) -> list[str]:
             hook.remove()
     for name in names:
         if order.count(name) != 1:
-            raise ValueError(f"every layer must run once in a forward pass, but '{name}' runs {order.count(name)} times")
+            raise ValueError(
+                f"every layer must run once in a forward pass, but '{name}' runs {order.count(name)} times"
+            )
     return order
 
 
@@ -114,12 +117,19 @@ def hessian(model: nn.Module, name: str, batches: Iterable[Tensor], *, chunk: in
                 groups, _, cols = rows.shape
                 dtype = rows.dtype if cols > WIDE else torch.float64
                 total = torch.zeros(groups, cols, cols, dtype=dtype, device=rows.device)
-            if total.dtype == rows.dtype:
-                total.baddbmm_(rows.mT, rows)
-            else:
-                total += rows.mT @ rows
+            _add_products(total, rows)
             count += rows.shape[1]
+    for start in range(0, total.shape[1], STRIP):  # the lower half, strip by strip
+        end = start + STRIP
+        total[:, end:, start:end] = total[:, start:end, end:].mT
     return total.mul_(2 / count)
+
+
+def _add_products(total: Tensor, rows: Tensor) -> None:
+    """Add rows^T rows to the upper half of [groups, cols, cols], in strips; below them nothing is computed."""
+    for start in range(0, total.shape[1], STRIP):
+        end = start + STRIP
+        total[:, start:end, start:] += rows[:, :, start:end].mT @ rows[:, :, start:]
 
 
 def input_norms(model: nn.Module, name: str, batches: Iterable[Tensor], *, chunk: int = CHUNK) -> Tensor:

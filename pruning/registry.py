@@ -7,9 +7,8 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+from pruning import methods
 from pruning.method import Method
-
-FOLDER = Path(__file__).parent / "methods"
 
 
 class UnknownMethod(ValueError):
@@ -18,7 +17,8 @@ class UnknownMethod(ValueError):
 
 def names() -> list[str]:
     """Names of all methods, sorted: one per file, without importing any."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+    files = (path for folder in methods.__path__ for path in Path(folder).glob("*.py"))
+    return sorted(path.stem for path in files if not path.stem.startswith("_"))
 
 
 @cache

@@ -31,7 +31,7 @@ def shrink(model: nn.Module, keep: KeepPlan, *, image: tuple[int, int, int]) -> 
     """A network without the channels that the plan drops; the model itself stays as it is.
 
     Producers lose outputs, batch-norms lose entries, consumers lose input columns (height x width of them per channel
-    after a flatten). Class, layer names, device, dtype, modes and `requires_grad` are those of the model.
+    after a flatten). Class, layer names, device, dtype, memory format, modes and `requires_grad` are the model's.
 
     Args:
         image: (channels, height, width) of one input.
@@ -227,5 +227,7 @@ def _cut(layer: nn.Module, parts: Sequence[str], index: Tensor, *, dim: int, wid
         if tensor is None:
             continue
         taken = tensor.detach().index_select(dim, entries.to(tensor.device))
+        if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+            taken = taken.contiguous(memory_format=torch.channels_last)  # index_select returns the standard layout
         setattr(layer, name, nn.Parameter(taken, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else taken)
     setattr(layer, width, len(entries))

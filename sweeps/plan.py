@@ -109,8 +109,7 @@ def make_plan(study: StudySpec) -> Plan:
     for key, epochs in rewound.items():
         dense = planned[key]
         planned[key] = replace(dense, spec=dense_spec(dense.spec, tuple(sorted(epochs))))
-    ordered = sorted(planned.values(), key=lambda trial: (bool(trial.parents), -trial.epochs))
-    return Plan(tuple(sorted(ordered, key=lambda trial: trial.spec.method != "dense")))
+    return Plan(tuple(sorted(planned.values(), key=lambda t: (t.spec.method != "dense", -t.epochs))))
 
 
 def _trials(study: StudySpec, name: str, knobs: dict[str, Any], seed: int) -> list[Planned]:

@@ -1,8 +1,7 @@
 """What a running study prints: one line per finished trial, plain enough for a log file and a slow terminal."""
 
-import sys
 import time
-from typing import Any, TextIO
+from typing import Any
 
 
 def duration(seconds: float) -> str:
@@ -25,9 +24,9 @@ class Progress:
         epochs: epochs each trial to run will train, by key. titles: how trials are called in the lines, by key.
     """
 
-    def __init__(self, total: int, before: int, epochs: dict[str, int], titles: dict[str, str], *, out: TextIO | None = None) -> None:
+    def __init__(self, total: int, before: int, epochs: dict[str, int], titles: dict[str, str], *, quiet: bool = False) -> None:
         self.total, self.ended = total, before
-        self.out = out or sys.stdout
+        self.quiet = quiet
         self._left = dict(epochs)
         self._titles = titles
         self._gained = 0.0  # epochs walked in this launch
@@ -37,7 +36,8 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Print one line at once."""
-        print(line, file=self.out, flush=True)
+        if not self.quiet:
+            print(line, flush=True)
 
     def started(self, key: str) -> None:
         """A trial begins, or begins again on another worker."""

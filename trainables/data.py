@@ -104,7 +104,9 @@ def load(path: str | Path) -> Data:
         data = Data(**torch.load(path, map_location="cpu", weights_only=True, mmap=True))
         intact = _digest(data) == data.digest
     except Exception as error:  # a damaged archive fails in zip, pickle, torch or in the fields
-        raise DataError(f"cannot load the prepared data '{path}': {type(error).__name__}; prepare makes them anew") from error
+        raise DataError(
+            f"cannot load the prepared data '{path}': {type(error).__name__}; prepare makes them anew"
+        ) from error
     if not intact:
         raise DataError(f"the prepared data '{path}' do not match their checksum; prepare makes them anew")
     return data
@@ -174,6 +176,8 @@ def _publish(data: Data, path: Path) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
+    except RuntimeError as error:  # what torch's writer makes of a full disk
+        raise OSError("the file cannot be written whole; is the disk full?") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -53,6 +53,7 @@ ROWS = pa.schema(
         # cost up to and including this level, without what was shared
         ("epochs", _int),
         ("train_seconds", _float),
+        ("trial_seconds", _float),  # of the whole trial in its worker: data, training, pruning, measuring, writing
         ("attempts", _int),
         # health
         ("connected", _bool),
@@ -99,7 +100,7 @@ LAYERS = pa.schema(
 TABLES = {"rows": ROWS, "curves": CURVES, "layers": LAYERS}
 
 # Columns that say when, where and how long: they differ between two runs of the same trial, all others must not.
-CIRCUMSTANCES = frozenset({"train_seconds", "attempts", "host", "started", "finished", "commit", "versions"})
+CIRCUMSTANCES = frozenset({"train_seconds", "trial_seconds", "attempts", "host", "started", "finished", "commit", "versions"})
 
 
 def encode(table: str, rows: Sequence[Mapping[str, object]]) -> bytes:

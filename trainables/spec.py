@@ -6,7 +6,6 @@ Does not import torch: studies are planned with it.
 import hashlib
 import json
 import re
-from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict
 
@@ -44,17 +43,19 @@ class TrialSpec(BaseModel):
         """The sparsity the trial ends with."""
         return self.sparsities[-1]
 
-    @cached_property
+    @property
     def identity(self) -> dict[str, object]:
-        """The fields the hash of the key covers: what is not the default, and what the readable part does not say."""
+        """The fields the hash of the key covers: what is not the default, and what the readable part abridges."""
         return {
+            "dataset": self.dataset,
+            "model": self.model,
             "knobs": self.knobs,
             "sparsities": list(self.sparsities),
             "recipe": self.recipe.model_dump(mode="json", exclude_defaults=True),
             "retrain": None if self.retrain is None else self.retrain.model_dump(mode="json", exclude_defaults=True),
         }
 
-    @cached_property
+    @property
     def key(self) -> str:
         """`<dataset>-<model>/<method>/s<sparsity>/seed<seed>-<hash>`, readable and stable."""
         text = json.dumps(self.identity, sort_keys=True, separators=(",", ":"))

@@ -36,6 +36,7 @@ class Trial:
     """One trial in its environment; opening it continues from the newest valid checkpoint of its key."""
 
     def __init__(self, spec: TrialSpec, environment: Environment) -> None:
+        self._opened_at = time.monotonic()
         torch.set_num_threads(environment.threads)
         torch.set_flush_denormal(True)
         self.spec, self.environment = spec, environment
@@ -52,18 +53,21 @@ class Trial:
             for epoch in (range(phase.start, phase.end) if isinstance(phase, Train) else (0,))
         ]
         self.step, self.level, self.epochs, self.train_seconds, self.attempts = 0, 0, 0, 0.0, 1
+        self._seconds_before = 0.0
         self.best_test: float | None = None
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
         self.rows: list[dict[str, Any]] = []
         self.curves: list[dict[str, Any]] = []
         self.layers: list[dict[str, Any]] = []
         self.notes: list[str] = []
-        self.done = self._is_written()
         self.network = Network(spec, self.images.data.image, self.images.data.classes, self.device)
-        found = state.newest(self.store, self._checkpoints, "step")
-        if found:
+        self.done = self._is_written()
+        found = None if self.done else state.newest(self.store, self._checkpoints, "step")
+        if self.done:
+            self.rows = record.decode("rows", self.store.read(f"rows/{spec.key}.parquet")).to_pylist()
+        elif found:
             self._restore(found[1])
-        elif self.method.starts_from == "dense" and not self.done:
+        elif self.method.starts_from == "dense":
             self.network.load(self._dense_weights(spec.recipe.epochs))
         self.resumed_at = self._saved_step = self.step
         self._saved_at = time.monotonic()
@@ -84,6 +88,7 @@ class Trial:
             "level": self.level,
             "epochs": self.epochs,
             "train_seconds": self.train_seconds,
+            "trial_seconds": self.seconds,
             "attempts": self.attempts,
             "best_test": self.best_test,
             "started": self.started,
@@ -100,6 +105,7 @@ class Trial:
     def _restore(self, saved: dict[str, Any]) -> None:
         self.step, self.level, self.epochs = saved["step"], saved["level"], saved["epochs"]
         self.train_seconds, self.attempts = saved["train_seconds"], saved["attempts"] + 1
+        self._seconds_before = saved["trial_seconds"]
         self.best_test, self.started = saved["best_test"], saved["started"]
         self.rows, self.curves, self.layers = saved["rows"], saved["curves"], saved["layers"]
         self.notes = saved["notes"]
@@ -114,6 +120,11 @@ class Trial:
             return None
         index, epoch = self.steps[self.step]
         return self.phases[index], epoch
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent on this trial in workers, those of earlier attempts up to their checkpoint included."""
+        return self._seconds_before + time.monotonic() - self._opened_at
 
     @property
     def label(self) -> str:
@@ -169,7 +180,8 @@ class Trial:
             finished = datetime.now(UTC).isoformat(timespec="seconds")
             self.store.write(f"layers/{self.spec.key}.parquet", record.encode("layers", self.layers))
             self.store.write(f"curves/{self.spec.key}.parquet", record.encode("curves", self.curves))
-            rows = [{**row, "attempts": self.attempts, "finished": finished} for row in self.rows]
+            last = {"attempts": self.attempts, "trial_seconds": self.seconds, "finished": finished}
+            rows = [{**row, **last} for row in self.rows]
             self.store.write(rows_path, record.encode("rows", rows))
         self.store.delete(self._checkpoints)
         self.done = True

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import yaml
@@ -67,7 +68,7 @@ def make_row(method: str, sparsity: float, seed: int, **columns: object) -> dict
 
 def make_key(row: dict[str, object]) -> str:
     """A trial's key, in the form of a real one."""
-    digest = f"{abs(hash((row['knobs'], row['recipe']))) % 16**8:08x}" if row["knobs"] != "{}" else "1f3a9c2b"
+    digest = f"{crc32(repr((row['knobs'], row['recipe'])).encode()):08x}"
     where = "levels" if row["method"] == "lottery_ticket" else f"s{row['sparsity']:.3f}"
     return f"{row['dataset']}-{row['model']}/{row['method']}/{where}/seed{row['seed']}-{digest}"
 

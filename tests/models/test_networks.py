@@ -40,7 +40,7 @@ def test_resnet18_counts() -> None:
     assert (params(model), weights(model)) == (11_173_962, 11_164_352)
 
 
-@pytest.mark.parametrize("depth", [20, 32, 44, 56, 110])
+@pytest.mark.parametrize("depth", [8, 20, 32, 44, 56, 110])
 def test_narrow_resnet_counts_and_depth(depth: int) -> None:
     model = build(f"resnet{depth}")
     assert weights(model) == narrow_weights((depth - 2) // 6)
@@ -171,7 +171,8 @@ def test_initial_weights_are_he_normal_by_fan_out(name: str) -> None:
             assert module.weight.abs().max() > 2 * expected, "normal, not uniform"
             assert module.bias is None or not module.bias.any()
         elif isinstance(module, nn.BatchNorm2d):
-            assert (module.weight == 1).all() and not module.bias.any()
+            assert (module.weight == 1).all()
+            assert not module.bias.any()
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -46,14 +46,15 @@ def test_names_and_checks_without_torch() -> None:
         "print('torch' in sys.modules, 'not_there' in sys.modules, *r.names())"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    listed = "resnet18 resnet20 resnet32 resnet44 resnet56 resnet110 vgg16 simple_cnn mlp"
+    listed = "resnet18 resnet8 resnet20 resnet32 resnet44 resnet56 resnet110 vgg16 simple_cnn mlp"
     assert run.stdout.strip() == f"False False {listed}"
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("resnet81", "no model 'resnet81'; did you mean 'resnet18'?"),
+        ("resnet81", "no model 'resnet81'; did you mean 'resnet8'?"),
+        ("resent18", "no model 'resent18'; did you mean 'resnet18'?"),
         ("vgg-16", "no model 'vgg-16'; did you mean 'vgg16'?"),
         ("simplecnn", "no model 'simplecnn'; did you mean 'simple_cnn'?"),
         ("", "no model ''; there are: resnet18, "),

@@ -16,7 +16,7 @@ CONVS = {
     "dilated": nn.Conv2d(4, 6, 3, dilation=2, padding=2, bias=False),
     "grouped": nn.Conv2d(4, 6, 3, groups=2, padding=1, bias=False),
     "depthwise": nn.Conv2d(4, 4, 3, groups=4, bias=False),
-    "same": nn.Conv2d(4, 6, 4, padding="same", bias=False),
+    "same": nn.Conv2d(4, 6, (3, 5), padding="same", bias=False),
     "reflect": nn.Conv2d(4, 6, 3, padding=1, padding_mode="reflect", bias=False),
 }
 
@@ -99,15 +99,18 @@ def test_layer_order_names_layers_that_do_not_run_once() -> None:
         layer_order(Never(), pictures(1))
 
 
-@pytest.mark.parametrize("chunk", [1, 700, 2**24])
-def test_hessian_is_the_second_moment_of_im2col_columns(chunk: int) -> None:
+@pytest.mark.parametrize(("chunk", "strip"), [(1, 256), (700, 8), (2**24, 18)])
+def test_hessian_is_the_second_moment_of_im2col_columns(
+    chunk: int, strip: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "STRIP", strip)
     net, x = Net().double(), pictures(10).double()
     with torch.no_grad():
         columns = nn.functional.unfold(net.eval().input_of_second(x), 3, padding=1)  # [B, in * kh * kw, L]
     columns = columns.view(10, 4, 9, 49).permute(0, 3, 2, 1).reshape(490, 36)  # to (kh, kw, in)
     expected = 2 / 490 * columns.T @ columns
     # fp32 in, three uneven batches: the sum must not depend on how it was cut
-    found = hessian(Net.float(net), "second.weight", [x[:3].float(), x[3:4].float(), x[4:].float()], chunk=chunk)
+    found = hessian(net.float(), "second.weight", [x[:3].float(), x[3:4].float(), x[4:].float()], chunk=chunk)
     assert found.dtype == torch.float64
     assert found.shape == (1, 36, 36)
     torch.testing.assert_close(found[0], expected, rtol=1e-5, atol=1e-6)

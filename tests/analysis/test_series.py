@@ -1,0 +1,80 @@
+"""Names, order and looks of series."""
+
+import pandas as pd
+import pytest
+from synthetic import make_row
+
+from analysis.series import METHODS, SPARE, find_series, find_settings, format_sparsity
+
+
+def make_frame(*rows: tuple[str, str, str]) -> pd.DataFrame:
+    return pd.DataFrame([make_row(method, 0.5, 1, knobs=knobs, stage=stage) for method, knobs, stage in rows])
+
+
+def test_only_knobs_that_distinguish_are_named() -> None:
+    frame = make_frame(
+        ("lottery_ticket", '{"rewind_to": 3, "scope": "layer"}', "final"),
+        ("lottery_ticket", '{"rewind_to": 5, "scope": "layer"}', "final"),
+        ("lottery_ticket", '{"scope": "layer"}', "final"),
+        ("magnitude", '{"scope": "layer"}', "final"),
+        ("random", '{"schedule": {"kind": "erk"}}', "final"),
+        ("random", "{}", "final"),
+    )
+    assert [one.label for one in find_series(frame)] == [
+        "Magnitude",
+        "Lottery ticket (rewind_to=3)",
+        "Lottery ticket (rewind_to=5)",
+        "Lottery ticket",
+        "Random",
+        "Random (schedule.kind=erk)",
+    ]
+
+
+def test_stages_are_named_where_there_are_several() -> None:
+    rows = [("sparsegpt", "{}", stage) for stage in ("finetuned", "raw", "recalibrated")]
+    series = find_series(make_frame(*rows, ("magnitude", "{}", "raw")))
+    labels = ["Magnitude", "SparseGPT (raw)", "SparseGPT (recalibrated)", "SparseGPT (finetuned)"]
+    assert [one.label for one in series] == labels
+    assert [one.variant for one in series] == [0, 0, 1, 2]
+    assert len({(one.colour, one.marker) for one in series}) == 2
+
+
+def test_looks_do_not_depend_on_the_company() -> None:
+    alone = {one.method: one for one in find_series(make_frame(("synflow", "{}", "final")))}
+    many = find_series(make_frame(*((name, "{}", "final") for name in [*METHODS, "zeta", "alpha_beta"])))
+    together = {one.method: one for one in many}
+    assert alone["synflow"] == together["synflow"]
+    assert many[0].method == "dense"
+    assert [one.method for one in many][-3:] == ["alpha_beta", "zeta", "random"]
+    assert together["alpha_beta"].label == "Alpha beta"
+    looks = [(one.colour, one.marker) for one in many]
+    assert len(set(looks)) == len(looks)
+
+
+def test_every_method_has_its_own_marker_and_colour() -> None:
+    looks = [(colour, marker) for _, colour, marker in METHODS.values()] + SPARE
+    assert len({colour for colour, _ in looks}) == len({marker for _, marker in looks}) == len(looks)
+
+
+def test_settings_name_the_recipe_where_it_matters() -> None:
+    rows = [make_row("dense", 0.0, 1, recipe=recipe) for recipe in ("{}", '{"train": {"epochs": 5}}')]
+    rows.append(make_row("dense", 0.0, 1, dataset="a/b", recipe='{"train": {"epochs": 5}}'))
+    settings = find_settings(pd.DataFrame(rows))
+    assert [one.label for one in settings] == [
+        "a/b, resnet18",
+        "cifar10, resnet18, train.epochs=5",
+        "cifar10, resnet18, default recipe",
+    ]
+    assert [one.slug for one in settings] == [
+        "a-b-resnet18",
+        "cifar10-resnet18-train.epochs-5",
+        "cifar10-resnet18-default-recipe",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "text"),
+    [(0.0, "0"), (0.9, "90"), (1 - 0.8**3, "48.8"), (1 - 0.8**10, "89.26"), (0.995, "99.5"), (0.99985, "99.985")],
+)
+def test_sparsity_has_the_decimals_it_needs(sparsity: float, text: str) -> None:
+    assert format_sparsity(sparsity) == text

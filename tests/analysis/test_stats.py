@@ -1,0 +1,116 @@
+"""Intervals against scipy.stats and by simulation; summaries against numbers counted by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+from synthetic import Writer, make_row, write_study
+
+from analysis.load import load
+from analysis.stats import Interval, paired_difference, summarise, t_interval
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 30])
+def test_interval_is_that_of_scipy(n: int) -> None:
+    values = np.random.default_rng(n).normal(93, 0.4, n)
+    found = t_interval(values)
+    low, high = scipy.stats.t.interval(0.95, n - 1, loc=values.mean(), scale=scipy.stats.sem(values))
+    assert found.n == n
+    assert found.half_width is not None
+    assert found.mean - found.half_width == pytest.approx(low, abs=1e-12)
+    assert found.mean + found.half_width == pytest.approx(high, abs=1e-12)
+
+
+def test_one_value_has_no_interval() -> None:
+    assert t_interval([93.0]) == Interval(93.0, None, 1)
+
+
+@pytest.mark.parametrize("values", [[], [1.0, float("nan")], [float("inf")]])
+def test_no_interval_of_nothing(values: list[float]) -> None:
+    with pytest.raises(ValueError, match="at least one value, all finite"):
+        t_interval(values)
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_coverage(n: int) -> None:
+    """10,000 studies at once: each is one cell of a summary. Binomial standard error: 0.22 points."""
+    studies = 10_000
+    identity = dict.fromkeys(["model", "recipe", "method", "knobs", "stage", "level"], 0)
+    rows = pd.DataFrame({"dataset": np.repeat(np.arange(studies), n), **identity, "sparsity": 0.5})
+    rows["seed"] = np.tile(np.arange(n), studies)
+    rows["test_top1"] = np.random.default_rng(7).normal(0.0, 1.0, studies * n)
+    cells = summarise(rows, "test_top1")
+    assert len(cells) == studies
+    assert 0.94 < (cells["mean"].abs() <= cells["half_width"]).mean() < 0.96
+
+
+def test_summary_agrees_with_single_intervals(tmp_path: Path) -> None:
+    study = load(write_study(tmp_path / "s", methods=("magnitude", "lottery_ticket")))
+    cells = summarise(study.rows, "test_loss", plan=study.plan)
+    assert len(cells) == 1 + 6 + 10
+    for cell in cells.to_dict("records"):
+        of_cell = study.rows[
+            (study.rows["method"] == cell["method"])
+            & (study.rows["level"] == cell["level"])
+            & np.isclose(study.rows["sparsity"], float(cell["sparsity"]))
+        ]
+        expected = t_interval(of_cell["test_loss"])
+        assert (cell["n"], cell["expected"]) == (3, 3)
+        assert cell["mean"] == pytest.approx(expected.mean, abs=1e-12)
+        assert cell["half_width"] == pytest.approx(expected.half_width, abs=1e-12)
+
+
+def test_summary_counts_what_is_missing(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    for seed in (1, 2, 3):
+        writer.add([make_row("magnitude", 0.1 + 0.2, seed)], outcome="done" if seed < 3 else "missing")
+        writer.add([make_row("magnitude", 0.9, seed)], outcome="missing")
+    writer.add([make_row("magnitude", 0.5, 1, test_top1=None)])
+    study = load(writer.finish())
+    cells = summarise(study.rows, "test_top1", plan=study.plan).set_index("sparsity")
+    assert cells[["n", "expected"]].to_dict("index") == {
+        0.3: {"n": 2, "expected": 3},
+        0.5: {"n": 0, "expected": 1},
+        0.9: {"n": 0, "expected": 3},
+    }
+    assert cells["mean"].isna().tolist() == [False, True, True]
+    assert summarise(study.rows, "test_top1")["expected"].isna().all()
+
+
+def test_a_seed_counts_once() -> None:
+    rows = pd.DataFrame([make_row("magnitude", 0.5, 1, test_top1=value) for value in (90.0, 92.0)])
+    cells = summarise(rows, "test_top1")
+    assert cells[["n", "mean"]].to_numpy().tolist() == [[1, 91.0]]
+    assert cells["half_width"].isna().all()
+
+
+def test_settings_are_not_mixed() -> None:
+    rows = [make_row("magnitude", 0.5, 1), make_row("magnitude", 0.5, 1, recipe='{"epochs": 5}')]
+    rows += [make_row("magnitude", 0.5, 1, knobs='{"scope": "layer"}'), make_row("magnitude", 0.5, 1, stage="raw")]
+    assert summarise(pd.DataFrame(rows), "test_top1")["n"].tolist() == [1, 1, 1, 1]
+
+
+def test_unknown_column() -> None:
+    with pytest.raises(ValueError, match="no column 'test_top2'"):
+        summarise(pd.DataFrame([make_row("dense", 0.0, 1)]), "test_top2")
+
+
+def test_paired_difference_is_the_paired_t_test() -> None:
+    rng = np.random.default_rng(3)
+    a = pd.Series(rng.normal(93, 1, 6), index=[5, 3, 1, 2, 4, 6])
+    b = pd.Series(rng.normal(92, 1, 6), index=[1, 2, 3, 4, 5, 7])
+    common = [1, 2, 3, 4, 5]
+    found = paired_difference(a, b)
+    low, high = scipy.stats.ttest_rel(a[common], b[common]).confidence_interval(0.95)
+    assert found.n == 5
+    assert found.half_width is not None
+    assert (found.mean - found.half_width, found.mean + found.half_width) == pytest.approx((low, high), abs=1e-12)
+
+
+def test_paired_difference_needs_pairs() -> None:
+    with pytest.raises(ValueError, match="needs a common seed"):
+        paired_difference(pd.Series([1.0], index=[1]), pd.Series([1.0], index=[2]))
+    with pytest.raises(ValueError, match="a seed counts once"):
+        paired_difference(pd.Series([1.0, 2.0], index=[1, 1]), pd.Series([1.0], index=[1]))

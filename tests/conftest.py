@@ -1,0 +1,51 @@
+"""What all tests share: one thread, a data cache of their own, and short trials on digits."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _data_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Prepared data go to a folder of this session."""
+    before = os.environ.get("PRUNING_DATA_CACHE")
+    os.environ["PRUNING_DATA_CACHE"] = str(tmp_path_factory.mktemp("data"))
+    yield
+    if before is None:
+        del os.environ["PRUNING_DATA_CACHE"]
+    else:
+        os.environ["PRUNING_DATA_CACHE"] = before
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Two cores are shared with everything else; more threads only make tests slower."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Real CIFAR-10 and MNIST as Parquet; tests that need them are skipped where they are absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the real data sets in ../shared/data are absent")
+    return SHARED_DATA
+
+
+@pytest.fixture
+def open_trial(tmp_path: Path) -> Callable[..., object]:
+    """Opens a trial of a spec in the test's own study directory, or in another."""
+    from trainables.environment import Environment
+    from trainables.spec import TrialSpec
+    from trainables.trial import Trial
+
+    def open_in(spec: TrialSpec, folder: Path | None = None, *, checkpoint_seconds: float = 60) -> Trial:
+        environment = Environment(store=str(folder or tmp_path), checkpoint_seconds=checkpoint_seconds)
+        return Trial(spec, environment)
+
+    return open_in

@@ -1,0 +1,170 @@
+"""What every method in the registry must keep to. A new file in `pruning/methods/` is tested by existing."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from models.registry import build
+from pruning import registry
+from pruning.masks import kept_count, prunable
+from pruning.phases import Train
+from sweeps.plan import make_plan
+from sweeps.study import StudySpec
+from trainables import record, state
+from trainables.environment import Environment
+from trainables.spec import TrialSpec
+from trainables.store import Store
+from trainables.trial import Trial
+
+SPARSITIES = [0.5, 0.9]
+SMALL_KNOBS: dict[str, dict[str, Any]] = {"lottery_ticket": {"levels": 2}}
+
+
+def study(method: str, seed: int = 3) -> StudySpec:
+    """A study of one method that trains for seconds: a residual network on a large batch of digits."""
+    recipe = {"epochs": 2, "batch": 400, "lr": 0.05, "precision": "fp32", "augment": "crop_flip"}
+    return StudySpec.model_validate(
+        {
+            "name": "contract",
+            "dataset": "digits",
+            "model": "resnet8",
+            "recipe": recipe,
+            "retrain": {"epochs": 2},
+            "methods": [{method: SMALL_KNOBS.get(method, {})}],
+            "sparsities": SPARSITIES,
+            "seeds": [seed],
+        }
+    )
+
+
+def specs(method: str, seed: int = 3) -> tuple[TrialSpec, list[TrialSpec]]:
+    """The dense trial and the method's own trials."""
+    trials = [trial.spec for trial in make_plan(study(method, seed)).trials]
+    dense = next(spec for spec in trials if spec.method == "dense")
+    return dense, [dense] if method == "dense" else [spec for spec in trials if spec.method != "dense"]
+
+
+@pytest.fixture(scope="module")
+def dense_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study directory that holds the dense training all methods here start from."""
+    folder = tmp_path_factory.mktemp("dense")
+    dense, _ = specs("lottery_ticket")
+    Trial(dense, Environment(store=str(folder))).run()
+    return folder
+
+
+@pytest.fixture
+def walk(dense_folder: Path, tmp_path: Path) -> Callable[..., Trial]:
+    """Walks a trial to its end in a fresh copy of the dense study, undisturbed or reopened after every step."""
+
+    def run(spec: TrialSpec, name: str, *, reopen: bool = False) -> Trial:
+        folder = tmp_path / name
+        if not folder.exists() and spec.method != "dense":
+            shutil.copytree(dense_folder, folder)
+        environment = Environment(store=str(folder), checkpoint_seconds=0 if reopen else 1e9)
+        trial = Trial(spec, environment)
+        while not trial.done:
+            trial.advance()
+            if reopen and not trial.done:
+                trial.save()
+                trial = Trial(spec, environment)
+        return trial
+
+    return run
+
+
+def lasting(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows without the columns that say when and where a trial ran."""
+    return [{name: value for name, value in row.items() if name not in record.CIRCUMSTANCES} for row in rows]
+
+
+@pytest.mark.parametrize("method", registry.names())
+def test_stopped_and_reopened_after_every_step_it_ends_bit_equal(method: str, walk: Callable[..., Trial]) -> None:
+    _, trials = specs(method)
+    calm, disturbed = walk(trials[-1], "calm"), walk(trials[-1], "disturbed", reopen=True)
+    assert disturbed.attempts == len(disturbed.steps)
+    for table in ("rows", "curves", "layers"):
+        first, second = (
+            record.decode(table, trial.store.read(f"{table}/{trial.spec.key}.parquet")).to_pylist()
+            for trial in (calm, disturbed)
+        )
+        assert lasting(first) == lasting(second)
+    weights = calm.network.model.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in disturbed.network.model.state_dict().items())
+    assert calm.store.list("checkpoints") == []
+
+
+@pytest.mark.parametrize("method", registry.names())
+def test_it_reaches_the_requested_sparsity_exactly(method: str, walk: Callable[..., Trial]) -> None:
+    for spec in specs(method)[1]:
+        trial = walk(spec, "study")
+        total = sum(weight.numel() for weight in prunable(trial.network.model).values())
+        for row in trial.rows:
+            kept = row["nonzero"] - (row["params"] - total)
+            assert kept == kept_count(row["sparsity"], total)
+        kept = sum(int(mask.sum()) for mask in trial.network.masks.values())
+        assert kept == kept_count(spec.sparsity, total)
+
+
+@pytest.mark.parametrize("method", registry.names())
+def test_masked_weights_are_zero_and_the_plain_model_loads_the_rest(method: str, walk: Callable[..., Trial]) -> None:
+    trial = walk(specs(method)[1][-1], "study")
+    for name, weight in prunable(trial.network.model).items():
+        assert not weight[~trial.network.masks[name]].any()
+    plain = build(trial.spec.model, image=trial.network.image, classes=trial.network.classes)
+    plain.load_state_dict(trial.network.weights(), strict=True)
+    x = torch.randn(4, *trial.network.image, generator=torch.Generator().manual_seed(0))
+    trial.network.model.eval()
+    torch.testing.assert_close(plain.eval()(x), trial.network.model(x))
+
+
+@pytest.mark.parametrize("method", registry.names())
+def test_no_step_brings_weights_back(method: str, walk: Callable[..., Trial], tmp_path: Path) -> None:
+    spec = specs(method)[1][-1]
+    seen: list[dict[str, torch.Tensor]] = []
+    shutil.copytree(walk(specs("dense")[0], "dense").store.uri, tmp_path / "nested")
+    trial = Trial(spec, Environment(store=str(tmp_path / "nested")))
+    while not trial.done:
+        seen.append({name: mask.clone() for name, mask in trial.network.masks.items()})
+        trial.advance()
+    moves = any(isinstance(phase, Train) and phase.updates for phase in trial.phases)
+    for before, after in zip(seen, seen[1:], strict=False):
+        if moves:  # dynamic sparse training grows as many weights as it drops
+            assert sum(int(mask.sum()) for mask in after.values()) <= sum(int(mask.sum()) for mask in before.values())
+        else:
+            assert all(bool((after[name] <= before[name]).all()) for name in after)
+
+
+@pytest.mark.parametrize("method", registry.names())
+def test_equal_seeds_give_equal_trials_and_another_seed_another(method: str, walk: Callable[..., Trial]) -> None:
+    spec = specs(method)[1][-1]
+    first, again = walk(spec, "first"), walk(spec, "again")
+    assert [row["digest"] for row in first.rows] == [row["digest"] for row in again.rows]
+    other_dense, others = specs(method, seed=4)
+    walk(other_dense, "other")
+    assert walk(others[-1], "other").rows[-1]["digest"] != first.rows[-1]["digest"]
+
+
+@pytest.mark.parametrize("method", registry.names())
+def test_its_state_holds_only_tensors_and_plain_values(method: str, walk: Callable[..., Trial], tmp_path: Path) -> None:
+    dense, trials = specs(method)
+    if method != "dense":
+        walk(dense, "study")
+    trial = Trial(trials[-1], Environment(store=str(tmp_path / "study"), checkpoint_seconds=0))
+    trial.advance()
+    trial.save()
+    found = state.newest(Store.at(tmp_path / "study"), f"checkpoints/{trial.spec.key}", "step")
+    assert found is not None and found[0] == 1
+
+
+@pytest.mark.parametrize("method", registry.names())
+def test_its_card_and_knobs_are_told(method: str) -> None:
+    kind = registry.find(method)
+    card = kind.card
+    assert all(getattr(card, field) for field in ("title", "paper", "summary", "cost", "when"))
+    assert kind.__doc__ and len(kind.__doc__) > 20
+    assert registry.build(method, {}) == kind()

@@ -1,0 +1,189 @@
+"""Filter criteria against naive loops, and the method base that turns them into a plan."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from typing import Literal
+
+import pytest
+import torch
+import torch.nn.functional as F
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from models.registry import build
+from pruning.channels import groups
+from pruning.filters import FilterMethod, distance_sums, l1_norms, l2_norms, loss_changes
+from pruning.masks import all_kept
+from pruning.method import Card, PruneInput
+from pruning.slim import Smaller, parameter_sparsity, shrink
+
+torch.set_num_threads(1)
+
+IMAGE = (3, 16, 16)
+
+
+def images(count: int) -> Iterator[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(3)
+    for start in range(0, count, 8):
+        size = min(8, count - start)
+        yield torch.randn(size, *IMAGE, generator=generator), torch.randint(0, 10, (size,), generator=generator)
+
+
+def prune_input(model: nn.Module, sparsity: float) -> PruneInput:
+    return PruneInput(
+        model=model, masks=all_kept(model), sparsity=sparsity, generator=torch.Generator().manual_seed(0), images=images
+    )
+
+
+class Longest(FilterMethod):
+    """Ranks filters by L1 norm."""
+
+    card = Card(title="", paper="", summary="", kind="structured", cost="", when="")
+
+    def filter_scores(self, at: PruneInput, filters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {layer: l1_norms(weight) for layer, weight in filters.items()}
+
+
+@pytest.mark.parametrize("shape", [(7, 3, 3, 2), (5, 11)])
+def test_norms_and_distances_equal_naive_loops(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    filters = torch.randn(*shape)
+    rows = [[float(value) for value in row.reshape(-1)] for row in filters]
+    l1 = [sum(abs(value) for value in row) for row in rows]
+    l2 = [sum(value * value for value in row) ** 0.5 for row in rows]
+    far = [sum(sum((a - b) ** 2 for a, b in zip(row, other, strict=True)) ** 0.5 for other in rows) for row in rows]
+    assert l1_norms(filters).tolist() == pytest.approx(l1, rel=1e-5)
+    assert l2_norms(filters).tolist() == pytest.approx(l2, rel=1e-5)
+    assert distance_sums(filters).tolist() == pytest.approx(far, rel=1e-5)
+
+
+def test_near_twins_have_their_true_distance() -> None:
+    torch.manual_seed(0)
+    one = 10 * torch.randn(1, 512, 3, 3).double()
+    filters = one.repeat(40, 1, 1, 1) + 1e-4 * torch.randn(40, 512, 3, 3).double()
+    flat = filters.flatten(1).float().double()  # as single precision holds them
+    truth = (flat[:, None] - flat[None]).square().sum(-1).sqrt().sum(1)
+    assert distance_sums(filters.float()).double() == pytest.approx(truth, rel=1e-4)
+
+
+def test_loss_changes_equal_a_naive_loop() -> None:
+    torch.manual_seed(0)
+    model = build("resnet20", image=IMAGE, classes=10).double().train()
+    model.get_submodule("stages.0").eval()
+    modes = [module.training for module in model.modules()]
+    buffers = [buffer.clone() for buffer in model.buffers()]
+    batches = [(x.double(), y) for x, y in images(20)]
+    layers = ["conv", "stages.1.0.shortcut.0", "stages.2.2.conv1"]
+    scores = loss_changes(model, dict.fromkeys(layers, torch.empty(0)), batches)
+
+    assert [module.training for module in model.modules()] == modes
+    assert all(torch.equal(now, then) for now, then in zip(model.buffers(), buffers, strict=True))
+    assert all(parameter.grad is None for parameter in model.parameters())
+    probe = deepcopy(model).eval()
+    expected = {layer: [0.0] * len(probe.get_parameter(f"{layer}.weight")) for layer in layers}
+    for x, y in batches:
+        probe.zero_grad()
+        torch.autograd.backward(F.cross_entropy(probe(x), y))
+        for layer in layers:
+            weight = probe.get_parameter(f"{layer}.weight")
+            assert weight.grad is not None
+            for index, (row, slopes) in enumerate(zip(weight.tolist(), weight.grad.tolist(), strict=True)):
+                change = 0.0
+                for plane, plane_slopes in zip(row, slopes, strict=True):
+                    for line, line_slopes in zip(plane, plane_slopes, strict=True):
+                        for value, slope in zip(line, line_slopes, strict=True):
+                            change += value * slope
+                expected[layer][index] += change**2 / len(batches)
+    for layer in layers:
+        assert scores[layer].tolist() == pytest.approx(expected[layer], rel=1e-9)
+
+
+def test_loss_changes_predict_what_a_slightly_smaller_filter_costs() -> None:
+    torch.manual_seed(0)
+    model = build("resnet20", image=IMAGE, classes=10).double().eval()
+    x, y = next(images(8))
+    scores = loss_changes(model, {"conv": torch.empty(0)}, [(x.double(), y)])["conv"]
+    for index in range(4):
+        losses = []
+        for factor in (1 - 1e-8, 1 + 1e-8):  # so near that no activation passes through zero
+            probe = deepcopy(model)
+            with torch.no_grad():
+                probe.get_parameter("conv.weight")[index] *= factor
+                losses.append(float(F.cross_entropy(probe(x.double()), y)))
+        assert float(scores[index]) == pytest.approx(((losses[1] - losses[0]) / 2e-8) ** 2, rel=1e-4)
+
+
+def test_batch_statistics_would_make_every_change_zero() -> None:
+    """Why `loss_changes` runs in eval mode: a filter before batch-norm has no scale in train mode."""
+    torch.manual_seed(0)
+    model = build("resnet20", image=IMAGE, classes=10).double()
+    x, y = next(images(8))
+    weight = model.get_parameter("conv.weight")
+    (gradient,) = torch.autograd.grad(F.cross_entropy(model.train()(x.double()), y), [weight])
+    blind = (gradient * weight).flatten(1).sum(1).square().detach()
+    assert loss_changes(model, {"conv": torch.empty(0)}, [(x.double(), y)])["conv"].max() > 1e6 * blind.max()
+
+
+def test_loss_changes_need_a_batch() -> None:
+    with pytest.raises(ValueError, match="at least 1 batch"):
+        loss_changes(build("mlp", image=IMAGE, classes=10), {"fc1": torch.empty(0)}, [])
+
+
+@pytest.mark.parametrize("mode", ["inner", "all"])
+def test_plan_reaches_the_sparsity_and_keeps_the_best(mode: Literal["inner", "all"]) -> None:
+    torch.manual_seed(0)
+    model = build("resnet18", image=IMAGE, classes=10)
+    answer = Longest(mode=mode).prune(prune_input(model, 0.5))
+    assert isinstance(answer, Smaller)
+    assert parameter_sparsity(model, answer.keep, image=IMAGE) == pytest.approx(0.5, abs=0.005)
+    cut = {group.name: group for group in groups(model, IMAGE) if mode == "all" or not group.residual}
+    assert set(answer.keep) == set(cut)
+    assert len(cut) == (12 if mode == "all" else 8)
+    for name, index in answer.keep.items():
+        scores = [0.0] * cut[name].channels
+        for layer in cut[name].producers:
+            for channel, row in enumerate(model.get_parameter(f"{layer}.weight")):
+                scores[channel] += float(row.detach().abs().sum())
+        gone = set(range(cut[name].channels)) - set(index.tolist())
+        assert gone
+        assert min(scores[i] for i in index.tolist()) >= max(scores[i] for i in gone)
+    small = shrink(model, answer.keep, image=IMAGE)
+    if mode == "inner":
+        assert len(small.get_parameter("stages.3.1.conv2.weight")) == 512
+        assert small.get_parameter("fc.weight").shape == (10, 512)
+
+
+def test_note_tells_the_ratio_and_a_sparsity_that_was_missed() -> None:
+    model = build("resnet18", image=IMAGE, classes=10)
+    assert Longest().prune(prune_input(model, 0.75)).note.startswith("channel ratio 0.50")
+    # Every inner width at 16 of 64 ... 512; stem, shortcuts and classifier whole.
+    answer = Longest(mode="inner", round_to=16).prune(prune_input(model, 0.999))
+    reached = parameter_sparsity(model, answer.keep, image=IMAGE)
+    assert {len(index) for index in answer.keep.values()} == {16}
+    assert answer.note.endswith(f"the nearest to sparsity 0.999 that whole channels allow is {reached:.4f}")
+    assert reached < 0.999
+
+
+def test_widths_are_multiples() -> None:
+    model = build("resnet20", image=IMAGE, classes=10)
+    plan = Longest(round_to=8).prune(prune_input(model, 0.6)).keep
+    assert {len(index) % 8 for index in plan.values()} == {0}
+
+
+def test_network_without_groups_is_refused() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 10))
+    with pytest.raises(ValueError, match="'all' finds none"):
+        Longest().prune(prune_input(model, 0.5))
+
+
+@pytest.mark.parametrize("knobs", [{"round_to": 0}, {"mode": "outer"}, {"retrain": "no"}, {"rewind_to": -1}])
+def test_wrong_knobs_are_refused(knobs: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Longest.model_validate(knobs)
+
+
+def test_import_needs_no_torch() -> None:
+    code = "import sys, pruning.filters; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

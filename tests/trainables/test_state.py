@@ -1,0 +1,73 @@
+"""States on disk: the newest valid one is found, whatever happened to the others."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainables import state
+from trainables.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.at(tmp_path)
+
+
+def test_the_newest_by_recorded_number_is_found(store: Store) -> None:
+    for number in (2, 10, 9):
+        state.publish(store, "checkpoints/a", "step", number, {"n": number, "w": torch.full((3,), number)})
+    found = state.newest(store, "checkpoints/a", "step")
+    assert found is not None and found[0] == 10 and found[1]["w"].tolist() == [10, 10, 10]
+    assert state.newest(store, "checkpoints/a", "step", 9)[1]["n"] == 9  # type: ignore[index]
+    assert state.newest(store, "checkpoints/a", "epoch") is None
+    assert state.newest(store, "checkpoints", "step") is None  # that of another key is not ours
+    assert state.numbers(store, "checkpoints/a", "step") == {2, 9, 10}
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "unfinished"])
+def test_a_damaged_one_is_passed_over_with_a_warning(store: Store, damage: str) -> None:
+    for number in (1, 2):
+        state.publish(store, "c", "step", number, {"n": number})
+    newest = next(Path(store.uri, "c").glob("step-000002*"))
+    content = newest.read_bytes()
+    if damage == "truncate":
+        newest.write_bytes(content[: len(content) // 2])
+    elif damage == "flip":
+        newest.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    elif damage == "empty":
+        newest.write_bytes(b"")
+    else:
+        newest.rename(newest.with_name(f".{newest.name}.abc.tmp"))
+    if damage == "unfinished":
+        found = state.newest(store, "c", "step")
+    else:
+        with pytest.warns(UserWarning, match="does not match its checksum"):
+            found = state.newest(store, "c", "step")
+    assert found is not None and found[1]["n"] == 1
+
+
+def test_nothing_but_tensors_and_plain_values_is_ever_loaded(store: Store, tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return print, ("loaded",)
+
+    state.publish(store, "c", "step", 1, {"n": Evil()})
+    with pytest.raises(Exception, match="[Ww]eights"):
+        state.newest(store, "c", "step")
+
+
+def test_only_the_newest_are_kept(store: Store) -> None:
+    for number in range(5):
+        state.publish(store, "c", "step", number, {})
+    state.keep_newest(store, "c", "step", 2)
+    assert state.numbers(store, "c", "step") == {3, 4}
+
+
+def test_digest_sees_every_bit_and_no_layout() -> None:
+    x = torch.randn(2, 3, 4, 4)
+    same = x.clone().to(memory_format=torch.channels_last)
+    assert state.digest({"w": x}) == state.digest({"w": same})
+    other = x.clone()
+    other[0, 0, 0, 0] = torch.nextafter(other[0, 0, 0, 0], torch.tensor(9.0))
+    assert state.digest({"w": other}) != state.digest({"w": x}) != state.digest({"v": x})
