@@ -1,8 +1,9 @@
 """Calibration: what the inputs of a layer look like over a set of images, as Hessians or column norms.
 
-A convolution is a matrix product over unfolded inputs. Its weight [out, in / groups, kh, kw] becomes a matrix per group,
-[groups, out / groups, cols], with columns in the order (kh, kw, in), and its input the matching [groups, n, cols] with
-one row for every image and output position. A linear layer is the case of one position and one group.
+A convolution is a matrix product over unfolded inputs. Its weight [out, in / groups, kh, kw] becomes a matrix for each
+group, [groups, out / groups, cols], with columns in the order (kh, kw, in), and its input the matching
+[groups, n, cols] with one row for every image and output position. A linear layer is the case of one
+position and one group.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,7 +22,7 @@ STRIP = 256  # rows of a Hessian that are computed together, from the diagonal o
 WIDE = 8192  # columns beyond which a Hessian is kept in fp32: 12,544 columns take 629 MB instead of 1,259 MB
 
 
-class _Reached(Exception):
+class _ReachedError(Exception):
     """Ends a forward pass at the layer whose input was wanted."""
 
 
@@ -56,7 +57,7 @@ def unfold(layer: Layer, inputs: Tensor) -> Tensor:
         inputs: [batch, in, *size] for a convolution, [..., in] for a linear layer.
 
     Returns:
-        [groups, n, cols], n = batch x output positions; `rows @ to_matrix(weight).mT` is the layer's output without bias.
+        [groups, n, cols], n = batch x output positions; `rows @ to_matrix(weight).mT` is the output without bias.
     """
     if isinstance(layer, nn.Linear):
         return inputs.reshape(1, -1, layer.in_features)
@@ -146,7 +147,7 @@ def _pieces(model: nn.Module, name: str, batches: Iterable[Tensor], chunk: int) 
     for images in batches:
         inputs = _capture(model, name, layer, images)
         per_image = unfold(layer, inputs[:1]).numel()
-        for some in inputs.split(max(1, chunk // per_image)):
+        for some in torch.split(inputs, max(1, chunk // per_image)):
             yield unfold(layer, some)
         count += 1
     if not count:
@@ -159,12 +160,12 @@ def _capture(model: nn.Module, name: str, layer: Layer, images: Tensor) -> Tenso
 
     def reach(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         found.append(inputs[0])
-        raise _Reached
+        raise _ReachedError
 
     hook = layer.register_forward_pre_hook(reach)
     try:
         model(images)
-    except _Reached:
+    except _ReachedError:
         return found[0] if found[0].dtype == torch.float64 else found[0].float()
     finally:
         hook.remove()

@@ -1,7 +1,7 @@
 """Exact greedy optimal brain surgeon for one linear map (OBC: Frantar & Alistarh 2022, arXiv 2208.11580).
 
 Each row has its own inverse Hessian: the weight of least loss is removed, the others compensate, and the removed one is
-eliminated from the inverse, again and again. That costs rows x cols^3, so it is for layers of some thousand columns at most.
+eliminated from the inverse, again and again. That costs rows x cols^3: for layers of up to about a thousand columns.
 """
 
 from heapq import heapify, heapreplace
@@ -46,7 +46,7 @@ def obc(
     inverted, used = inverse(hessian, damping)
     w = weight.double().masked_fill(hessian.diagonal() == 0, 0)
     orders, losses = [], []
-    for some in w.split(max(1, CACHED // cols**2)):
+    for some in torch.split(w, max(1, CACHED // cols**2)):
         order, loss = _trace(some, inverted, nm)
         orders.append(order)
         losses.append(loss)

@@ -207,7 +207,8 @@ def _factor_rows(factor: Tensor, start: int, end: int) -> Tensor:
     size = factor.shape[0] - start
     unit = torch.zeros(end - start, size, dtype=factor.dtype, device=factor.device)
     unit.diagonal().fill_(1)
-    return torch.linalg.solve_triangular(factor[:size, :size], unit.flip(1), upper=False, left=False).flip(1)
+    rows: Tensor = torch.linalg.solve_triangular(factor[:size, :size], unit.flip(1), upper=False, left=False)
+    return rows.flip(1)
 
 
 def _thin_factor(hessian: Tensor) -> Tensor | None:

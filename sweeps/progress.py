@@ -31,7 +31,8 @@ class Progress:
         self._titles = titles
         self._gained = 0.0  # epochs walked in this launch
         self._began: float | None = None
-        self._seen: dict[str, float] = {}
+        self._seen: dict[str, float] = {}  # epochs of each trial that are done
+        self._paced: dict[str, float] = {}  # of these, those its present attempt has trained
         self._started: dict[str, float] = {}
 
     def say(self, line: str) -> None:
@@ -47,11 +48,10 @@ class Progress:
 
     def moved(self, key: str, result: dict[str, Any]) -> None:
         """A trial reports how far it is."""
-        epochs = float(result.get("epochs", 0))
-        if key not in self._seen and result.get("resumed_at"):
-            self._seen[key] = epochs  # walked before this launch: not part of its pace
-        self._gained += max(0.0, epochs - self._seen.get(key, 0.0))
-        self._seen[key] = max(epochs, self._seen.get(key, 0.0))
+        gained = float(result.get("gained", result.get("epochs", 0)))
+        self._gained += max(0.0, gained - self._paced.get(key, 0.0))
+        self._paced[key] = gained
+        self._seen[key] = float(result.get("epochs", 0))
 
     def done(self, key: str, result: dict[str, Any]) -> None:
         """A trial is done."""

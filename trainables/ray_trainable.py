@@ -48,7 +48,8 @@ class RayTrial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Walk steps for about a second.
 
-        Returns: `status` running, done or failed; `walked` and `steps`; `epochs` trained so far; when done the `top1`
+        Returns: `status` running, done or failed; `walked` and `steps`; `epochs` trained so far and those
+            `gained` since the trial was opened; when done the `top1`
             of the last row; when failed the `error` in one line.
         """
         began = time.monotonic()
@@ -66,7 +67,7 @@ class RayTrial(tune.Trainable):
             "walked": trial.step,
             "steps": len(trial.steps),
             "epochs": trial.epochs,
-            "resumed_at": trial.resumed_at,
+            "gained": trial.epochs - trial.epochs_before,
             "train_seconds": trial.train_seconds,
         }
         return {**result, "top1": trial.rows[-1]["test_top1"]} if trial.done and trial.rows else result

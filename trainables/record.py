@@ -114,7 +114,9 @@ def encode(table: str, rows: Sequence[Mapping[str, object]]) -> bytes:
     if unknown:
         raise ValueError(f"table '{table}' has no column {sorted(unknown)}")
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), buffer, compression="zstd")
+    written = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    # Plain and uncompressed: a file holds a handful of rows, is no larger so, and is read four times as fast.
+    pq.write_table(written, buffer, compression="none", use_dictionary=False)
     return buffer.getvalue()
 
 

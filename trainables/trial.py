@@ -69,7 +69,8 @@ class Trial:
             self._restore(found[1])
         elif self.method.starts_from == "dense":
             self.network.load(self._dense_weights(spec.recipe.epochs))
-        self.resumed_at = self._saved_step = self.step
+        self.epochs_before = self.epochs
+        self._saved_step = self.step
         self._saved_at = time.monotonic()
 
     # What is saved and found again
