@@ -20,7 +20,7 @@ from trainables.record import SCHEMA_VERSION, TABLES, decode
 from trainables.store import Store, is_remote
 
 THREADS = {"local": 4, "remote": 32}  # a disk is bound by decoding, a bucket by waiting
-PLAN_COLUMNS = ("key", "dataset", "model", "method", "knobs", "recipe", "seed", "sparsities", "parents")
+PLAN_COLUMNS = ("key", "dataset", "model", "method", "knobs", "recipe", "retrain", "seed", "sparsities", "parents")
 
 
 class NotAStudyError(ValueError):
@@ -85,9 +85,20 @@ def load(place: Store | str | Path) -> Study:
     for frame in (rows, plan):
         for column in ("knobs", "recipe"):
             frame[column] = frame[column].map({text: _sort_keys(text) for text in frame[column].unique()}).astype("str")
+    _tell_retraining_apart(rows, plan)
     spec = spec if isinstance(spec, dict) else {}
     name = str(spec.get("name") or store.uri.rstrip("/").rsplit("/", 1)[-1])
     return Study(store, name, rows, plan, _read_failures(store, warnings), spec, warnings)
+
+
+def _tell_retraining_apart(*frames: pd.DataFrame) -> None:
+    """Where one method was retrained by several recipes, make the recipe one of its knobs, so that each is a series."""
+    both = pd.concat([frame[["method", "retrain"]] for frame in frames])
+    several = both.dropna().groupby("method")["retrain"].nunique()
+    for frame in frames:
+        for index in frame.index[frame["method"].isin(several.index[several > 1]) & frame["retrain"].notna()]:
+            knobs = {**json.loads(frame.at[index, "knobs"]), "retrain": json.loads(frame.at[index, "retrain"])}
+            frame.at[index, "knobs"] = json.dumps(knobs, sort_keys=True)
 
 
 def _load_table(store: Store, table: str, warnings: list[str]) -> pd.DataFrame:

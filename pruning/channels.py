@@ -11,28 +11,28 @@ import copy
 import operator
 from dataclasses import dataclass
 from math import prod
-from typing import NoReturn
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch.nn import functional
 
 # Only what maps zero to zero, channel by channel: then a channel of zeros and no channel are the same to what follows.
-_PASSING_MODULES = (
-    *(nn.Identity, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh),
-    *(nn.Hardtanh, nn.Hardswish, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout),
-    *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
-    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
-    *(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
+_PASSING_MODULES = tuple(
+    getattr(nn, name)
+    for name in [
+        *("Identity", "ReLU", "ReLU6", "LeakyReLU", "ELU", "SELU", "CELU", "GELU", "SiLU", "Mish", "Tanh", "Hardtanh"),
+        *("Hardswish", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout"),
+        *(f"{kind}Pool{sides}d" for kind in ("Max", "Avg", "AdaptiveMax", "AdaptiveAvg") for sides in (1, 2, 3)),
+    ]
 )
-_PASSING_FUNCTIONS: frozenset[object] = frozenset(
-    {
-        *(torch.relu, torch.relu_, torch.tanh, F.relu, F.relu6, F.leaky_relu, F.elu, F.selu, F.gelu, F.silu, F.mish),
-        *(F.hardtanh, F.hardswish, F.tanh, F.dropout, F.dropout2d, F.max_pool1d, F.max_pool2d, F.max_pool3d),
-        *(F.avg_pool1d, F.avg_pool2d, F.avg_pool3d, F.adaptive_avg_pool1d, F.adaptive_avg_pool2d),
-        *(F.adaptive_avg_pool3d, F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d),
-    }
-)
+_PASSING_FUNCTIONS = frozenset(
+    getattr(functional, name)
+    for name in [
+        *("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "tanh", "hardtanh"),
+        *("hardswish", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"),
+        *(f"{kind}_pool{sides}d" for kind in ("max", "avg", "adaptive_max", "adaptive_avg") for sides in (1, 2, 3)),
+    ]
+) | {torch.relu, torch.relu_, torch.tanh}
 _PASSING_METHODS = frozenset({"relu", "relu_", "tanh", "contiguous", "clone"})
 _JOINING_FUNCTIONS: frozenset[object] = frozenset({operator.add, operator.iadd, torch.add, operator.sub, torch.sub})
 _JOINING_METHODS = frozenset({"add", "add_", "sub", "sub_"})
@@ -142,7 +142,7 @@ class _Walk(fx.Interpreter):
         elif isinstance(result, Tensor):
             self.places[n] = self._place(n, result)
         elif isinstance(result, tuple | list) and any(isinstance(part, Tensor) for part in result):
-            _refuse(n, "it returns several tensors")
+            raise _refusal(n, "it returns several tensors")
         return result
 
     def groups(self) -> list[Group]:
@@ -184,7 +184,7 @@ class _Walk(fx.Interpreter):
             self.open_ends.append(place.space)
             return place
         if node.op == "get_attr":
-            _refuse(node, "it uses a tensor of the network outside of a layer")
+            raise _refusal(node, "it uses a tensor of the network outside of a layer")
         sources = [source for source in node.all_input_nodes if source in self.places]
         if node.op == "call_module":
             module = self.fetch_attr(str(node.target))
@@ -201,20 +201,20 @@ class _Walk(fx.Interpreter):
             return self._mean(node, sources, out)
         if node.target in (torch.flatten, torch.reshape) or (node.op == "call_method" and node.target in _RESHAPING):
             return self._flatten(node, sources, out)
-        _refuse(node, "what it does to channels is not known")
+        raise _refusal(node, "what it does to channels is not known")
 
     def _passing(self, node: fx.Node, sources: list[fx.Node], out: Tensor) -> _Place:
         if len(sources) != 1 or self.env[sources[0]].shape[:2] != out.shape[:2]:
-            _refuse(node, "it must keep the number of channels of one tensor")
+            raise _refusal(node, "it must keep the number of channels of one tensor")
         return self.places[sources[0]]
 
     def _joining(self, node: fx.Node, sources: list[fx.Node], out: Tensor) -> _Place:
         places = [self.places[source] for source in sources]
         operands = [a for a in node.args[:2] if isinstance(a, fx.Node)]
         if len(operands) != 2 or any(self.env[s].shape != out.shape for s in sources):
-            _refuse(node, "only two tensors of one shape can be added")
+            raise _refusal(node, "only two tensors of one shape can be added")
         if len({place.columns for place in places}) != 1:
-            _refuse(node, "one operand was flattened and the other was not")
+            raise _refusal(node, "one operand was flattened and the other was not")
         first = self._root(places[0].space)
         for place in places[1:]:
             self.parent[self._root(place.space)] = first
@@ -225,23 +225,23 @@ class _Walk(fx.Interpreter):
         rank = self.env[sources[0]].dim()
         chosen = [dims] if isinstance(dims, int) else dims
         if not isinstance(chosen, list | tuple) or not chosen:
-            _refuse(node, "a mean must name the dimensions of the map")
+            raise _refusal(node, "a mean must name the dimensions of the map")
         if any(not isinstance(dim, int) or dim % rank < 2 for dim in chosen):
-            _refuse(node, "a mean must leave the batch and the channels alone")
+            raise _refusal(node, "a mean must leave the batch and the channels alone")
         return self._passing(node, sources, out)
 
     def _flatten(self, node: fx.Node, sources: list[fx.Node], out: Tensor) -> _Place:
         """[B, C, *map] to [B, C * prod(map)]; any other reshape is refused."""
         if len(sources) != 1:
-            _refuse(node, "a flatten takes one tensor")
+            raise _refusal(node, "a flatten takes one tensor")
         inner = self.env[sources[0]]
         if out.dim() != 2 or len(out) != len(inner):
-            _refuse(node, "the only reshape that keeps channels apart is flatten(1)")
+            raise _refusal(node, "the only reshape that keeps channels apart is flatten(1)")
         if node.op != "call_module" and node.target not in ("flatten", torch.flatten):
             sizes = node.kwargs.get("shape", node.args[1:])
             sizes = sizes[0] if isinstance(sizes, tuple) and len(sizes) == 1 else sizes
             if not isinstance(sizes, list | tuple) or sizes[-1] != -1:
-                _refuse(node, "it fixes the number of columns; write flatten(1)")
+                raise _refusal(node, "it fixes the number of columns; write flatten(1)")
         place = self.places[sources[0]]
         return _Place(place.space, place.columns * prod(inner.shape[2:]))
 
@@ -249,24 +249,24 @@ class _Walk(fx.Interpreter):
         """A layer with weights: convolution, linear or batch-norm."""
         name = str(node.target)
         if len(sources) != 1:
-            _refuse(node, "a layer takes one tensor")
+            raise _refusal(node, "a layer takes one tensor")
         place, inner = self.places[sources[0]], self.env[sources[0]]
         if name in self.layers:
-            _refuse(node, "the layer is used twice; each use needs a layer of its own")
+            raise _refusal(node, "the layer is used twice; each use needs a layer of its own")
         if _is_norm(module):
             after = place
         elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
             if module.groups != 1:
-                _refuse(node, f"only convolutions with groups=1 can be cut, but it has groups={module.groups}")
+                raise _refusal(node, f"only convolutions with groups=1 can be cut, but it has groups={module.groups}")
             if place.columns != 1 or inner.dim() != module.weight.dim():
-                _refuse(node, f"it must read a map with {module.weight.dim()} dimensions")
+                raise _refusal(node, f"it must read a map with {module.weight.dim()} dimensions")
             after = _Place(self._new_space())
         elif isinstance(module, nn.Linear):
             if inner.dim() != 2:
-                _refuse(node, f"it must read [batch, columns], but reads {inner.dim()} dimensions; flatten(1) first")
+                raise _refusal(node, f"it must read [batch, columns], but reads {inner.dim()} dimensions; flatten(1)")
             after = _Place(self._new_space())
         else:
-            _refuse(node, "what this layer does to channels is not known")
+            raise _refusal(node, "what this layer does to channels is not known")
         self.layers[name] = (module, place.space, place.columns, after.space)
         return after
 
@@ -275,11 +275,11 @@ def _is_norm(module: nn.Module) -> bool:
     return isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d)
 
 
-def _refuse(node: fx.Node, reason: str) -> NoReturn:
+def _refusal(node: fx.Node, reason: str) -> UnsupportedNetwork:
     if node.op == "call_module":
         module = node.graph.owning_module
         kind = type(module.get_submodule(str(node.target))).__name__ if module is not None else "layer"
-        raise UnsupportedNetwork(f"cannot prune channels through layer '{node.target}' ({kind}): {reason}")
+        return UnsupportedNetwork(f"cannot prune channels through layer '{node.target}' ({kind}): {reason}")
     target = node.target
     name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
-    raise UnsupportedNetwork(f"cannot prune channels through node '{node.name}' ({name}): {reason}")
+    return UnsupportedNetwork(f"cannot prune channels through node '{node.name}' ({name}): {reason}")

@@ -43,7 +43,6 @@ def shrink(model: nn.Module, keep: KeepPlan, *, image: tuple[int, int, int]) -> 
     found = groups(model, image)
     check(found, keep)
     small = copy.deepcopy(model)
-    small.zero_grad(set_to_none=True)  # gradients in the old shapes
     for group in found:
         if group.name not in keep:
             continue

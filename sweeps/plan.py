@@ -79,14 +79,14 @@ class Plan:
 def describe(trial: Planned) -> dict[str, Any]:
     """One trial as an entry of `plan.json`."""
     spec = trial.spec
-    recipes = {name: spec.identity[name] for name in ("recipe", "retrain")}
     return {
         "key": trial.key,
         "dataset": spec.dataset,
         "model": spec.model,
         "method": spec.method,
         "knobs": json.dumps(spec.knobs, sort_keys=True),
-        "recipe": json.dumps(recipes, sort_keys=True),
+        "recipe": spec.recipe.told(),
+        "retrain": spec.retrain.told() if spec.retrain else None,
         "seed": spec.seed,
         "sparsities": list(spec.sparsities),
         "parents": list(trial.parents),

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 def describe_trial(spec: TrialSpec, environment: Environment) -> dict[str, Any]:
     """The columns that are the same in every row of a trial."""
     cuda = environment.device == "cuda"
-    recipes = {name: spec.identity[name] for name in ("recipe", "retrain")}
     return {
         "study": environment.study,
         "key": spec.key,
@@ -30,7 +29,8 @@ def describe_trial(spec: TrialSpec, environment: Environment) -> dict[str, Any]:
         "model": spec.model,
         "method": spec.method,
         "knobs": json.dumps(spec.knobs, sort_keys=True),
-        "recipe": json.dumps(recipes, sort_keys=True),
+        "recipe": spec.recipe.told(),
+        "retrain": spec.retrain.told() if spec.retrain else None,
         "seed": spec.seed,
         "device": torch.cuda.get_device_name() if cuda else "cpu",
         "threads": environment.threads,

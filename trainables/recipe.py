@@ -1,5 +1,6 @@
 """How a network is trained: a recipe, and its learning rate at any point of the training. Does not import torch."""
 
+import json
 from math import cos, pi
 from typing import Literal, Self
 
@@ -42,6 +43,10 @@ class Recipe(BaseModel):
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs momentum above 0")
         return self
+
+    def told(self) -> str:
+        """The fields that are not the default, as JSON with sorted keys."""
+        return json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
 
     def learning_rate(self, epoch: float, length: int | None = None) -> float:
         """Learning rate at a point of the training, in epochs (2.5 = half-way through the third epoch).

@@ -24,7 +24,8 @@ ROWS = pa.schema(
         ("model", _text),
         ("method", _text),
         ("knobs", _text),  # JSON of the knobs that are not the default
-        ("recipe", _text),  # JSON of the recipe fields that are not the default
+        ("recipe", _text),  # JSON of the fields of the training recipe that are not the default
+        ("retrain", _text),  # likewise of the retrain recipe; null where the trial does not use it
         ("sparsity", _float),
         ("seed", _int),
         ("level", _int),

@@ -146,3 +146,16 @@ def test_a_cycle_of_parents_ends(tmp_path: Path) -> None:
     writer.add([rows[0]], outcome="missing", parents=[keys[1]])
     writer.add([rows[1]], outcome="missing", parents=[keys[0]])
     assert find_gaps(load(writer.finish())).missing == tuple(keys)
+
+
+def test_one_method_retrained_by_two_recipes_is_two_series(tmp_path: Path) -> None:
+    store = Store.at(tmp_path)
+    rows = [
+        {"key": f"k{n}", "method": "magnitude", "knobs": "{}", "retrain": retrain, "seed": 0}
+        for n, retrain in enumerate(['{"lr": 0.1}', '{"lr": 0.01}'])
+    ]
+    rows.append({"key": "k2", "method": "random", "knobs": "{}", "retrain": None, "seed": 0})
+    for row in rows:
+        store.write(f"rows/{row['key']}.parquet", encode("rows", [row]))
+    told = load(store).rows.set_index("key")["knobs"]
+    assert told.tolist() == ['{"retrain": {"lr": 0.1}}', '{"retrain": {"lr": 0.01}}', "{}"]

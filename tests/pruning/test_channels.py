@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models.registry import build, names
 from pruning.channels import Group, UnsupportedNetwork, groups
@@ -108,11 +108,11 @@ def pooled(x: Tensor) -> Tensor:
     ("middle", "end", "columns"),
     [
         (torch.relu, pooled, 1),
-        (lambda x: F.relu(x, inplace=True), lambda x: torch.mean(x, dim=[-1, -2]), 1),
-        (F.gelu, lambda x: x.mean(3).mean(2), 1),
-        (lambda x: F.dropout(x, 0.5), lambda x: F.adaptive_avg_pool2d(x, 1).flatten(1), 1),
-        (lambda x: F.max_pool2d(x, 2), lambda x: x.view(x.size(0), -1), 4),
-        (lambda x: F.avg_pool2d(x, 2), lambda x: x.reshape(x.shape[0], -1), 4),
+        (lambda x: functional.relu(x, inplace=True), lambda x: torch.mean(x, dim=[-1, -2]), 1),
+        (functional.gelu, lambda x: x.mean(3).mean(2), 1),
+        (lambda x: functional.dropout(x, 0.5), lambda x: functional.adaptive_avg_pool2d(x, 1).flatten(1), 1),
+        (lambda x: functional.max_pool2d(x, 2), lambda x: x.view(x.size(0), -1), 4),
+        (lambda x: functional.avg_pool2d(x, 2), lambda x: x.reshape(x.shape[0], -1), 4),
         (lambda x: x.relu(), lambda x: torch.flatten(x, 1), 16),
         (lambda x: x + x, lambda x: torch.reshape(x, (x.size(0), -1)), 16),
         (lambda x: torch.add(x, x.relu()), lambda x: x.flatten(start_dim=1), 16),
@@ -177,14 +177,14 @@ def test_layer_used_twice_is_refused() -> None:
             twice: Tensor = self.conv(self.conv(x).relu())
             return twice
 
-    with pytest.raises(UnsupportedNetwork, match="'conv'.*twice"):
+    with pytest.raises(UnsupportedNetwork, match=r"'conv'.*twice"):
         groups(Twice(), (3, 4, 4))
 
 
 def test_shared_weights_are_refused() -> None:
     one, two = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
     two.weight = one.weight
-    with pytest.raises(UnsupportedNetwork, match="'1.weight' and '0.weight'"):
+    with pytest.raises(UnsupportedNetwork, match=r"'1\.weight' and '0\.weight'"):
         groups(nn.Sequential(one, two), (3, 4, 4))
 
 
@@ -193,14 +193,43 @@ def test_wrong_image_is_a_clear_error() -> None:
         groups(nn.Sequential(nn.Conv2d(3, 3, 1)), (1, 4, 4))
 
 
-def test_channels_added_to_the_input_or_output_are_no_group() -> None:
+def test_channels_added_to_the_input_are_no_group() -> None:
     class Stream(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.inner, self.back = nn.Conv2d(3, 7, 1), nn.Conv2d(7, 3, 1)
+            self.extra, self.end = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 5, 1)
 
         def forward(self, x: Tensor) -> Tensor:
-            added: Tensor = x + self.back(self.inner(x))
+            ended: Tensor = self.end(self.extra(x + self.back(self.inner(x))))
+            return ended
+
+    assert [group.name for group in groups(Stream(), (3, 4, 4))] == ["inner", "extra"]
+
+
+def test_channels_added_to_the_output_are_no_group() -> None:
+    class Stream(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.back = nn.Conv2d(3, 7, 1), nn.Conv2d(7, 5, 1)
+            self.beside = nn.Conv2d(3, 5, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            added: Tensor = self.beside(x) + self.back(self.inner(x))
             return added
 
     assert [group.name for group in groups(Stream(), (3, 4, 4))] == ["inner"]
+
+
+def test_flattened_maps_are_not_added_to_plain_columns() -> None:
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.side, self.end = nn.Conv2d(3, 4, 1), nn.Linear(12, 16), nn.Linear(16, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.end(self.conv(x).flatten(1) + self.side(x.flatten(1)))
+            return logits
+
+    with pytest.raises(UnsupportedNetwork, match=r"'add'.*one operand was flattened"):
+        groups(Mixed(), (3, 2, 2))

@@ -8,9 +8,9 @@ from typing import Literal
 
 import pytest
 import torch
-import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from models.registry import build
 from pruning.channels import groups
@@ -85,7 +85,7 @@ def test_loss_changes_equal_a_naive_loop() -> None:
     expected = {layer: [0.0] * len(probe.get_parameter(f"{layer}.weight")) for layer in layers}
     for x, y in batches:
         probe.zero_grad()
-        torch.autograd.backward(F.cross_entropy(probe(x), y))
+        torch.autograd.backward(cross_entropy(probe(x), y))
         for layer in layers:
             weight = probe.get_parameter(f"{layer}.weight")
             assert weight.grad is not None
@@ -111,7 +111,7 @@ def test_loss_changes_predict_what_a_slightly_smaller_filter_costs() -> None:
             probe = deepcopy(model)
             with torch.no_grad():
                 probe.get_parameter("conv.weight")[index] *= factor
-                losses.append(float(F.cross_entropy(probe(x.double()), y)))
+                losses.append(float(cross_entropy(probe(x.double()), y)))
         assert float(scores[index]) == pytest.approx(((losses[1] - losses[0]) / 2e-8) ** 2, rel=1e-4)
 
 
@@ -121,7 +121,7 @@ def test_batch_statistics_would_make_every_change_zero() -> None:
     model = build("resnet20", image=IMAGE, classes=10).double()
     x, y = next(images(8))
     weight = model.get_parameter("conv.weight")
-    (gradient,) = torch.autograd.grad(F.cross_entropy(model.train()(x.double()), y), [weight])
+    (gradient,) = torch.autograd.grad(cross_entropy(model.train()(x.double()), y), [weight])
     blind = (gradient * weight).flatten(1).sum(1).square().detach()
     assert loss_changes(model, {"conv": torch.empty(0)}, [(x.double(), y)])["conv"].max() > 1e6 * blind.max()
 
