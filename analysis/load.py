@@ -97,7 +97,10 @@ def _tell_retraining_apart(*frames: pd.DataFrame) -> None:
     several = both.dropna().groupby("method")["retrain"].nunique()
     for frame in frames:
         for index in frame.index[frame["method"].isin(several.index[several > 1]) & frame["retrain"].notna()]:
-            knobs = {**json.loads(frame.at[index, "knobs"]), "retrain": json.loads(frame.at[index, "retrain"])}
+            knobs = {
+                **json.loads(str(frame.at[index, "knobs"])),
+                "retrain": json.loads(str(frame.at[index, "retrain"])),
+            }
             frame.at[index, "knobs"] = json.dumps(knobs, sort_keys=True)
 
 

@@ -7,7 +7,20 @@ import pandas as pd
 
 from trainables.record import ROWS
 
-IDENTITY = {"study", "key", "dataset", "model", "method", "knobs", "recipe", "retrain", "sparsity", "seed", "level", "stage"}
+IDENTITY = {
+    "study",
+    "key",
+    "dataset",
+    "model",
+    "method",
+    "knobs",
+    "recipe",
+    "retrain",
+    "sparsity",
+    "seed",
+    "level",
+    "stage",
+}
 
 
 @dataclass(frozen=True)

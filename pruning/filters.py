@@ -7,7 +7,7 @@ import torch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -31,6 +31,7 @@ class FilterMethod(Method):
     round_to: widths are multiples of it (or the original); 8 and 16 suit the hardware.
     """
 
+    reaches: ClassVar[Literal["exact", "nearest", "own"]] = "nearest"
     mode: Literal["inner", "all"] = "all"
     round_to: int = Field(default=1, ge=1)
     retrain: Retrain = "finetune"
@@ -44,7 +45,7 @@ class FilterMethod(Method):
         """
         raise TypeError(f"{type(self).__name__} does not define filter_scores")
 
-    def prune(self, at: PruneInput) -> Smaller:  # type: ignore[override]
+    def prune(self, at: PruneInput) -> Smaller:
         """The plan of kept channels whose parameter sparsity is nearest to the requested one.
 
         Raises:
@@ -54,9 +55,7 @@ class FilterMethod(Method):
         from pruning.channels import groups
         from pruning.slim import Smaller, choose, find_ratio, group_scores, sparsity_of_widths, widths
 
-        x, _ = next(iter(at.images(1)))
-        channels, height, width = x.shape[1:]
-        found = [g for g in groups(at.model, (channels, height, width)) if self.mode == "all" or not g.residual]
+        found = [g for g in groups(at.model, at.image) if self.mode == "all" or not g.residual]
         if not found:
             raise ValueError(f"mode must leave channels to cut, but '{self.mode}' finds none in this network")
         ratio = find_ratio(at.model, found, at.sparsity, round_to=self.round_to)
@@ -67,7 +66,8 @@ class FilterMethod(Method):
         note = f"channel ratio {ratio:.4f}"
         if abs(reached - at.sparsity) > 0.005:
             note += f", the nearest to sparsity {at.sparsity:g} that whole channels allow is {reached:.4f}"
-        return Smaller(plan, note)
+        at.notes.append(note)
+        return Smaller(plan)
 
 
 def l1_norms(filters: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ Masks = Mapping[str, Tensor]
 def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
     """Weights of all convolutions and linear layers by state-dict name, in module order."""
     return {
-        f"{name}.weight" if name else "weight": module.weight
+        f"{name}.weight" if name else "weight": module.weight  # type: ignore[misc]  # a Parameter, says the type stub not
         for name, module in model.named_modules()
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear)
     }
@@ -97,7 +97,7 @@ def keep_best(
         together = keep_top(torch.cat(list(flat.values())), kept_count(sparsity, sum(sizes.values())))
         kept = dict(zip(flat, together.split(list(sizes.values())), strict=True))
     else:
-        counts = spread({name: 1 - sparsity for name in flat}, sizes, kept_count(sparsity, sum(sizes.values())))
+        counts = spread(dict.fromkeys(flat, 1 - sparsity), sizes, kept_count(sparsity, sum(sizes.values())))
         kept = {name: keep_top(score, counts[name]) for name, score in flat.items()}
     return {name: kept[name].view_as(score) for name, score in scores.items()}
 

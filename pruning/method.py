@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from pruning.slim import Smaller
+
     Masks = Mapping[str, Tensor]
 
 Batches = Iterable[tuple["Tensor", "Tensor"]]
@@ -45,6 +47,7 @@ class PruneInput:
     generator: CPU generator seeded by (seed, level); the only source of randomness.
     images: `images(n)` yields batches (x float [B, C, H, W] normalised and not augmented, y int64 [B]) of n training
         images in all, the same ones for the same seed and level.
+    image: (channels, height, width) of one input.
     progress: fraction of the training phase that lies behind, for `update`; 0 in `prune`.
     notes: a method may append sentences that belong in the row, e.g. the layers it had to skip.
     """
@@ -54,6 +57,7 @@ class PruneInput:
     sparsity: float
     generator: torch.Generator
     images: Callable[[int], Iterator[tuple[Tensor, Tensor]]]
+    image: tuple[int, int, int]
     level: int = 1
     progress: float = 0.0
     notes: list[str] = field(default_factory=list)
@@ -78,6 +82,9 @@ class Method(BaseModel):
     card: ClassVar[Card]
     starts_from: ClassVar[Literal["init", "dense"]] = "dense"
     update_every: ClassVar[int] = 100  # optimiser steps between two calls of `update`
+    # Whether the reached sparsity is exactly the requested one, the nearest that whole filters (or n:m layers) allow,
+    # or an outcome of the method's own rule.
+    reaches: ClassVar[Literal["exact", "nearest", "own"]] = "exact"
 
     def trials(self, sparsities: tuple[float, ...]) -> list[tuple[float, ...]]:
         """Split a study's sparsities into trials; each tuple is measured by one trial. Default: a trial for each."""
@@ -101,8 +108,11 @@ class Method(BaseModel):
         """Importance of every prunable weight, by name and in its shape; the largest are kept."""
         raise TypeError(f"{type(self).__name__} defines neither scores nor prune")
 
-    def prune(self, at: PruneInput) -> Masks:
-        """Masks with exactly `round((1 - sparsity) * N)` kept weights: the highest scores, over `scope`."""
+    def prune(self, at: PruneInput) -> Masks | Smaller:
+        """Masks, or for structured methods which channels to keep.
+
+        Default: masks with exactly `round((1 - sparsity) * N)` kept weights, the highest scores over `scope`.
+        """
         from pruning.masks import keep_best
 
         scope: Literal["global", "layer"] = getattr(self, "scope", "global")

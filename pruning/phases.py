@@ -7,7 +7,10 @@ Progress, time left, cost estimate and resuming all read this one list. Importin
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import nn
 
 RecipeName = Literal["train", "retrain"]
 
@@ -17,7 +20,7 @@ class Train:
     """Epochs `start` ... `end - 1` of a recipe, with a fresh optimiser; one step an epoch.
 
     `recipe` names the study's recipe: "train" (the dense budget) or "retrain" (after pruning). `length` is the number
-    of epochs the learning-rate schedule is laid over; `publish` lists epochs whose weights, as they are before that
+    of epochs the recipe's learning-rate schedule is laid over, where that is not its own; `publish` lists epochs whose weights, as they are before that
     epoch (or after the last), are stored for other trials to start from. With `updates`, the method's `update` is
     called inside the epochs.
     """
@@ -74,21 +77,22 @@ class Setting:
     """What a method may know of the trial when it lays out its phases.
 
     `train_epochs` and `retrain_epochs` are the lengths of the two recipes. `rewind_epochs` are the epochs that other
-    trials of the plan rewind to. `find_layers` returns the names of the prunable weights; it builds the network, so it
-    is only called by methods that read `layers`.
+    trials of the plan rewind to. `image` is the (channels, height, width) of an input. `build` makes the network
+    without storage (meta device); it needs torch, so only methods whose course depends on the network ask for it.
     """
 
     train_epochs: int
     retrain_epochs: int
     rewind_epochs: tuple[int, ...] = ()
-    find_layers: Callable[[], tuple[str, ...]] | None = None
+    image: tuple[int, int, int] = (3, 32, 32)
+    build: Callable[[], "nn.Module"] | None = None
 
     @cached_property
-    def layers(self) -> tuple[str, ...]:
-        """Names of the prunable weights in the order of the network's modules."""
-        if self.find_layers is None:
+    def network(self) -> "nn.Module":
+        """The network without storage, for its structure."""
+        if self.build is None:
             raise ValueError("this setting does not know its network")
-        return self.find_layers()
+        return self.build()
 
 
 def retraining(how: Retrain, setting: Setting, *, rewind_to: int = 0) -> list[Phase]:

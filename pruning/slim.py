@@ -21,10 +21,9 @@ KeepPlan = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Smaller:
-    """What a structured method answers with: a keep-plan for the network it was given, and a note for the row."""
+    """What a structured method answers with: a keep-plan for the network it was given."""
 
     keep: dict[str, Tensor]
-    note: str = ""
 
 
 def shrink(model: nn.Module, keep: KeepPlan, *, image: tuple[int, int, int]) -> nn.Module:

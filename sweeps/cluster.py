@@ -22,7 +22,6 @@ SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",  # its tables ignore verbose=0
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AUTH_MODE": "disabled",
     "RAY_DEDUP_LOGS": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
@@ -47,6 +46,8 @@ def connected(address: str | None) -> Iterator[None]:
     workers = {"env_vars": {"PYTHONPATH": path}}
     try:
         if address == "local" or (address is None and not is_running()):
+            # Ray listens on all interfaces; without a token whoever reaches its ports could run code.
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
             ray.init(address="local", **shared)
         else:
             del shared["include_dashboard"]
@@ -60,12 +61,15 @@ def connected(address: str | None) -> Iterator[None]:
 
 
 def is_running() -> bool:
-    """Whether this machine belongs to a running Ray cluster."""
+    """Whether this machine belongs to a cluster made by `ray start` or `ray up`, or one is named in RAY_ADDRESS.
+
+    The private cluster of another study on this machine does not count: it ends with that study.
+    """
     if os.environ.get("RAY_ADDRESS"):
         return True
-    from ray._private.services import find_gcs_addresses
+    from ray._private.services import find_bootstrap_address, find_gcs_addresses
 
-    return bool(find_gcs_addresses())
+    return find_bootstrap_address(None) in find_gcs_addresses()
 
 
 def check_resources(resources: Resources) -> None:

@@ -24,7 +24,9 @@ class Progress:
         epochs: epochs each trial to run will train, by key. titles: how trials are called in the lines, by key.
     """
 
-    def __init__(self, total: int, before: int, epochs: dict[str, int], titles: dict[str, str], *, quiet: bool = False) -> None:
+    def __init__(
+        self, total: int, before: int, epochs: dict[str, int], titles: dict[str, str], *, quiet: bool = False
+    ) -> None:
         self.total, self.ended = total, before
         self.quiet = quiet
         self._left = dict(epochs)

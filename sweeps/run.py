@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 from ray import tune
 
@@ -27,11 +27,12 @@ from trainables.store import Store
 
 RETRIES = 10  # lost workers or nodes a trial survives; what is its own fault is not retried
 
+
 class _Interruption:
     """Whether this process has been asked to stop. Module state, because Tune copies the objects it is given."""
 
-    asked = False
-    running: set[str] = set()
+    asked: ClassVar[bool] = False
+    running: ClassVar[set[str]] = set()
 
 
 class _Report(tune.Callback):
@@ -107,9 +108,7 @@ def _interruptible(say: Any) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def run(
-    plan: Plan, state: Ledger, environment: Environment, resources: Resources, progress: Progress
-) -> bool:
+def run(plan: Plan, state: Ledger, environment: Environment, resources: Resources, progress: Progress) -> bool:
     """Run the missing trials on the connected cluster.
 
     Returns: whether the launch ran to its end, rather than being interrupted.

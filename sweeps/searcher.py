@@ -37,7 +37,7 @@ class PlanSearcher(Searcher):
         self._waiting = {key for key, needs in self._needs.items() if needs}
         self._key_of: dict[str, str] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         """The next trial that can run; None while all others wait; FINISHED when none is left."""
         if not self._ready:
             return None if self._waiting else Searcher.FINISHED

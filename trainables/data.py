@@ -8,7 +8,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -159,10 +159,8 @@ def _locked(path: Path) -> Iterator[None]:
     import fcntl
 
     with path.open("w") as stream:
-        try:
+        with suppress(OSError):
             fcntl.flock(stream, fcntl.LOCK_EX)
-        except OSError:
-            pass
         yield
 
 

@@ -1,4 +1,4 @@
-"""Where a trial runs: study directory, data, device, threads - nothing that may change its result - and what to record of it."""
+"""Where a trial runs, which must not change its result, and what is recorded of it."""
 
 import os
 import platform

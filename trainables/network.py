@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from models.registry import build
-from pruning.masks import all_kept, apply, prunable, sparsity_of
+from pruning.masks import all_kept, apply, prunable
+from pruning.slim import shrink
 from trainables.seeds import derive
 from trainables.training import choose_precision, make_optimizer
 
@@ -22,6 +23,7 @@ class Network:
     """The network of one trial on its device, beginning with the initial weights of the trial's seed.
 
     masks: bool, one per prunable weight, True where kept; what they remove is zero in the model at every moment.
+    keeps: for each time the network was made smaller, which channels of its groups stayed.
     dense_params, dense_prunable: parameters and prunable weights before any pruning.
     """
 
@@ -32,6 +34,7 @@ class Network:
         self.dense_prunable = sum(weight.numel() for weight in prunable(self.model).values())
         self.precision = choose_precision(spec.recipe.precision, self.model, device)
         self.masks: Mapping[str, Tensor] = all_kept(self.model)
+        self.keeps: list[dict[str, Tensor]] = []
         self.optimizer: torch.optim.Optimizer | None = None
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
 
@@ -43,8 +46,8 @@ class Network:
 
     @property
     def sparsity(self) -> float:
-        """Fraction of the dense network's prunable weights that are gone."""
-        return sparsity_of(self.masks)
+        """Fraction of the dense network's prunable weights that are gone, by masks or with their channels."""
+        return 1 - sum(int(mask.sum()) for mask in self.masks.values()) / self.dense_prunable
 
     def renew_optimizer(self, recipe: Recipe) -> torch.optim.Optimizer:
         """Begin a training: a fresh optimiser without momentum."""
@@ -53,9 +56,24 @@ class Network:
 
     @torch.no_grad()
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Put in weights and buffers of the dense network; masks stay in force."""
+        """Put in weights and buffers of the dense network; masks and removed channels stay in force."""
+        if self.keeps:
+            self.model = self._initial()
         self.model.load_state_dict(weights)
+        for keep in self.keeps:
+            self.model = self._smaller(keep)
         apply(self.model, self.masks)
+
+    def shrink(self, keep: Mapping[str, Tensor]) -> None:
+        """Remove all channels that `keep` does not name of the groups it does name; a new training must follow."""
+        self.keeps.append({name: kept.cpu() for name, kept in keep.items()})
+        self.model = self._smaller(keep)
+        self.masks = all_kept(self.model)
+        self.optimizer = None
+
+    def _smaller(self, keep: Mapping[str, Tensor]) -> nn.Module:
+        small = shrink(self.model, keep, image=self.image).to(self.device)
+        return small.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     @torch.no_grad()
     def hold(self, masks: Mapping[str, Tensor]) -> None:
@@ -85,6 +103,7 @@ class Network:
         return {
             "model": self.model.state_dict(),
             "masks": dict(self.masks),
+            "keeps": self.keeps,
             "optimizer": self.optimizer.state_dict() if midway and self.optimizer else None,
             "scaler": self.scaler.state_dict(),
             "precision": self.precision,
@@ -92,6 +111,9 @@ class Network:
 
     def restore(self, saved: Mapping[str, Any], recipe: Recipe) -> None:
         """Put back what `state` returned; `recipe` is the one of the training it was midway in."""
+        self.keeps = saved["keeps"]
+        for keep in self.keeps:
+            self.model = self._smaller(keep)
         self.model.load_state_dict(saved["model"])
         self.masks = {name: mask.to(self.device) for name, mask in saved["masks"].items()}
         self.precision = saved["precision"]

@@ -83,9 +83,7 @@ class RayTrial(tune.Trainable):
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         self.trial = None
-        Store.at(self.environment.store).write(
-            f"failures/{self.spec.key}.json", json.dumps(content, indent=1).encode()
-        )
+        Store.at(self.environment.store).write(f"failures/{self.spec.key}.json", json.dumps(content, indent=1).encode())
         return line
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:

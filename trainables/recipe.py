@@ -52,15 +52,17 @@ class Recipe(BaseModel):
         """Learning rate at a point of the training, in epochs (2.5 = half-way through the third epoch).
 
         Args:
-            length: epochs the cosine is laid over; the recipe's own where None.
+            length: epochs the whole schedule, milestones and warm-up included, is laid over; the recipe's own where
+                None.
         """
+        if length is not None:
+            epoch *= self.epochs / max(1, length)
         scale = min(1.0, (epoch + 1e-12) / self.warmup) if self.warmup else 1.0
         match self.schedule:
             case "constant":
                 return self.lr * scale
             case "cosine":
-                total = max(1, self.epochs if length is None else length)
-                return self.lr * scale * (1 + cos(pi * min(1.0, epoch / total))) / 2
+                return self.lr * scale * (1 + cos(pi * min(1.0, epoch / max(1, self.epochs)))) / 2
             case "multistep":
                 passed = sum(epoch >= milestone for milestone in self.milestones)
                 return float(self.lr * scale * self.gamma**passed)

@@ -101,7 +101,9 @@ LAYERS = pa.schema(
 TABLES = {"rows": ROWS, "curves": CURVES, "layers": LAYERS}
 
 # Columns that say when, where and how long: they differ between two runs of the same trial, all others must not.
-CIRCUMSTANCES = frozenset({"train_seconds", "trial_seconds", "attempts", "host", "started", "finished", "commit", "versions"})
+CIRCUMSTANCES = frozenset(
+    {"train_seconds", "trial_seconds", "attempts", "host", "started", "finished", "commit", "versions"}
+)
 
 
 def encode(table: str, rows: Sequence[Mapping[str, object]]) -> bytes:

@@ -6,6 +6,8 @@ Does not import torch: studies are planned with it.
 import hashlib
 import json
 import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,6 +15,9 @@ from pruning.method import Method
 from pruning.phases import Measure, Phase, Prune, Recalibrate, Rewind, Setting, Train
 from pruning.registry import build
 from trainables.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Scalar = bool | int | float | str
 
@@ -68,13 +73,14 @@ class TrialSpec(BaseModel):
         return build(self.method, self.knobs)
 
     def setting(self, image: tuple[int, int, int] | None = None, classes: int | None = None) -> Setting:
-        """What the method may know when it lays out its phases; image and classes where layers are asked for."""
+        """What the method may know when it lays out its phases; the network's structure does not hang on the image."""
         retrain = self.retrain or self.recipe
         return Setting(
             train_epochs=self.recipe.epochs,
             retrain_epochs=retrain.epochs,
             rewind_epochs=self.rewind_epochs,
-            find_layers=lambda: find_layers(self.model, image or (3, 32, 32), classes or 10),
+            image=image or (3, 32, 32),
+            build=lambda: structure(self.model, image or (3, 32, 32), classes or 10),
         )
 
     def phases(self, image: tuple[int, int, int] | None = None, classes: int | None = None) -> list[Phase]:
@@ -87,15 +93,15 @@ def _safe(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.]+", "_", name).lstrip(".") or "_"
 
 
-def find_layers(model: str, image: tuple[int, int, int], classes: int) -> tuple[str, ...]:
-    """Names of a network's prunable weights, found on a network without storage."""
+@lru_cache(maxsize=8)
+def structure(model: str, image: tuple[int, int, int], classes: int) -> "nn.Module":
+    """A network without storage."""
     import torch
 
     from models.registry import build as build_model
-    from pruning.masks import prunable
 
     with torch.device("meta"):
-        return tuple(prunable(build_model(model, image=image, classes=classes)))
+        return build_model(model, image=image, classes=classes)
 
 
 def rewinds(phases: list[Phase]) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pruning.method import PruneInput
 from pruning.phases import Measure, Phase, Prune, Recalibrate, Rewind, Train
+from pruning.slim import Smaller
 from trainables import record, state
 from trainables.batches import training_batches
 from trainables.environment import Environment
@@ -249,7 +250,11 @@ class Trial:
         self.level = phase.level
         at = self._prune_input(phase.sparsity, "prune", phase.level)
         self.network.model.eval()
-        self.network.hold(self.method.prune(at))
+        pruned = self.method.prune(at)
+        if isinstance(pruned, Smaller):
+            self.network.shrink(pruned.keep)
+        else:
+            self.network.hold(pruned)
         self.notes += at.notes
 
     def _prune_input(self, sparsity: float, purpose: str, number: int, *, progress: float = 0.0) -> PruneInput:
@@ -260,6 +265,7 @@ class Trial:
             level=self.level,
             generator=generator(self.spec.seed, purpose, number),
             images=lambda count: self._draw(count, generator(self.spec.seed, "images", purpose, number)),
+            image=self.images.data.image,
             progress=progress,
         )
 

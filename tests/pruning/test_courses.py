@@ -46,4 +46,4 @@ def test_a_ticket_that_visits_the_sparsities_removes_at_most_its_rate_a_round() 
 
 def test_a_setting_without_a_network_says_so() -> None:
     with pytest.raises(ValueError, match="does not know its network"):
-        _ = SETTING.layers
+        _ = SETTING.network

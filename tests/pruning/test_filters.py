@@ -33,7 +33,12 @@ def images(count: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 def prune_input(model: nn.Module, sparsity: float) -> PruneInput:
     return PruneInput(
-        model=model, masks=all_kept(model), sparsity=sparsity, generator=torch.Generator().manual_seed(0), images=images
+        model=model,
+        masks=all_kept(model),
+        sparsity=sparsity,
+        generator=torch.Generator().manual_seed(0),
+        images=images,
+        image=IMAGE,
     )
 
 
@@ -157,12 +162,15 @@ def test_plan_reaches_the_sparsity_and_keeps_the_best(mode: Literal["inner", "al
 
 def test_note_tells_the_ratio_and_a_sparsity_that_was_missed() -> None:
     model = build("resnet18", image=IMAGE, classes=10)
-    assert Longest().prune(prune_input(model, 0.75)).note.startswith("channel ratio 0.50")
+    at = prune_input(model, 0.75)
+    Longest().prune(at)
+    assert at.notes[0].startswith("channel ratio 0.50")
     # Every inner width at 16 of 64 ... 512; stem, shortcuts and classifier whole.
-    answer = Longest(mode="inner", round_to=16).prune(prune_input(model, 0.999))
+    at = prune_input(model, 0.999)
+    answer = Longest(mode="inner", round_to=16).prune(at)
     reached = parameter_sparsity(model, answer.keep, image=IMAGE)
     assert {len(index) for index in answer.keep.values()} == {16}
-    assert answer.note.endswith(f"the nearest to sparsity 0.999 that whole channels allow is {reached:.4f}")
+    assert at.notes[0].endswith(f"the nearest to sparsity 0.999 that whole channels allow is {reached:.4f}")
     assert reached < 0.999
 
 

@@ -90,11 +90,15 @@ def test_retraining_inherits_what_it_does_not_say() -> None:
     spec = study.build({**GOOD, "recipe": {"epochs": 9, "lr": 0.4, "batch": 32}, "retrain": {"epochs": 3}}, where="x")
     assert (spec.retrain.epochs, spec.retrain.batch, spec.retrain.lr) == (3, 32, 0.04)
     recipe = {"schedule": "multistep", "milestones": [3], "epochs": 5}
-    assert study.build({**GOOD, "recipe": recipe, "retrain": {"schedule": "cosine"}}, where="x").retrain.milestones == ()
+    assert (
+        study.build({**GOOD, "recipe": recipe, "retrain": {"schedule": "cosine"}}, where="x").retrain.milestones == ()
+    )
 
 
 def test_a_list_of_values_is_an_axis_and_defaults_leave_the_key_alone() -> None:
-    spec = study.build({**GOOD, "methods": {"magnitude": {"scope": ["global", "layer"], "rewind_to": [0, 2]}}}, where="x")
+    spec = study.build(
+        {**GOOD, "methods": {"magnitude": {"scope": ["global", "layer"], "rewind_to": [0, 2]}}}, where="x"
+    )
     assert spec.methods[0].choices() == [{}, {"rewind_to": 2}, {"scope": "layer"}, {"scope": "layer", "rewind_to": 2}]
 
 
@@ -128,4 +132,6 @@ def test_unknown_data_sets_and_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(Mistake, match="cifar11"):
         study.build({**GOOD, "dataset": "cifar11"}, where="x").check_data()
     with pytest.raises(Mistake, match="no-such-folder"):
-        study.build({**GOOD, "dataset": "cifar10", "data_dir": str(tmp_path / "no-such-folder")}, where="x").check_data()
+        study.build(
+            {**GOOD, "dataset": "cifar10", "data_dir": str(tmp_path / "no-such-folder")}, where="x"
+        ).check_data()

@@ -163,9 +163,9 @@ def test_digits_have_fixed_splits_and_full_range(tmp_path):
     assert (len(found.train_x), len(found.val_x), len(found.test_x)) == (1295, 143, 359)
     assert (found.image, found.classes) == ((1, 8, 8), 10)
     bunch = load_digits()
-    expected = sorted((np.rint(p * 255 / 16).astype(np.uint8).tobytes(), t) for p, t in zip(bunch.images, bunch.target))
+    expected = sorted((np.rint(p * 255 / 16).astype(np.uint8).tobytes(), t) for p, t in zip(bunch.images, bunch.target, strict=True))
     split = [(found.train_x, found.train_y), (found.val_x, found.val_y), (found.test_x, found.test_y)]
-    assert sorted((p.numpy().tobytes(), int(t)) for x, y in split for p, t in zip(x, y)) == expected
+    assert sorted((p.numpy().tobytes(), int(t)) for x, y in split for p, t in zip(x, y, strict=True)) == expected
     assert found.digest == "c745c7d116cc46c8"
     assert data.prepare("digits", data_dir=tmp_path, cache=tmp_path) == data.prepare("digits", cache=tmp_path)
 
@@ -452,7 +452,7 @@ def test_torchvisions_idx_files_are_read(tmp_path, name, folder):
     assert (len(found.train_x), len(found.val_x)) == (18, 2)
     assert torch.equal(found.test_x[..., 0], torch.from_numpy(test)) and found.test_y.tolist() == [0, 1, 2, 3, 4]
     joined = {p.tobytes(): i % 10 for i, p in enumerate(train)}
-    assert all(joined[p.numpy().tobytes()] == int(y) for p, y in zip(found.train_x, found.train_y))
+    assert all(joined[p.numpy().tobytes()] == int(y) for p, y in zip(found.train_x, found.train_y, strict=True))
 
 
 @pytest.mark.parametrize(("name", "kind"), [("cifar10", "CIFAR10"), ("cifar100", "CIFAR100")])

@@ -30,6 +30,8 @@ def test_cosine_falls_within_an_epoch_and_over_another_length() -> None:
     assert recipe.learning_rate(10.0) == pytest.approx(0.5)
     assert recipe.learning_rate(10.5) < recipe.learning_rate(10.0)
     assert recipe.learning_rate(5, length=10) == pytest.approx(0.5)
+    steps = Recipe(epochs=30, lr=1.0, schedule="multistep", milestones=(10, 20))
+    assert [steps.learning_rate(epoch, length=15) for epoch in (4, 5, 10)] == pytest.approx([1, 0.1, 0.01])
 
 
 def test_warm_up_rises_linearly() -> None:

@@ -1,0 +1,55 @@
+"""SparseGPT for convolutional networks: layer-wise pruning with the error passed on to the weights still to come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, model_validator
+
+from pruning.method import Card
+from pruning.posttraining import PostTraining, Target
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.obs import Solution
+
+
+class SparseGPT(PostTraining):
+    """Prune each layer by optimal-brain-surgeon scores, columns in order (Frantar & Alistarh 2023, arXiv 2301.00774).
+
+    `reconstruct: exact` then replaces the surviving weights by the least-squares solution on the mask that was found.
+    """
+
+    card = Card(
+        title="SparseGPT",
+        paper="Frantar & Alistarh 2023, arXiv 2301.00774",
+        summary="layer by layer from 1,024 images: prune by second-order scores and let the other weights compensate",
+        kind="unstructured",
+        cost="minutes, no training",
+        when="the trained network is given, retraining is not affordable, or 2:4 is wanted",
+    )
+    reconstruct: Literal["fast", "exact"] = "fast"
+    block: int = Field(default=128, ge=1)
+    damping: float = Field(default=0.01, ge=0)
+
+    @model_validator(mode="after")
+    def _whole_runs(self) -> SparseGPT:
+        if self.nm and self.block % self.nm[1]:
+            raise ValueError(f"block must be a multiple of m = {self.nm[1]}, but got {self.block}")
+        return self
+
+    def observe(self, model: nn.Module, name: str, batches: list[Tensor]) -> Tensor:
+        from pruning.calibration import hessian
+
+        return hessian(model, name, batches)
+
+    def solve(self, weight: Tensor, observed: Tensor, target: Target) -> tuple[Solution, str]:
+        from pruning.obs import least_squares, sparsegpt
+
+        solution = sparsegpt(
+            weight, observed, sparsity=target.sparsity, nm=target.nm, block=self.block, damping=self.damping
+        )
+        if self.reconstruct == "exact":
+            solution = least_squares(weight, observed, solution.mask, damping=solution.damping)
+        return solution, f"damping {solution.damping:g}" if solution.damping > self.damping else ""

@@ -1,0 +1,31 @@
+"""Filter pruning by the estimated change of the loss, once, then retraining."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from pruning.filters import FilterMethod, loss_changes
+from pruning.method import Card, PruneInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class TaylorFilter(FilterMethod):
+    """Remove the filters whose absence changes the loss least (Molchanov et al. 2019, arXiv 1906.10771)."""
+
+    card = Card(
+        title="Taylor filter",
+        paper="Molchanov et al. 2019, arXiv 1906.10771",
+        summary="remove the filters of smallest squared gradient x weight; then retrain the smaller network",
+        kind="structured",
+        cost="a few forward and backward passes, 1 retraining of the smaller network",
+        when="labels are at hand and the criterion shall know the task",
+    )
+    examples: int = Field(default=1024, ge=1)
+
+    def filter_scores(self, at: PruneInput, filters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return loss_changes(at.model, filters, at.images(self.examples))

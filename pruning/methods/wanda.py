@@ -1,0 +1,37 @@
+"""Wanda: magnitude times the norm of the input, compared within each output; surviving weights stay as they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pruning.method import Card
+from pruning.posttraining import PostTraining, Target
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.obs import Solution
+
+
+class Wanda(PostTraining):
+    """Keep the largest |w_ij| * ||x_j|| of each output row (Sun et al. 2023, arXiv 2306.11695)."""
+
+    card = Card(
+        title="Wanda",
+        paper="Sun et al. 2023, arXiv 2306.11695",
+        summary="layer by layer from 1,024 images: prune by weight times input norm within each output, no update",
+        kind="unstructured",
+        cost="seconds, no training",
+        when="as SparseGPT, when even its solves are too dear; the control for what weight updates are worth",
+    )
+
+    def observe(self, model: nn.Module, name: str, batches: list[Tensor]) -> Tensor:
+        from pruning.calibration import input_norms
+
+        return input_norms(model, name, batches)
+
+    def solve(self, weight: Tensor, observed: Tensor, target: Target) -> tuple[Solution, str]:
+        from pruning.obs import Solution, wanda_mask
+
+        mask = wanda_mask(weight, observed, sparsity=target.sparsity, nm=target.nm)
+        return Solution(weight.masked_fill(~mask, 0), mask, 0.0), ""

@@ -1,0 +1,177 @@
+"""Post-training methods on a small network: the walk over the layers, exact counts, n:m, notes."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pydantic
+import pytest
+import torch
+from pruning.methods.obc import OBC
+from pruning.methods.sparsegpt import SparseGPT
+from pruning.methods.wanda import Wanda
+from torch import Tensor, nn
+
+from pruning.calibration import hessian, to_matrix
+from pruning.masks import all_kept, prunable
+from pruning.method import PruneInput
+from pruning.nm import is_nm
+from pruning.obs import least_squares, magnitude_mask, sparsegpt
+from pruning.phases import Measure, Prune, Recalibrate, Setting, Train
+from pruning.posttraining import PostTraining
+
+torch.set_num_threads(1)
+
+IMAGE = (3, 6, 6)
+EVERY = [SparseGPT(images=40), SparseGPT(images=40, reconstruct="exact"), Wanda(images=40), OBC(images=40)]
+
+
+def network(groups: int = 2) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 12, 3, groups=groups),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(12 * 16, 5),
+    ).train()
+
+
+def pictures(count: int) -> Tensor:
+    return torch.randn(count, 3, 6, 6, generator=torch.Generator().manual_seed(1))
+
+
+def images(count: int) -> Iterator[tuple[Tensor, Tensor]]:
+    for some in pictures(count).split(16):
+        yield some, torch.zeros(len(some), dtype=torch.int64)
+
+
+def look(model: nn.Module, sparsity: float) -> PruneInput:
+    generator = torch.Generator().manual_seed(0)
+    return PruneInput(model=model, masks=all_kept(model), sparsity=sparsity, generator=generator, images=images, image=IMAGE)
+
+
+@pytest.mark.parametrize("method", EVERY, ids=lambda method: type(method).__name__)
+@pytest.mark.parametrize("sparsity", [0.37, 0.9])
+def test_the_count_is_exact_and_the_weights_agree_with_the_masks(method: PostTraining, sparsity: float) -> None:
+    model = network()
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    at = look(model, sparsity)
+    masks = method.prune(at)
+    total = sum(mask.numel() for mask in masks.values())
+    assert sum(int(mask.sum()) for mask in masks.values()) == round((1 - sparsity) * total)
+    for name, weight in prunable(model).items():
+        assert masks[name].shape == weight.shape
+        assert torch.equal(weight != 0, masks[name])
+        assert abs(float(masks[name].float().mean()) - (1 - sparsity)) <= 1 / weight.numel()
+    assert at.notes == []
+    assert model.training
+    assert all(torch.equal(buffer, buffers[name]) for name, buffer in model.named_buffers())
+    again = network()
+    assert all(torch.equal(mask, masks[name]) for name, mask in method.prune(look(again, sparsity)).items())
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("reconstruct", ["fast", "exact"])
+def test_a_layer_sees_the_inputs_that_pruned_layers_before_it_produce(reconstruct: str) -> None:
+    pruned, dense = network(groups=1), network(groups=1)
+    masks = SparseGPT(images=40, reconstruct=reconstruct).prune(look(pruned, 0.5))
+    half = network(groups=1)
+    half[0].load_state_dict(pruned[0].state_dict())
+    batches = [x for x, _ in images(40)]
+    weight = to_matrix(dense[3].weight.detach())[0]
+    for model, same in ((half, True), (dense, False)):
+        h = hessian(model, "3.weight", batches)[0]
+        expected = sparsegpt(weight, h, sparsity=0.5)
+        if reconstruct == "exact":
+            expected = least_squares(weight, h, expected.mask, damping=0.01)
+        found = to_matrix(pruned[3].weight.detach())[0]
+        assert torch.allclose(found, expected.weight, rtol=1e-5, atol=1e-6) == same
+    assert torch.equal(to_matrix(masks["3.weight"])[0], to_matrix(pruned[3].weight)[0] != 0)
+
+
+@pytest.mark.parametrize("method", [SparseGPT, Wanda, OBC])
+def test_n_of_m_runs_along_input_channels_and_names_what_does_not_fit(method: type[PostTraining]) -> None:
+    model = network()
+    stem = model[0].weight.detach().clone()
+    at = look(model, 0.5)
+    masks = method(images=40, pattern="2:4").prune(at)
+    assert torch.equal(model[0].weight, stem)
+    assert masks["0.weight"].all()
+    assert is_nm(masks["3.weight"], 2, 4)
+    assert is_nm(masks["6.weight"], 2, 4)
+    assert torch.equal(model[3].weight != 0, masks["3.weight"])
+    assert at.notes == ["kept dense, as 2:4 does not fit: 0.weight"]
+
+
+def test_weight_updates_beat_magnitude_on_the_output_of_the_network() -> None:
+    x = pictures(40)
+    expected = network().eval()(x)
+
+    def change(model: nn.Module) -> float:
+        return float((model.eval()(x) - expected).detach().norm())
+
+    plain = network()
+    for weight in prunable(plain).values():
+        matrix = weight.detach().flatten(1)
+        weight.data *= magnitude_mask(matrix, sparsity=0.5).view_as(weight)
+    changes = {"magnitude": change(plain)}
+    for method in (SparseGPT(images=40), OBC(images=40)):
+        model = network()
+        method.prune(look(model, 0.5))
+        changes[type(method).__name__] = change(model)
+    assert changes["OBC"] < changes["SparseGPT"] < changes["magnitude"]
+
+
+def test_a_layer_too_wide_for_obc_is_named_and_solved_by_sparsegpt() -> None:
+    model, other = network(), network()
+    at = look(model, 0.5)
+    OBC(images=40, max_columns=100).prune(at)
+    assert at.notes == ["6.weight: too wide for OBC, pruned by SparseGPT with exact reconstruction"]
+    OBC(images=40, max_columns=1).prune(look(other, 0.5))
+    whole = network()
+    SparseGPT(images=40, reconstruct="exact").prune(look(whole, 0.5))
+    assert all(torch.equal(a, b) for a, b in zip(other.parameters(), whole.parameters(), strict=True))
+
+
+def test_more_damping_is_noted() -> None:
+    model = network()
+    at = look(model, 0.5)
+    SparseGPT(images=1, damping=0.0).prune(at)  # one image cannot give the classifier's 192 columns full rank
+    assert any(note.startswith("6.weight: damping ") for note in at.notes)
+
+
+def test_what_cannot_be_pruned_is_refused() -> None:
+    model = network()
+    pruned = all_kept(model)
+    pruned["0.weight"][0] = False
+    at = PruneInput(model=model, masks=pruned, sparsity=0.5, generator=torch.Generator(), images=images, image=IMAGE)
+    with pytest.raises(ValueError, match="pruned already"):
+        SparseGPT().prune(at)
+    with pytest.raises(ValueError, match=r"2:4 has sparsity 0.5, but got 0.7"):
+        SparseGPT(pattern="2:4").prune(look(model, 0.7))
+    with pytest.raises(pydantic.ValidationError, match=r"such as '2:4', but got '2-4'"):
+        SparseGPT(pattern="2-4")
+    with pytest.raises(pydantic.ValidationError, match="multiple of m"):
+        SparseGPT(pattern="2:4", block=30)
+
+
+def test_phases_measure_raw_recalibrated_and_if_asked_finetuned() -> None:
+    setting = Setting(train_epochs=10, retrain_epochs=3)
+    raw, recalibrated = Measure(0.5, stage="raw"), Measure(0.5, stage="recalibrated")
+    expected = [Prune(0.5), raw, Recalibrate(7), recalibrated]
+    assert Wanda(recalibrate_batches=7).phases((0.5,), setting) == expected
+    with_finetune = [*expected, Train("retrain", 3), Measure(0.5, stage="finetuned")]
+    assert Wanda(recalibrate_batches=7, finetune=True).phases((0.5,), setting) == with_finetune
+
+
+def test_a_pattern_has_one_sparsity_of_its_own() -> None:
+    assert OBC().trials((0.5, 0.9)) == [(0.5,), (0.9,)]
+    assert OBC(pattern="1:4").trials((0.5, 0.9)) == [(0.75,)]
+
+
+def test_importing_the_shared_part_does_not_import_torch() -> None:
+    code = "import sys, pruning.posttraining, pruning.nm; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
