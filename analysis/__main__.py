@@ -30,11 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(study: Study, metric: str, out: str | None) -> int:
-    """Write the report of a loaded study, and print where it is and the table of accuracies."""
+    """Write the report of a loaded study, and print where it is and its tables but the longest."""
     from analysis.gaps import find_gaps
     from analysis.metrics import find_metric
-    from analysis.report import SHOWN, summarise_progress, write_report
-    from analysis.tables import collect, make_accuracy_table
+    from analysis.report import SHOWN, make_tables, summarise_progress, write_report
+    from analysis.tables import collect
     from trainables.store import Store
 
     target = Store.at(out or f"{study.store.uri}/report")
@@ -42,8 +42,9 @@ def _run(study: Study, metric: str, out: str | None) -> int:
     gaps = find_gaps(study)
     if len(study.rows):
         chosen = find_metric(metric, study.rows)
-        table = make_accuracy_table(collect(study.rows, chosen, plan=study.plan), chosen)
-        print(f"{table.to_text()}\n\n{table.caption}\n")
+        for table in make_tables(study, collect(study.rows, chosen, plan=study.plan), chosen):
+            if table.name != "efficiency":
+                print(f"{table.to_text()}\n\n{table.caption}\n")
         print(f"study '{study.name}': {summarise_progress(gaps)}")
     else:
         print(f"study '{study.name}' has no rows yet: {summarise_progress(gaps)}")

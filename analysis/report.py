@@ -5,12 +5,14 @@ import math
 
 import pandas as pd
 
+from analysis.accuracy import make_accuracy_table, make_levels_table
 from analysis.gaps import Gaps, find_gaps
 from analysis.load import Study
-from analysis.metrics import find_metric
-from analysis.plots import draw_accuracy
+from analysis.metrics import Metric, find_metric
+from analysis.plots import draw_accuracy, find_setting_views
+from analysis.published import make_published_table
 from analysis.series import find_series, find_settings, format_knobs
-from analysis.tables import Table, collect, make_accuracy_table, make_efficiency_table
+from analysis.tables import Table, collect, make_efficiency_table
 from trainables.store import Store
 
 SHOWN = 50  # keys of one kind that the page names; the rest is counted
@@ -19,26 +21,30 @@ SHOWN = 50  # keys of one kind that the page names; the rest is counted
 def write_report(study: Study, metric: str = "test_top1", *, out: Store | None = None) -> list[str]:
     """Write everything below `STUDY/report/` (or `out`) and return the written paths, relative to it.
 
-    The files are `report.md`, `all_results.json`, `tables/{efficiency,accuracy}.{md,tex,csv}` and, per data set, model
-    and recipe, `figures/sparsity-accuracy-<setting>.{png,pdf}`; without rows, only the first two. Equal studies give
-    equal files.
+    The files are, in this order, per data set, model and recipe, `figures/sparsity-accuracy-<setting>.{png,pdf}`, where
+    it has many series followed by `figures/sparsity-accuracy-<setting>-<family>.{png,pdf}` (families: `looks.FAMILIES`,
+    see `views.find_views`); `tables/<name>.{md,tex,csv}` with the names accuracy, efficiency, levels (where an iterated
+    method has levels of its own) and published (where the study file names such numbers); `all_results.json` and
+    `report.md`; without rows, only the last two. Equal studies give equal files.
 
     Raises:
         ValueError: no such metric (see `metrics.find_metric`).
     """
     chosen = find_metric(metric, study.rows)
-    files: dict[str, bytes] = {"all_results.json": make_results(study.rows)}
+    files: dict[str, bytes] = {}
     figures: dict[str, str] = {}
     tables: list[Table] = []
     notes: list[str] = []
     if len(study.rows):
         cells = collect(study.rows, chosen, plan=study.plan)
         for setting in find_settings(cells[cells["n"] > 0]):
-            name = f"figures/{_name_figure(metric)}-{setting.slug}"
-            drawn = draw_accuracy(study.rows, cells, chosen, setting=setting, study=study.name)
-            files |= {f"{name}.{kind}": content for kind, content in drawn.items()}
-            figures[f"{chosen.heading} against sparsity, {setting.label}"] = f"{name}.png"
-        tables = [make_accuracy_table(cells, chosen), make_efficiency_table(cells, chosen)]
+            for view in find_setting_views(cells, setting):
+                name = "-".join(filter(None, (f"figures/{_name_figure(metric)}", setting.slug, view.slug)))
+                drawn = draw_accuracy(study.rows, cells, chosen, setting=setting, view=view, study=study.name)
+                files |= {f"{name}.{kind}": content for kind, content in drawn.items()}
+                title = ", ".join(filter(None, (setting.label, view.title)))
+                figures[f"{chosen.heading} against sparsity, {title}"] = f"{name}.png"
+        tables = make_tables(study, cells, chosen)
         for table in tables:
             files[f"tables/{table.name}.md"] = table.to_markdown().encode()
             files[f"tables/{table.name}.tex"] = table.to_latex().encode()
@@ -46,11 +52,19 @@ def write_report(study: Study, metric: str = "test_top1", *, out: Store | None =
         notes = [
             f"{one.label}: {', '.join(format_knobs(one.knobs))}" for one in find_series(cells) if one.knobs != "{}"
         ]
-    page = _make_page(study, find_gaps(study), figures=figures, tables=tables, notes=notes)
+    files["all_results.json"] = make_results(study.rows)
+    files["report.md"] = _make_page(study, find_gaps(study), figures=figures, tables=tables, notes=notes).encode()
     target = out or Store.at(f"{study.store.uri}/report")
-    for path, content in {**files, "report.md": page.encode()}.items():
+    for path, content in files.items():
         target.write(path, content)
-    return sorted([*files, "report.md"])
+    return list(files)
+
+
+def make_tables(study: Study, cells: pd.DataFrame, metric: Metric) -> list[Table]:
+    """The tables of a study in the order of the page; those without a line are left out."""
+    made = [make_accuracy_table(cells, metric), make_levels_table(cells, metric)]
+    made += [make_published_table(study), make_efficiency_table(cells, metric)]
+    return [table for table in made if table.cells]
 
 
 def make_results(rows: pd.DataFrame) -> bytes:

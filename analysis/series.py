@@ -1,7 +1,6 @@
 """The lines of a figure and the rows of a table: what each is called, its place in the order, and how it looks.
 
-A series is a method with its knobs at one stage. Colours and markers belong to the method and are the same in every
-figure of every study; the palettes are those of Okabe & Ito and Tol, made for colour-blind readers.
+A series is a method with its knobs at one stage. Colours and markers belong to the method, see `looks`.
 """
 
 import json
@@ -10,35 +9,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis.looks import Marker, find_looks
 from analysis.stats import SERIES, SETTING
 
-Marker = str | tuple[int, int, int]
-
-# name: (title, colour, marker). The order is the order of legends and tables.
-METHODS: dict[str, tuple[str, str, Marker]] = {
-    "dense": ("Dense", "#000000", ""),
-    "magnitude": ("Magnitude", "#0072B2", "o"),
-    "lottery_ticket": ("Lottery ticket", "#D55E00", "s"),
-    "synflow": ("SynFlow", "#009E73", "^"),
-    "l1_filter": ("L1 filter", "#E69F00", "D"),
-    "hrank": ("HRank", "#CC79A7", "v"),
-    "sparsegpt": ("SparseGPT", "#56B4E9", "P"),
-    "han_iterative": ("Han iterative", "#882255", "<"),
-    "gmp": ("Gradual magnitude", "#332288", ">"),
-    "snip": ("SNIP", "#999933", "h"),
-    "grasp": ("GraSP", "#44AA99", "*"),
-    "wanda": ("Wanda", "#AA4499", "p"),
-    "rigl": ("RigL", "#117733", "d"),
-    "set": ("SET", "#DDAA33", "8"),
-    "random": ("Random", "#777777", "X"),
-}
-SPARE: list[tuple[str, Marker]] = [
-    ("#661100", "H"),
-    ("#BBCC33", (4, 1, 0)),
-    ("#6699CC", (6, 1, 0)),
-    ("#AA3377", (5, 0, 180)),
-    ("#225555", (7, 1, 0)),
-]
 STAGES = ["raw", "recalibrated", "finetuned", "final"]
 
 
@@ -50,6 +23,7 @@ class Series:
     knobs: str
     stage: str
     label: str
+    family: str
     colour: str
     marker: Marker
     variant: int
@@ -69,19 +43,19 @@ class Setting:
 def find_series(cells: pd.DataFrame) -> list[Series]:
     """All series of a summary, in the order of legends and tables; call it with the whole study for stable looks."""
     ids = list(cells[SERIES].drop_duplicates().itertuples(index=False, name=None))
-    strangers = sorted({method for method, _, _ in ids} - set(METHODS))
-    looks = {name: (_make_title(name), *SPARE[index % len(SPARE)]) for index, name in enumerate(strangers)} | METHODS
-    names = [name for name in METHODS if name != "random"] + strangers + ["random"]
-    ids.sort(key=lambda one: (names.index(one[0]), one[1] != "{}", one[1], _rank_stage(one[2])))
+    looks = find_looks({method for method, _, _ in ids})
+    names = list(looks)
+    ids.sort(key=lambda one: (names.index(one[0]), one[1] != "{}", one[1], rank_stage(one[2])))
     series: list[Series] = []
     for method, knobs, stage in ids:
         siblings = [one for one in ids if one[0] == method]
         remarks = _tell_apart(knobs, {one[1] for one in siblings})
         if len({one[2] for one in siblings if one[1] == knobs}) > 1 or len({one[2] for one in siblings}) > 1:
             remarks.append(stage)
-        title, colour, marker = looks[method]
-        label = f"{title} ({', '.join(remarks)})" if remarks else title
-        series.append(Series(method, knobs, stage, label, colour, marker, siblings.index((method, knobs, stage))))
+        look = looks[method]
+        label = f"{look.title} ({', '.join(remarks)})" if remarks else look.title
+        variant = siblings.index((method, knobs, stage))
+        series.append(Series(method, knobs, stage, label, look.family, look.colour, look.marker, variant))
     return series
 
 
@@ -154,10 +128,6 @@ def _flatten(text: str) -> dict[str, object]:
     return flat
 
 
-def _make_title(name: str) -> str:
-    words = name.replace("_", " ").strip() or name
-    return words[:1].upper() + words[1:]
-
-
-def _rank_stage(stage: str) -> tuple[int, str]:
+def rank_stage(stage: str) -> tuple[int, str]:
+    """The place of a stage in the course of a trial; unknown ones come last, by name."""
     return (STAGES.index(stage) if stage in STAGES else len(STAGES), stage)

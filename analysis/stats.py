@@ -16,6 +16,7 @@ SETTING = ["dataset", "model", "recipe"]  # what is held fixed in one figure
 SERIES = ["method", "knobs", "stage"]  # what is one line in it
 CELL = [*SETTING, "method", "knobs", "sparsity", "level", "stage"]
 PLANNED = [*SETTING, "method", "knobs", "sparsity"]  # a plan knows neither levels nor stages
+SHIFT = 0.0005  # a reached sparsity counts as another one than the requested where it is more than 0.05 points off
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def summarise(rows: pd.DataFrame, metric: str, *, plan: pd.DataFrame | None = No
 
     `half_width` is NaN where n < 2. `expected` is the number of seeds in the plan (NaN without a plan); planned cells
     that nothing was measured of are there with n = 0 and a NaN mean. Rows without a value of the metric do not count.
+    Where a method's own rule decides how much it prunes, `sparsity` is NaN and the level tells cells apart; every level
+    that one seed has is expected of every planned seed.
 
     Raises:
         ValueError: `rows` has no such column.
@@ -87,20 +90,38 @@ def _half_width(std: np.ndarray | float, n: np.ndarray | int) -> np.ndarray:
     return np.asarray(stdtrit(freedom, (1 + LEVEL) / 2) * std / np.sqrt(freedom + 1))
 
 
+def find_places(cells: pd.DataFrame) -> pd.Series:
+    """Where cells stand on an axis of sparsity: at the requested one, or at the mean of `sparsity_reached` where that
+    is more than `SHIFT` off or nothing was requested; NaN where nothing is known of either."""
+    asked, reached = cells["sparsity"].astype(float), cells["sparsity_reached"].astype(float)
+    return asked.where((reached - asked).abs().le(SHIFT) | reached.isna(), reached)
+
+
 def _join_plan(cells: pd.DataFrame, rows: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
     """Add `expected`, and cells with n = 0 for what is planned and not measured."""
     asked = plan.explode("sparsities").rename(columns={"sparsities": "sparsity"})
-    asked["sparsity"] = asked["sparsity"].astype(float).fillna(0.0).round(9)
-    expected = asked.groupby(PLANNED)["seed"].nunique().rename("expected").reset_index()
+    asked["sparsity"] = asked["sparsity"].astype(float).round(9)
+    expected = asked.groupby(PLANNED, dropna=False)["seed"].nunique().rename("expected").reset_index()
     joined = cells.merge(expected, on=PLANNED, how="left")
 
-    # Stages are only known from rows: of the same method and knobs, else of none, and then it is the usual one.
-    stages = rows[[*SETTING, "method", "knobs", "stage"]].drop_duplicates()
-    wanted = expected.merge(stages, on=[*SETTING, "method", "knobs"], how="left").fillna({"stage": "final"})
-    both = wanted.merge(cells[[*PLANNED, "stage"]].drop_duplicates(), how="left", indicator=True)
-    absent = both[both.pop("_merge") == "left_only"].assign(n=0)
+    # Stages are only known from rows: of the same method and knobs, else of none, and then it is the usual one. So are
+    # the levels of a method that sets its own sparsities; those of others follow from the sparsity.
+    same = [*SETTING, "method", "knobs"]
+    own = expected["sparsity"].isna()
+    stages = rows[[*same, "stage"]].drop_duplicates()
+    levels = rows.loc[rows["sparsity"].isna(), [*same, "level", "stage"]].drop_duplicates()
+    wanted = expected[~own].merge(stages, on=same, how="left").fillna({"stage": "final"})
+    ruled = expected[own].merge(levels, on=same, how="left").fillna({"stage": "final"})
+    # A requested cell has no column for its level: the concatenation leaves it empty.
+    parts = [_drop_known(wanted, cells, [*PLANNED, "stage"]), _drop_known(ruled, cells, CELL)]
+    absent = pd.concat(parts, ignore_index=True).assign(n=0, mean=np.nan, half_width=np.nan)
     if absent.empty:
         return joined
-    absent["level"] = pd.array([pd.NA] * len(absent), dtype="Int64")
-    absent[["mean", "half_width"]] = np.nan
+    absent["level"] = absent["level"].astype("Int64")
     return pd.concat([joined, absent[list(joined.columns)]], ignore_index=True) if len(joined) else absent
+
+
+def _drop_known(wanted: pd.DataFrame, cells: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """The wanted cells that are not among the measured ones."""
+    both = wanted.merge(cells[columns].drop_duplicates(), on=columns, how="left", indicator=True)
+    return both[both.pop("_merge") == "left_only"]

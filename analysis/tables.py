@@ -11,10 +11,9 @@ import pandas as pd
 
 from analysis.metrics import Metric
 from analysis.series import find_series, find_settings, format_sparsity, select
-from analysis.stats import CELL, LEVEL, summarise
+from analysis.stats import CELL, LEVEL, PLANNED, SHIFT, summarise
 
 NOTHING = "–"
-SHIFT = 0.0005  # a reached sparsity is shown where it is more than 0.05 points off
 SIZES = ["sparsity_reached", "params", "nonzero", "bytes", "macs", "effective_macs"]
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -103,12 +102,14 @@ class Table:
 
 
 def collect(rows: pd.DataFrame, metric: Metric, *, plan: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The frame all tables and figures are made of: `stats.summarise` plus the means of `SIZES` over seeds, and
-    `series`, the name of the line; sorted by setting, series, sparsity, level."""
+    """The frame all tables and figures are made of: `stats.summarise` plus the means of `SIZES` over seeds, `series`,
+    the name of the line, and `iterated`, whether its trials measure several levels; sorted by setting, series,
+    sparsity, level."""
     cells = summarise(rows, metric.column, plan=plan)
     rounded = rows.assign(sparsity=rows["sparsity"].round(9)).astype(dict.fromkeys(SIZES, float))
     sizes = rounded.groupby(CELL, dropna=False)[SIZES].mean().reset_index()
     cells = cells.merge(sizes, on=CELL, how="left")
+    cells = cells.merge(_find_iterated(rows, plan), on=PLANNED[:-1], how="left")
     series = find_series(cells)
     rank = {(one.method, one.knobs, one.stage): index for index, one in enumerate(series)}
     ranks = pd.Series(
@@ -124,7 +125,7 @@ def make_efficiency_table(cells: pd.DataFrame, metric: Metric) -> Table:
     head: tuple[str, ...] = (
         "Method",
         "Sparsity (%)",
-        _heading(metric),
+        capitalise(metric),
         "n",
         "Params (M)",
         "Nonzero (M)",
@@ -142,45 +143,28 @@ def make_efficiency_table(cells: pd.DataFrame, metric: Metric) -> Table:
                 rules.add(len(body))
             for cell in found.itertuples():
                 sizes = [_millions(cell.params, 3), _millions(cell.nonzero, 3), _millions(cell.bytes, 2)]
-                texts = (series.label, _show_sparsity(cell), format_cell(cell, metric), str(cell.n), *sizes)
+                texts = (series.label, format_place(cell), format_cell(cell, metric), str(cell.n), *sizes)
                 line = (*texts, _millions(cell.effective_macs, 2))
                 body.append((setting.label, *line) if len(settings) > 1 else line)
     if len(settings) > 1:
         head = ("Setting", *head)
-    caption = f"{_begin_caption(cells, metric)} {_explain_cells(cells)} A MB is a million bytes; "
+    caption = f"{begin_caption(cells, metric)} {explain_cells(cells)} A MB is a million bytes; "
     caption += "effective MACs weigh each layer by its density."
     return Table("efficiency", caption, head, tuple(body), len(head) - 7, frozenset(rules), cells)
 
 
-def make_accuracy_table(cells: pd.DataFrame, metric: Metric) -> Table:
-    """The metric by sparsity and series; the longer of the two runs down the page."""
-    settings, series = find_settings(cells), find_series(cells)
-    sparsities = sorted(set(cells["sparsity"]))
-    down = len(sparsities) > len(series)
-    raw = cells[[column for column in cells.columns if column not in SIZES]]
-    body: list[tuple[str, ...]] = []
-    rules = set()
-    for setting in settings:
-        here = select(cells, setting)
-        texts = {
-            (one.label, sparsity): ", ".join(
-                format_cell(cell, metric) for cell in select(here, one).itertuples() if cell.sparsity == sparsity
-            )
-            for one in series
-            for sparsity in sparsities
-        }
-        if body:
-            rules.add(len(body))
-        lead = (setting.label,) if len(settings) > 1 else ()
-        if down:
-            grid = [(format_sparsity(s), *(texts[one.label, s] for one in series)) for s in sparsities]
-        else:
-            grid = [(one.label, *(texts[one.label, s] for s in sparsities)) for one in series]
-        body += [(*lead, *line) for line in grid if any(line[1:])]
-    names = [one.label for one in series] if down else [f"{format_sparsity(s)} %" for s in sparsities]
-    head = (*(("Setting",) if len(settings) > 1 else ()), "Sparsity (%)" if down else "Method", *names)
-    caption = f"{_begin_caption(cells, metric)} {_explain_cells(cells)}"
-    return Table("accuracy", caption, head, tuple(body), len(head) - len(names), frozenset(rules), raw)
+def _find_iterated(rows: pd.DataFrame, plan: pd.DataFrame | None) -> pd.DataFrame:
+    """For every method with its knobs in every setting, whether one of its trials measures several levels."""
+    course = PLANNED[:-1]
+    levels = (
+        rows.drop_duplicates(["key", "sparsity", "level"]).groupby(["key", *course]).size().reset_index(name="count")
+    )
+    parts = [levels.assign(iterated=levels["count"] > 1), rows.assign(iterated=rows["sparsity"].isna())]
+    if plan is not None and len(plan):
+        parts.append(
+            plan.assign(iterated=[isinstance(asked, list) and len(asked) != 1 for asked in plan["sparsities"]])
+        )
+    return pd.concat([part[[*course, "iterated"]] for part in parts]).groupby(course)["iterated"].any().reset_index()
 
 
 def format_cell(cell: Any, metric: Metric) -> str:
@@ -203,15 +187,17 @@ def escape(text: str) -> str:
     return "".join(_ESCAPES.get(letter, letter) for letter in text)
 
 
-def _heading(metric: Metric) -> str:
+def capitalise(metric: Metric) -> str:
+    """Title and unit of a metric as a heading."""
     return metric.heading[:1].upper() + metric.heading[1:]
 
 
-def _begin_caption(cells: pd.DataFrame, metric: Metric) -> str:
-    return f"{_heading(metric)}, {'; '.join(setting.label for setting in find_settings(cells))}."
+def begin_caption(cells: pd.DataFrame, metric: Metric) -> str:
+    """What is measured, and where."""
+    return f"{capitalise(metric)}, {'; '.join(setting.label for setting in find_settings(cells))}."
 
 
-def _explain_cells(cells: pd.DataFrame) -> str:
+def explain_cells(cells: pd.DataFrame) -> str:
     """What the numbers are, in the words that this study needs."""
     text = f"Mean over seeds ({format_counts(cells['n'].tolist())})"
     if (cells["n"] > 1).any():
@@ -221,8 +207,11 @@ def _explain_cells(cells: pd.DataFrame) -> str:
     return f"{text}."
 
 
-def _show_sparsity(cell: Any) -> str:
+def format_place(cell: Any) -> str:
+    """The sparsity of a cell as requested, and as reached where that differs or nothing was requested."""
     asked, reached = cell.sparsity, cell.sparsity_reached
+    if pd.isna(asked):
+        return "own rule" if pd.isna(reached) else f"{format_sparsity(reached)} (reached)"
     text = format_sparsity(asked)
     return f"{text} (reached {100 * reached:.2f})" if pd.notna(reached) and abs(reached - asked) > SHIFT else text
 

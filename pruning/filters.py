@@ -6,7 +6,7 @@ import torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -17,6 +17,7 @@ from pruning.phases import Retrain
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from pruning.channels import Group
     from pruning.slim import Smaller
 
 
@@ -45,6 +46,13 @@ class FilterMethod(Method):
         """
         raise TypeError(f"{type(self).__name__} does not define filter_scores")
 
+    def channel_scores(self, at: PruneInput, found: Sequence[Group]) -> Mapping[str, Tensor]:
+        """Importance of every channel, by group, [channels] each. Default: the sum over the group's producers."""
+        from pruning.slim import group_scores
+
+        filters = {layer: at.weights[f"{layer}.weight"] for group in found for layer in group.producers}
+        return group_scores(found, self.filter_scores(at, filters))
+
     def prune(self, at: PruneInput) -> Smaller:
         """The plan of kept channels whose parameter sparsity is nearest to the requested one.
 
@@ -53,15 +61,14 @@ class FilterMethod(Method):
             ValueError: the network has no group that the mode allows to cut.
         """
         from pruning.channels import groups
-        from pruning.slim import Smaller, choose, find_ratio, group_scores, sparsity_of_widths, widths
+        from pruning.slim import Smaller, choose, find_ratio, sparsity_of_widths, widths
 
         found = [g for g in groups(at.model, at.image) if self.mode == "all" or not g.residual]
         if not found:
             raise ValueError(f"mode must leave channels to cut, but '{self.mode}' finds none in this network")
         ratio = find_ratio(at.model, found, at.sparsity, round_to=self.round_to)
         kept = widths(found, ratio, round_to=self.round_to)
-        filters = {layer: at.weights[f"{layer}.weight"] for group in found for layer in group.producers}
-        plan = choose(found, group_scores(found, self.filter_scores(at, filters)), kept)
+        plan = choose(found, self.channel_scores(at, found), kept)
         reached = sparsity_of_widths(at.model, found, kept)
         note = f"channel ratio {ratio:.4f}"
         if abs(reached - at.sparsity) > 0.005:

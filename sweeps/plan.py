@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, product
 from typing import Any
 
 from sweeps.study import StudySpec
@@ -97,12 +97,12 @@ def make_plan(study: StudySpec) -> Plan:
     """The trials of a study: every method and knob setting, at every sparsity, with every seed, and the dense ones."""
     planned: dict[str, Planned] = {}
     rewound: dict[str, set[int]] = {}
-    for seed in study.seeds:
-        base = TrialSpec(dataset=study.dataset, model=study.model, method="dense", seed=seed, recipe=study.recipe)
-        planned[base.key] = Planned(base, (), study.recipe.epochs, study.recipe.epochs)
-        for entry in study.methods:
+    for setting, seed in product(study.settings, study.seeds):
+        base = TrialSpec(dataset=setting.dataset, model=setting.model, method="dense", seed=seed, recipe=setting.recipe)
+        planned[base.key] = Planned(base, (), setting.recipe.epochs, setting.recipe.epochs)
+        for entry in setting.methods:
             for knobs in entry.choices():
-                for trial in _trials(study, entry.name, knobs, seed):
+                for trial in _trials(setting, entry.name, knobs, seed):
                     planned[trial.key] = trial
                     if trial.parents:
                         rewound.setdefault(base.key, set()).update(rewinds(trial.spec.phases()))
@@ -120,7 +120,7 @@ def _trials(study: StudySpec, name: str, knobs: dict[str, Any], seed: int) -> li
     )
     method = first.build_method()
     for sparsities in method.trials(tuple(study.sparsities)):
-        if name != "dense" and sparsities[-1] <= 0:
+        if name != "dense" and sparsities and sparsities[-1] <= 0:
             continue
         spec = first.model_copy(update={"sparsities": sparsities, "retrain": study.retrain})
         phases = spec.phases()

@@ -41,6 +41,20 @@ class Resources(Strict):
     gpus_per_trial: float = Field(default=0, ge=0)
 
 
+class Published(Strict):
+    """A number from the literature that the tables show beside ours."""
+
+    dataset: str
+    model: str
+    method: str
+    knobs: dict[str, Scalar] = {}
+    sparsity: Sparsity
+    metric: str = "test_top1"
+    value: float
+    source: str
+    note: str = ""
+
+
 class MethodEntry(Strict):
     """One method with its knobs; a list as a knob's value is an axis of the grid."""
 
@@ -82,7 +96,8 @@ class StudySpec(Strict):
     """A study: every method at every sparsity with every seed, on one network and one data set.
 
     `retrain` is the recipe of retraining after a prune; what a study file leaves out of it is as in `recipe`, except
-    that its learning rate is a tenth where none is given. The dense baseline is always part of a study.
+    that its learning rate is a tenth where none is given. The dense baseline is always part of a study. `also` holds
+    further settings: data set, model, recipes, methods or sparsities that replace those of the study.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -97,13 +112,21 @@ class StudySpec(Strict):
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
     resources: Resources = Resources()
     checkpoint_seconds: float = Field(default=60, ge=0)
+    also: list["StudySpec"] = []
+    published: list[Published] = []
+
+    @property
+    def settings(self) -> list["StudySpec"]:
+        """The study itself and its further settings."""
+        return [self, *self.also]
 
     @model_validator(mode="before")
     @classmethod
     def _inherit(cls, raw: Any) -> Any:
-        """Fill the retrain recipe from the training recipe."""
+        """Fill the retrain recipe from the training recipe, and further settings from the first."""
         if not isinstance(raw, dict):
             raise ValueError("a study file is a mapping of keys to values")
+        raw = {**raw, "also": [_merge(raw, entry) for entry in raw.get("also") or []]}
         recipe, retrain = raw.get("recipe") or {}, raw.get("retrain") or {}
         if not isinstance(recipe, dict) or not isinstance(retrain, dict):
             return raw
@@ -153,15 +176,30 @@ class StudySpec(Strict):
         return name
 
     def check_data(self) -> None:
-        """See that the data set can be had.
+        """See that the data sets can be had.
 
         Raises:
             Mistake: an unknown name, or a folder without it.
         """
-        try:
-            data.check(self.dataset, self.data_dir)
-        except data.DataError as error:
-            raise Mistake(str(error)) from None
+        for setting in self.settings:
+            try:
+                data.check(setting.dataset, setting.data_dir)
+            except data.DataError as error:
+                raise Mistake(str(error)) from None
+
+
+_PER_SETTING = {"dataset", "model", "recipe", "retrain", "methods", "sparsities"}
+
+
+def _merge(raw: dict[str, Any], entry: Any) -> dict[str, Any]:
+    """A further setting: what it does not say is as in the study."""
+    if not isinstance(entry, dict):
+        raise ValueError(f"also is a list of mappings, but got {entry!r}")
+    if other := sorted(set(entry) - _PER_SETTING):
+        raise ValueError(f"also may change {', '.join(sorted(_PER_SETTING))}, but got '{other[0]}'")
+    base = {name: value for name, value in raw.items() if name not in ("also", "published")}
+    inner = {name: {**(base.get(name) or {}), **(entry[name] or {})} for name in ("recipe", "retrain") if name in entry}
+    return {**base, **entry, **inner}
 
 
 def presets() -> dict[str, Path]:

@@ -27,6 +27,7 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+    torch.set_flush_denormal(False)  # a trial turns it on for its process; hypothesis refuses to draw floats then
 
 
 @pytest.fixture

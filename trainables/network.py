@@ -29,7 +29,7 @@ class Network:
 
     def __init__(self, spec: TrialSpec, image: tuple[int, int, int], classes: int, device: torch.device) -> None:
         self.spec, self.image, self.classes, self.device = spec, image, classes, device
-        self.model = self._initial()
+        self.model = self._initial("init")
         self.dense_params = sum(parameter.numel() for parameter in self.model.parameters())
         self.dense_prunable = sum(weight.numel() for weight in prunable(self.model).values())
         self.precision = choose_precision(spec.recipe.precision, self.model, device)
@@ -38,9 +38,9 @@ class Network:
         self.optimizer: torch.optim.Optimizer | None = None
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
 
-    def _initial(self) -> nn.Module:
-        """The network with the initial weights of the seed, drawn on the CPU whatever the device."""
-        torch.manual_seed(derive(self.spec.seed, "init"))
+    def _initial(self, stream: str) -> nn.Module:
+        """The whole network with fresh weights from (seed, stream), drawn on the CPU whatever the device."""
+        torch.manual_seed(derive(self.spec.seed, stream))
         model = build(self.spec.model, image=self.image, classes=self.classes).to(self.device)
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
@@ -58,11 +58,18 @@ class Network:
     def load(self, weights: Mapping[str, Tensor]) -> None:
         """Put in weights and buffers of the dense network; masks and removed channels stay in force."""
         if self.keeps:
-            self.model = self._initial()
+            self.model = self._initial("init")
         self.model.load_state_dict(weights)
         for keep in self.keeps:
             self.model = self._smaller(keep)
         apply(self.model, self.masks)
+
+    def reinitialise(self, stream: str) -> None:
+        """Draw weights and buffers anew; masks and removed channels stay in force.
+
+        Weights of a smaller network are those that the whole one draws for its kept channels.
+        """
+        self.load(self._initial(stream).state_dict())
 
     def shrink(self, keep: Mapping[str, Tensor]) -> None:
         """Remove all channels that `keep` does not name of the groups it does name; a new training must follow."""

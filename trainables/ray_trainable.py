@@ -66,11 +66,11 @@ class RayTrial(tune.Trainable):
             "status": "done" if trial.done else "running",
             "walked": trial.step,
             "steps": len(trial.steps),
-            "epochs": trial.epochs,
-            "gained": trial.epochs - trial.epochs_before,
-            "train_seconds": trial.train_seconds,
+            "epochs": trial.course.epochs,
+            "gained": trial.course.epochs - trial.epochs_before,
+            "train_seconds": trial.course.train_seconds,
         }
-        return {**result, "top1": trial.rows[-1]["test_top1"]} if trial.done and trial.rows else result
+        return {**result, "top1": trial.course.rows[-1]["test_top1"]} if trial.done else result
 
     def _record(self, error: Exception) -> str:
         """Write the failure into the study directory and return it in one line."""

@@ -17,7 +17,8 @@ _text, _int, _float, _bool = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
 ROWS = pa.schema(
     [
-        # identity: `sparsity` as requested; `stage` e.g. final, raw, recalibrated, finetuned
+        # identity: `sparsity` as requested, null where the method's own rule decides; `stage` e.g. final, raw,
+        # recalibrated, finetuned
         ("study", _text),
         ("key", _text),
         ("dataset", _text),

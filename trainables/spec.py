@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from pruning.method import Method
-from pruning.phases import Measure, Phase, Prune, Recalibrate, Rewind, Setting, Train
+from pruning.phases import Measure, Phase, Prune, Recalibrate, Reinitialise, Rewind, Setting, Train
 from pruning.registry import build
 from trainables.recipe import Recipe
 
@@ -26,9 +26,9 @@ class TrialSpec(BaseModel):
     """Everything that determines the result of one trial, and nothing else.
 
     `knobs` holds the method's knobs that are not the default. `sparsities` are those the trial measures, rising; the
-    last is where it ends. `retrain` is None where the method does not use the retrain recipe, so that a change of it
-    does not make a new trial. `rewind_epochs` (dense trials only) are further epochs to store for others; they change
-    what is kept, not the result, and are no part of the key.
+    last is where it ends; there are none where the method's own rule decides. `retrain` is None where the method does
+    not use the retrain recipe, so that a change of it does not make a new trial. `rewind_epochs` (dense trials only)
+    are further epochs to store for others; they change what is kept, not the result, and are no part of the key.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,11 +44,6 @@ class TrialSpec(BaseModel):
     rewind_epochs: tuple[int, ...] = ()
 
     @property
-    def sparsity(self) -> float:
-        """The sparsity the trial ends with."""
-        return self.sparsities[-1]
-
-    @property
     def identity(self) -> dict[str, object]:
         """The fields the hash of the key covers: what is not the default, and what the readable part abridges."""
         return {
@@ -62,11 +57,12 @@ class TrialSpec(BaseModel):
 
     @property
     def key(self) -> str:
-        """`<dataset>-<model>/<method>/s<sparsity>/seed<seed>-<hash>`, readable and stable."""
+        """`<dataset>-<model>/<method>/<s<last sparsity> or own>/seed<seed>-<hash>`, readable and stable."""
         text = json.dumps(self.identity, sort_keys=True, separators=(",", ":"))
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         place = f"{_safe(self.dataset)}-{_safe(self.model)}"
-        return f"{place}/{self.method}/s{self.sparsity:.3f}/seed{self.seed}-{digest}"
+        ends = f"s{self.sparsities[-1]:.3f}" if self.sparsities else "own"
+        return f"{place}/{self.method}/{ends}/seed{self.seed}-{digest}"
 
     def build_method(self) -> Method:
         """The method with this trial's knobs."""
@@ -137,9 +133,11 @@ def step_label(phase: Phase, epoch: int) -> str:
         case Train():
             return f"{phase.recipe} epoch {epoch + 1}/{phase.end}"
         case Prune():
-            return f"prune to {phase.sparsity:.3f}"
+            return "prune" if phase.sparsity is None else f"prune to {phase.sparsity:.3f}"
         case Rewind():
             return f"rewind to epoch {phase.epoch}"
+        case Reinitialise():
+            return "draw weights anew"
         case Recalibrate():
             return "recalibrate batch-norm"
         case Measure():

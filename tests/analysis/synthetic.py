@@ -66,10 +66,18 @@ def make_row(method: str, sparsity: float, seed: int, **columns: object) -> dict
     } | columns
 
 
+def make_own_rows(method: str, reached: Sequence[float], seed: int, **columns: object) -> list[dict[str, object]]:
+    """The rows of a trial whose method decides how much it prunes: nothing is requested, level k reached `reached`."""
+    rows = [make_row(method, s, seed, level=level, **columns) for level, s in enumerate(reached, 1)]
+    return [row | {"sparsity": None, "sparsity_reached": s} for row, s in zip(rows, reached, strict=True)]
+
+
 def make_key(row: dict[str, object]) -> str:
     """A trial's key, in the form of a real one."""
     digest = f"{crc32(repr((row['knobs'], row['recipe'])).encode()):08x}"
-    where = "levels" if row["method"] == "lottery_ticket" else f"s{row['sparsity']:.3f}"
+    where = "levels" if row["method"] == "lottery_ticket" else "own"
+    if where == "own" and row["sparsity"] is not None:
+        where = f"s{row['sparsity']:.3f}"
     return f"{row['dataset']}-{row['model']}/{row['method']}/{where}/seed{row['seed']}-{digest}"
 
 
@@ -87,10 +95,11 @@ class Writer:
     ) -> str:
         """Plan a trial that measures `rows`; outcome: done, failed, broken (its file is cut off) or missing."""
         key = make_key(rows[0])
+        asked = list(dict.fromkeys(row["sparsity"] for row in rows if row["sparsity"] is not None))
         if plan:
             self.trials.append(
                 {name: rows[0][name] for name in ("dataset", "model", "method", "knobs", "recipe", "seed")}
-                | {"key": key, "sparsities": [row["sparsity"] for row in rows], "parents": list(parents)}
+                | {"key": key, "sparsities": asked, "parents": list(parents)}
             )
         content = encode("rows", [row | {"key": key} for row in rows])
         match outcome:

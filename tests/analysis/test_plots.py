@@ -19,7 +19,8 @@ from synthetic import write_study
 import analysis.plots
 from analysis.load import load
 from analysis.metrics import find_metric
-from analysis.plots import draw_accuracy, find_ticks
+from analysis.plots import draw_accuracy, find_setting_views
+from analysis.scales import find_ticks
 from analysis.series import find_settings
 from analysis.tables import collect
 
@@ -38,7 +39,8 @@ def draw(folder: Path, monkeypatch: pytest.MonkeyPatch, **columns: Any) -> tuple
     metric = find_metric("test_top1", study.rows)
     cells = collect(study.rows, metric, plan=study.plan)
     (setting,) = find_settings(cells)
-    return draw_accuracy(study.rows, cells, metric, setting=setting, study=study.name), figures[0]
+    (view,) = find_setting_views(cells, setting)
+    return draw_accuracy(study.rows, cells, metric, setting=setting, view=view, study=study.name), figures[0]
 
 
 def find_legend(axes: Axes) -> Legend:

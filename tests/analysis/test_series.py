@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 from synthetic import make_row
 
-from analysis.series import METHODS, SPARE, find_series, find_settings, format_sparsity
+from analysis.looks import METHODS, SPARE
+from analysis.series import find_series, find_settings, format_sparsity
 
 
 def make_frame(*rows: tuple[str, str, str]) -> pd.DataFrame:

@@ -13,7 +13,8 @@ from synthetic import Writer, make_row, write_study
 
 from analysis.load import Study, load
 from analysis.metrics import find_metric
-from analysis.tables import Table, collect, escape, format_counts, make_accuracy_table, make_efficiency_table
+from analysis.accuracy import make_accuracy_table, make_levels_table
+from analysis.tables import Table, collect, escape, format_counts, make_efficiency_table
 
 
 def make_tables(study: Study) -> tuple[Table, Table]:

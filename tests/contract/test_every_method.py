@@ -23,7 +23,11 @@ from trainables.store import Store
 from trainables.trial import Trial
 
 SPARSITIES = [0.5, 0.9]
-SMALL_KNOBS: dict[str, dict[str, Any]] = {"lottery_ticket": {"levels": 2}}
+SMALL_KNOBS: dict[str, dict[str, Any]] = {
+    "han_iterative": {"iterations": 2},
+    "hrank": {"layer_epochs": 1},
+    "lottery_ticket": {"levels": 2},
+}
 
 
 def study(method: str, seed: int = 3) -> StudySpec:
@@ -95,8 +99,8 @@ def test_stopped_and_reopened_after_every_step_it_ends_bit_equal(method: str, wa
             for trial in (calm, disturbed)
         )
         assert lasting(first) == lasting(second)
-    weights = calm.network.model.state_dict()
-    assert all(torch.equal(value, weights[name]) for name, value in disturbed.network.model.state_dict().items())
+    weights = calm.course.network.model.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in disturbed.course.network.model.state_dict().items())
     assert calm.store.list("checkpoints") == []
 
 
@@ -105,16 +109,16 @@ def test_it_reaches_the_requested_sparsity(method: str, walk: Callable[..., Tria
     """Exactly, where the method decides on single weights; as near as whole filters allow, where it removes those."""
     for spec in specs(method)[1]:
         trial = walk(spec, "study")
-        total = trial.network.dense_prunable
-        left = sum(int(mask.sum()) for mask in trial.network.masks.values())
-        assert trial.rows[-1]["sparsity_reached"] == pytest.approx(1 - left / total, abs=1e-12)
-        assert trial.rows[-1]["nonzero"] - left == trial.rows[-1]["params"] - sum(
-            weight.numel() for weight in prunable(trial.network.model).values()
+        total = trial.course.network.dense_prunable
+        left = sum(int(mask.sum()) for mask in trial.course.network.masks.values())
+        assert trial.course.rows[-1]["sparsity_reached"] == pytest.approx(1 - left / total, abs=1e-12)
+        assert trial.course.rows[-1]["nonzero"] - left == trial.course.rows[-1]["params"] - sum(
+            weight.numel() for weight in prunable(trial.course.network.model).values()
         )
-        for row in trial.rows:
-            if trial.method.reaches == "exact":
+        for row in trial.course.rows:
+            if trial.course.method.reaches == "exact":
                 assert round((1 - row["sparsity_reached"]) * total) == kept_count(row["sparsity"], total)
-            elif trial.method.reaches == "nearest":
+            elif trial.course.method.reaches == "nearest":
                 assert row["sparsity_reached"] == pytest.approx(row["sparsity"], abs=0.03)
             else:
                 assert 0 < row["sparsity_reached"] < 1
@@ -123,15 +127,15 @@ def test_it_reaches_the_requested_sparsity(method: str, walk: Callable[..., Tria
 @pytest.mark.parametrize("method", registry.names())
 def test_masked_weights_are_zero_and_the_plain_model_loads_the_rest(method: str, walk: Callable[..., Trial]) -> None:
     trial = walk(specs(method)[1][-1], "study")
-    for name, weight in prunable(trial.network.model).items():
-        assert not weight[~trial.network.masks[name]].any()
-    plain = build(trial.spec.model, image=trial.network.image, classes=trial.network.classes)
-    for keep in trial.network.keeps:
-        plain = shrink(plain, keep, image=trial.network.image)
-    plain.load_state_dict(trial.network.weights(), strict=True)
-    x = torch.randn(4, *trial.network.image, generator=torch.Generator().manual_seed(0))
-    trial.network.model.eval()
-    torch.testing.assert_close(plain.eval()(x), trial.network.model(x))
+    for name, weight in prunable(trial.course.network.model).items():
+        assert not weight[~trial.course.network.masks[name]].any()
+    plain = build(trial.spec.model, image=trial.course.network.image, classes=trial.course.network.classes)
+    for keep in trial.course.network.keeps:
+        plain = shrink(plain, keep, image=trial.course.network.image)
+    plain.load_state_dict(trial.course.network.weights(), strict=True)
+    x = torch.randn(4, *trial.course.network.image, generator=torch.Generator().manual_seed(0))
+    trial.course.network.model.eval()
+    torch.testing.assert_close(plain.eval()(x), trial.course.network.model(x))
 
 
 @pytest.mark.parametrize("method", registry.names())
@@ -141,9 +145,9 @@ def test_no_step_brings_weights_back(method: str, walk: Callable[..., Trial], tm
     shutil.copytree(walk(specs("dense")[0], "dense").store.uri, tmp_path / "nested")
     trial = Trial(spec, Environment(store=str(tmp_path / "nested")))
     while not trial.done:
-        seen.append({name: mask.clone() for name, mask in trial.network.masks.items()})
+        seen.append({name: mask.clone() for name, mask in trial.course.network.masks.items()})
         trial.advance()
-    moves = any(isinstance(phase, Train) and phase.updates for phase in trial.phases)
+    moves = any(isinstance(phase, Train) and phase.updates for phase in trial.course.phases)
     for before, after in itertools.pairwise(seen):
         if moves:  # dynamic sparse training grows as many weights as it drops
             assert sum(int(mask.sum()) for mask in after.values()) <= sum(int(mask.sum()) for mask in before.values())
@@ -155,10 +159,10 @@ def test_no_step_brings_weights_back(method: str, walk: Callable[..., Trial], tm
 def test_equal_seeds_give_equal_trials_and_another_seed_another(method: str, walk: Callable[..., Trial]) -> None:
     spec = specs(method)[1][-1]
     first, again = walk(spec, "first"), walk(spec, "again")
-    assert [row["digest"] for row in first.rows] == [row["digest"] for row in again.rows]
+    assert [row["digest"] for row in first.course.rows] == [row["digest"] for row in again.course.rows]
     other_dense, others = specs(method, seed=4)
     walk(other_dense, "other")
-    assert walk(others[-1], "other").rows[-1]["digest"] != first.rows[-1]["digest"]
+    assert walk(others[-1], "other").course.rows[-1]["digest"] != first.course.rows[-1]["digest"]
 
 
 @pytest.mark.parametrize("method", registry.names())

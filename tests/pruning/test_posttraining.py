@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import pydantic
 import pytest
 import torch
-from pruning.methods.obc import OBC
-from pruning.methods.sparsegpt import SparseGPT
-from pruning.methods.wanda import Wanda
 from torch import Tensor, nn
 
 from pruning.calibration import hessian, to_matrix
 from pruning.masks import all_kept, prunable
 from pruning.method import PruneInput
+from pruning.methods.obc import OBC
+from pruning.methods.sparsegpt import SparseGPT
+from pruning.methods.wanda import Wanda
 from pruning.nm import is_nm
 from pruning.obs import least_squares, magnitude_mask, sparsegpt
 from pruning.phases import Measure, Prune, Recalibrate, Setting, Train
@@ -50,7 +50,9 @@ def images(count: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 def look(model: nn.Module, sparsity: float) -> PruneInput:
     generator = torch.Generator().manual_seed(0)
-    return PruneInput(model=model, masks=all_kept(model), sparsity=sparsity, generator=generator, images=images, image=IMAGE)
+    return PruneInput(
+        model=model, masks=all_kept(model), sparsity=sparsity, generator=generator, images=images, image=IMAGE
+    )
 
 
 @pytest.mark.parametrize("method", EVERY, ids=lambda method: type(method).__name__)

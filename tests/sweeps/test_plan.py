@@ -160,3 +160,10 @@ def test_a_plan_in_the_wrong_order_is_refused(plan: Plan) -> None:
     dense = plan.trials[0].key
     with pytest.raises(ValueError, match="which comes after it"):
         PlanSearcher(plan, (plan.children[dense][0], dense), {})
+
+
+def test_further_settings_have_their_own_dense_trainings() -> None:
+    plan = make_plan(study.build({**RAW, "also": [{"model": "simple_cnn", "methods": ["magnitude"]}]}, where="x"))
+    dense = [trial.spec.model for trial in plan.trials if trial.spec.method == "dense"]
+    assert sorted(dense) == ["mlp", "mlp", "simple_cnn", "simple_cnn"]
+    assert len(plan.trials) == 14 + 2 + 4

@@ -135,3 +135,13 @@ def test_unknown_data_sets_and_folders_are_named(tmp_path: Path) -> None:
         study.build(
             {**GOOD, "dataset": "cifar10", "data_dir": str(tmp_path / "no-such-folder")}, where="x"
         ).check_data()
+
+
+def test_further_settings_change_what_they_say() -> None:
+    raw = {**GOOD, "recipe": {"epochs": 9, "lr": 0.2}, "also": [{"model": "simple_cnn", "recipe": {"epochs": 3}}]}
+    spec = study.build(raw, where="x")
+    first, second = spec.settings
+    assert (first.model, first.recipe.epochs) == ("mlp", 9)
+    assert (second.model, second.recipe.epochs, second.recipe.lr, second.seeds) == ("simple_cnn", 3, 0.2, [0, 1])
+    with pytest.raises(Mistake, match="also may change dataset, methods, model"):
+        study.build({**GOOD, "also": [{"seeds": [3]}]}, where="x")

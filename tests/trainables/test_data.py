@@ -163,7 +163,9 @@ def test_digits_have_fixed_splits_and_full_range(tmp_path):
     assert (len(found.train_x), len(found.val_x), len(found.test_x)) == (1295, 143, 359)
     assert (found.image, found.classes) == ((1, 8, 8), 10)
     bunch = load_digits()
-    expected = sorted((np.rint(p * 255 / 16).astype(np.uint8).tobytes(), t) for p, t in zip(bunch.images, bunch.target, strict=True))
+    expected = sorted(
+        (np.rint(p * 255 / 16).astype(np.uint8).tobytes(), t) for p, t in zip(bunch.images, bunch.target, strict=True)
+    )
     split = [(found.train_x, found.train_y), (found.val_x, found.val_y), (found.test_x, found.test_y)]
     assert sorted((p.numpy().tobytes(), int(t)) for x, y in split for p, t in zip(x, y, strict=True)) == expected
     assert found.digest == "c745c7d116cc46c8"

@@ -1,0 +1,49 @@
+# make study: install, run the embedded study, print where its figure and table are.   make test: install, run the tests.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PRESET ?= digits
+OUT    ?= studies/$(PRESET)
+
+.PHONY: study test test-all lint format help clean
+
+help:            ## this list
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+study: $(VENV)/installed  ## run a preset and its analysis (PRESET=digits OUT=studies/digits)
+	$(BIN)/python sweeps/full_study.py --preset $(PRESET) --out $(OUT)
+	$(BIN)/python -m analysis $(OUT)
+
+test: $(VENV)/installed-dev  ## the test suite
+	$(BIN)/pytest -n 2 -m "not slow"
+
+test-all: $(VENV)/installed-dev  ## the test suite with the long tests
+	$(BIN)/pytest -n 2
+
+lint: $(VENV)/installed-dev  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed-dev  ## put the code into the house's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:           ## remove the environment and the caches; studies stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/installed: pyproject.toml | $(BIN)/pip
+	@echo "installing (PyTorch and Ray are large; this takes a few minutes the first time)"
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(BIN)/pip
+	@echo "installing with the developers' tools"
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/installed

@@ -1,0 +1,74 @@
+"""Gradual magnitude pruning: the network becomes sparse while it trains."""
+
+from __future__ import annotations
+
+from math import ceil, floor
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from pruning.method import Card, Method, PruneInput
+from pruning.phases import Measure, Phase, Setting, Train
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class GMP(Method):
+    """Prune by magnitude in small steps within one training (Zhu & Gupta 2017, arXiv 1710.01878).
+
+    The sparsity at step t is s_f - s_f (1 - (t - t0) / (n dt))^3: fast while there is much to spare, slow at the end.
+    It runs within the one training, not after it: the schedule is meant to prune while the learning rate is high
+    enough to recover, and a dense training before it would double the cost. What is pruned stays pruned.
+
+    start, end: fractions of the training between which the sparsity rises; the last quarter heals.
+    every: optimiser steps dt between two prunes, fewer in short trainings (see `Method.interval`).
+    """
+
+    card = Card(
+        title="Gradual magnitude",
+        paper="Zhu & Gupta 2017, arXiv 1710.01878",
+        summary="remove the smallest weights bit by bit while training, along a cubic schedule",
+        kind="unstructured",
+        cost="1 training",
+        when="no trained network is at hand: the strongest simple method at the cost of one training",
+    )
+    starts_from: ClassVar[Literal["init", "dense"]] = "init"
+    scope: Literal["global", "layer"] = "global"
+    start: float = Field(default=0.0, ge=0, lt=1)
+    end: float = Field(default=0.75, gt=0, lt=1)
+    every: int = Field(default=100, ge=1)
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if self.start >= self.end:
+            raise ValueError(f"end must lie after start = {self.start:g}, but got {self.end:g}")
+        return self
+
+    def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
+        (sparsity,) = sparsities
+        if not setting.train_epochs:
+            raise ValueError("gmp prunes while it trains, so recipe.epochs must be at least 1, but got 0")
+        return [Train("train", setting.train_epochs, updates=True), Measure(sparsity)]
+
+    def due(self, sparsity: float, progress: float, interval: float) -> float | None:
+        """The sparsity of the prune at `progress`, all 0..1; None before `start` and after the final sparsity.
+
+        t0 and t0 + n dt are the first and the last multiple of `interval` within start and end, so that the final
+        sparsity is reached exactly, and before the training ends.
+        """
+        last = floor(self.end / interval + 1e-9)
+        first = min(ceil(self.start / interval - 1e-9), last)
+        now = round(progress / interval)
+        if not first <= now <= last:
+            return None
+        return sparsity if now == last else sparsity - sparsity * (1 - (now - first) / (last - first)) ** 3
+
+    def scores(self, at: PruneInput) -> dict[str, Tensor]:
+        return {name: weight.abs() for name, weight in at.weights.items()}
+
+    def update(self, at: PruneInput) -> dict[str, Tensor] | None:
+        from pruning.masks import keep_best
+
+        sparsity = self.due(at.sparsity, at.progress, at.interval)
+        return keep_best(self.scores(at), sparsity, masks=at.masks, scope=self.scope) if sparsity is not None else None

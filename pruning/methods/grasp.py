@@ -1,0 +1,39 @@
+"""GraSP: pruning before training by what a weight gives to the gradient."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from pruning.method import Card, Method, PruneInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class GraSP(Method):
+    """Remove the weights whose absence keeps the gradient largest (Wang et al. 2020, arXiv 2002.07376).
+
+    On `examples_per_class` training images of every class; the network's logits say how many classes there are. The
+    logits are divided by `temperature`: at 200, the authors' value, the softmax is close to uniform, so that the
+    scores do not hang on what the untrained network happens to be confident of.
+    """
+
+    card = Card(
+        title="GraSP",
+        paper="Wang et al. 2020, arXiv 2002.07376",
+        summary="before training: remove the weights of largest -w x Hg, those that hold the gradient back",
+        kind="unstructured",
+        cost="two passes of 10 images a class and a Hessian product, 1 training",
+        when="beside SNIP, at high sparsity where the flow of gradients is at stake",
+    )
+    starts_from: ClassVar[Literal["init", "dense"]] = "init"
+    examples_per_class: int = Field(default=10, ge=1)
+    temperature: float = Field(default=200.0, gt=0)
+
+    def scores(self, at: PruneInput) -> dict[str, Tensor]:
+        from pruning.scores import examples, gradient_sensitivity
+
+        batches = examples(at, self.examples_per_class)
+        return gradient_sensitivity(at.model, at.masks, batches, temperature=self.temperature)

@@ -1,0 +1,85 @@
+"""Filter pruning by the rank of feature maps, layer by layer, with training in between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from pruning.filters import FilterMethod, l1_norms
+from pruning.method import Card, PruneInput
+from pruning.phases import Measure, Phase, Prune, Setting, Train, retraining
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pruning.channels import Group
+    from pruning.slim import Smaller
+
+
+class HRank(FilterMethod):
+    """Remove the channels whose maps have the lowest rank, mean over images (Lin et al. 2020, arXiv 2002.10179).
+
+    Ranks are computed once, on the dense network, and decide which channels of all groups go; equal ranks are decided
+    by the L1 norm of the filters. The groups are then cut one after the other in the order of the forward pass, each
+    followed by `layer_epochs` epochs of the retrain recipe with its schedule laid over them; at the end the network is
+    retrained in full. A level is the cut of one group; the row's level is their number.
+
+    images: training images for the ranks.
+    layer_by_layer: False cuts all groups at once and only retrains at the end.
+    """
+
+    card = Card(
+        title="HRank",
+        paper="Lin et al. 2020, arXiv 2002.10179",
+        summary="remove the channels whose maps have the lowest rank, layer by layer with training in between",
+        kind="structured",
+        cost="ranks of 640 images, 15 epochs per layer and 1 retraining, of ever smaller networks",
+        when="you can pay for training after each layer; with layer_by_layer=False as any other filter criterion",
+    )
+    images: int = Field(default=640, ge=1)
+    layer_by_layer: bool = True
+    layer_epochs: int = Field(default=15, ge=1)
+
+    def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
+        """Prune and train for each group, then retrain and measure.
+
+        Raises:
+            UnsupportedNetwork: see `channels.groups`.
+        """
+        if not self.layer_by_layer:
+            return super().phases(sparsities, setting)
+        from pruning.channels import groups
+
+        (sparsity,) = sparsities
+        cut = sum(self.mode == "all" or not group.residual for group in groups(setting.network, setting.image))
+        levels = max(1, cut)  # with nothing to cut, the prune says so
+        phases: list[Phase] = []
+        for level in range(1, levels + 1):
+            phases += [Prune(sparsity, level), Train("retrain", self.layer_epochs, length=self.layer_epochs)]
+        phases += retraining(self.retrain, setting, rewind_to=self.rewind_to)
+        return [*phases, Measure(sparsity, levels)]
+
+    def channel_scores(self, at: PruneInput, found: Sequence[Group]) -> Mapping[str, Tensor]:
+        from pruning.ranks import lexicographic, mean_ranks
+        from pruning.slim import group_scores
+
+        ranks = mean_ranks(at.model, found, (images for images, _ in at.images(self.images)))
+        norms = {layer: l1_norms(at.weights[f"{layer}.weight"]).cpu() for group in found for layer in group.producers}
+        return {name: lexicographic(ranks[name], norm) for name, norm in group_scores(found, norms).items()}
+
+    def prune(self, at: PruneInput) -> Smaller:
+        """The kept channels of one group, or of all where not `layer_by_layer`; the first call decides on all.
+
+        Raises:
+            UnsupportedNetwork, ValueError: see `FilterMethod.prune` and `ranks.mean_ranks`.
+        """
+        from pruning.slim import Smaller
+
+        if not self.layer_by_layer:
+            return super().prune(at)
+        if not at.memory:
+            at.memory.update(super().prune(at).keep)
+        name = list(at.memory)[at.level - 1]
+        return Smaller({name: at.memory[name]})

@@ -1,0 +1,32 @@
+"""SET: dynamic sparse training that grows at random."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pruning.dynamic import DynamicSparse
+from pruning.method import Card, PruneInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class SparseEvolution(DynamicSparse):
+    """Drop the smallest kept weights, grow others at random (Mocanu et al. 2018, Nature Communications 9:2383).
+
+    In the form in which RigL's authors compare with it: a fraction that decays, and new weights that start at 0.
+    """
+
+    card = Card(
+        title="SET",
+        paper="Mocanu et al. 2018, arXiv 1707.04780",
+        summary="train sparse from the start; every 100 steps the smallest weights make way for random others",
+        kind="unstructured",
+        cost="1 training",
+        when="beside RigL, to see what its gradients are worth; never needs a dense gradient",
+    )
+
+    def growth(self, at: PruneInput) -> dict[str, Tensor]:
+        import torch
+
+        return {name: torch.rand(mask.shape, generator=at.generator).to(mask.device) for name, mask in at.masks.items()}

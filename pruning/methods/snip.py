@@ -1,0 +1,35 @@
+"""SNIP: pruning before training by the sensitivity of the loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from pruning.method import Card, Method, PruneInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class SNIP(Method):
+    """Keep the weights with the largest |gradient x weight| at initialisation (Lee et al. 2019, arXiv 1810.02340).
+
+    On `examples_per_class` training images of every class; the network's logits say how many classes there are.
+    """
+
+    card = Card(
+        title="SNIP",
+        paper="Lee et al. 2019, arXiv 1810.02340",
+        summary="before training: keep the weights whose removal would change the loss most, to first order",
+        kind="unstructured",
+        cost="one pass of 10 images a class, 1 training",
+        when="a sparse network without a dense training, at moderate sparsity",
+    )
+    starts_from: ClassVar[Literal["init", "dense"]] = "init"
+    examples_per_class: int = Field(default=10, ge=1)
+
+    def scores(self, at: PruneInput) -> dict[str, Tensor]:
+        from pruning.scores import examples, loss_sensitivity
+
+        return loss_sensitivity(at.model, at.masks, examples(at, self.examples_per_class))

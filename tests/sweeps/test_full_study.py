@@ -1,0 +1,214 @@
+"""Whole studies on Ray, from the command line: killed, continued, extended, with trials that fail."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sweeps import ledger, study
+from sweeps.plan import Plan, make_plan
+from trainables import record
+from trainables.environment import Environment
+from trainables.store import Store
+from trainables.trial import Trial
+
+ROOT = Path(__file__).resolve().parents[2]
+
+STUDY: dict[str, Any] = {
+    "name": "killed",
+    "dataset": "digits",
+    "model": "resnet8",
+    "recipe": {"epochs": 4, "batch": 128, "lr": 0.05, "precision": "fp32", "augment": "crop"},
+    "retrain": {"epochs": 2},
+    "methods": ["magnitude", {"lottery_ticket": {"levels": 3, "rewind_to": 1}}],
+    "sparsities": [0.8],
+    "seeds": [0, 1],
+    "checkpoint_seconds": 0,
+}
+
+
+def start(folder: Path, *words: str, **env: str) -> subprocess.Popen[str]:
+    """Start the command line on `folder`/study.yaml with a Ray cluster of its own."""
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "sweeps/full_study.py"), "--study", str(folder / "study.yaml"),
+         "--out", str(folder / "out"), "--address", "local", *words],
+        cwd=folder, env={**os.environ, **env}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def finish(running: subprocess.Popen[str]) -> tuple[int, str]:
+    """Wait for the command; its exit code and what it printed."""
+    told, _ = running.communicate(timeout=240)
+    return running.returncode, told
+
+
+def write(folder: Path, **change: Any) -> Plan:
+    raw = {**STUDY, **change}
+    (folder / "study.yaml").write_text(yaml.safe_dump(raw))
+    return make_plan(study.build(raw, where="test"))
+
+
+def table(folder: Path, name: str, plan: Plan) -> dict[str, list[dict[str, Any]]]:
+    """One table of a study, by key, without the columns that say when and where."""
+    store = Store.at(folder)
+    found = {key: record.decode(name, store.read(f"{name}/{key}.parquet")).to_pylist() for key in plan.by_key}
+    return {
+        key: [{n: v for n, v in row.items() if n not in record.CIRCUMSTANCES | {"study"}} for row in rows]
+        for key, rows in found.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same study, trial after trial in this process."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    for trial in write(folder).trials:
+        Trial(trial.spec, Environment(store=str(folder / "out"))).run()
+    return folder
+
+
+def wait_for(condition: Any, seconds: float = 120) -> None:
+    """Poll until something is true."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.05)
+
+
+def children_of(pid: int, needle: str) -> list[int]:
+    """Process ids below a process whose command line contains a text."""
+    listed = subprocess.run(["ps", "-eo", "pid,sid,args"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
+    return [int(found) for found, session, words in rows if int(session) == pid and needle in words]
+
+
+@pytest.fixture
+def clean() -> Iterator[list[subprocess.Popen[str]]]:
+    """Drivers to end after the test, with all they started."""
+    started: list[subprocess.Popen[str]] = []
+    yield started
+    for driver in started:
+        if driver.poll() is None:
+            driver.kill()
+            driver.wait()
+        for pid in children_of(driver.pid, ""):
+            with __import__("contextlib").suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def test_killed_driver_and_killed_worker_leave_the_rows_of_an_undisturbed_run(
+    undisturbed: Path, tmp_path: Path, clean: list[subprocess.Popen[str]]
+) -> None:
+    plan = write(tmp_path)
+    store = Store.at(tmp_path / "out")
+    moments = random.Random(7)
+
+    # The first driver dies right after the first checkpoints appear, the second a random time after a row.
+    clean.append(start(tmp_path))
+    wait_for(lambda: store.list("checkpoints", ".pt"))
+    time.sleep(moments.uniform(0, 0.5))
+    clean[-1].kill()
+    clean[-1].wait()
+    clean.append(start(tmp_path))
+    wait_for(lambda: store.list("rows", ".parquet"))
+    time.sleep(moments.uniform(0, 3))
+    clean[-1].kill()
+    clean[-1].wait()
+
+    # In the third launch a worker dies; Ray starts another, which goes on from the checkpoint.
+    before = len(ledger.read(plan, store).done)
+    clean.append(start(tmp_path))
+    wait_for(lambda: len(store.list("checkpoints", ".pt")) >= 2 and children_of(clean[-1].pid, "RayTrial"))
+    wait_for(lambda: children_of(clean[-1].pid, "RayTrial"))
+    os.kill(children_of(clean[-1].pid, "RayTrial")[0], signal.SIGKILL)
+    code, told = finish(clean[-1])
+    assert code == 0, told
+    if before:
+        assert told.startswith(f"continuing: {before} of {len(plan.trials)} trials done")
+    for name in ("rows", "curves", "layers"):
+        assert table(tmp_path / "out", name, plan) == table(undisturbed / "out", name, plan)
+    assert store.list("checkpoints") == []
+    assert len(store.list("rows")) == len(plan.trials)
+
+
+def test_ctrl_c_checkpoints_and_says_how_to_go_on(tmp_path: Path, clean: list[subprocess.Popen[str]]) -> None:
+    plan = write(tmp_path, checkpoint_seconds=3600, recipe={**STUDY["recipe"], "epochs": 40})
+    clean.append(start(tmp_path))
+    store = Store.at(tmp_path / "out")
+    wait_for(lambda: len(store.list("artifacts", ".pt")) == 2)
+    time.sleep(2)
+    clean[-1].send_signal(signal.SIGINT)
+    code, told = finish(clean[-1])
+    assert code == 130, told
+    assert "stopping: running trials finish their step and checkpoint" in told
+    assert f"interrupted: 0 of {len(plan.trials)} trials done; continue with\n  python " in told
+    assert "--study" in told.splitlines()[-1]
+    assert len(store.list("checkpoints", ".pt")) == 2, "both running trials left a checkpoint"
+    assert not children_of(clean[-1].pid, "RayTrial")
+
+
+def test_failures_are_named_retried_on_request_and_a_study_grows(
+    tmp_path: Path, clean: list[subprocess.Popen[str]]
+) -> None:
+    flag = tmp_path / "fail"
+    flag.touch()
+    env = {"FAIL_SEED_1": str(flag), "PYTHONPATH": str(ROOT / "tests")}
+    change: dict[str, Any] = {"model": "flaky_nets:net", "methods": ["magnitude", "random"]}
+    plan = write(tmp_path, **change)
+    store = Store.at(tmp_path / "out")
+    failing = [key for key, trial in plan.by_key.items() if trial.spec.seed == 1 and trial.spec.method != "magnitude"]
+    child = next(key for key, trial in plan.by_key.items() if trial.spec.seed == 1 and trial.spec.method == "magnitude")
+    dense = plan.by_key[child].parents[0]
+
+    clean.append(start(tmp_path, **env))
+    code, told = finish(clean[-1])
+    assert code == 1, told
+    for key in failing:
+        assert f"failed: {key}: RuntimeError: this seed cannot be built" in told
+        assert "flaky_nets.py" in store.read(f"failures/{key}.json").decode()
+    assert f"not run: {child}, because {dense} failed" in told
+    assert "3 of 6 trials done" in told
+
+    # Launched again it starts nothing; with --retry-failed it runs just those three.
+    clean.append(start(tmp_path, **env))
+    code, told = finish(clean[-1])
+    assert code == 1
+    assert "starting" not in told and "continuing" not in told
+    written = {path: (tmp_path / "out" / path).stat().st_mtime_ns for path in store.list("rows")}
+    flag.unlink()
+    clean.append(start(tmp_path, "--retry-failed", **env))
+    code, told = finish(clean[-1])
+    assert code == 0, told
+    assert told.startswith("continuing: 3 of 6 trials done, 3 to run")
+    assert store.list("failures") == []
+    assert {path: (tmp_path / "out" / path).stat().st_mtime_ns for path in written} == written
+
+    # A finished study starts nothing; another seed runs exactly the trials of that seed.
+    clean.append(start(tmp_path, **env))
+    code, told = finish(clean[-1])
+    assert code == 0 and told.startswith("6 of 6 trials done")
+    write(tmp_path, **change, seeds=[0, 1, 2])
+    written = {path: (tmp_path / "out" / path).stat().st_mtime_ns for path in store.list("rows")}
+    clean.append(start(tmp_path, **env))
+    code, told = finish(clean[-1])
+    assert code == 0 and told.startswith("continuing: 6 of 9 trials done, 3 to run")
+    new = set(store.list("rows")) - set(written)
+    assert len(new) == 3 and all("seed2-" in path for path in new)
+    assert {path: (tmp_path / "out" / path).stat().st_mtime_ns for path in written} == written
+
+
+def test_more_cores_than_there_are_is_a_mistake(tmp_path: Path, clean: list[subprocess.Popen[str]]) -> None:
+    write(tmp_path)
+    clean.append(start(tmp_path, "--cpus-per-trial", "4096"))
+    code, told = finish(clean[-1])
+    assert code == 2
+    assert "error: a trial asks for 4096 CPUs, but the largest node of the cluster has" in told

@@ -1,0 +1,55 @@
+"""What README tells people to type exists and is understood."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from analysis import __main__ as analysis_command
+from sweeps import command, full_study
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def told() -> list[str]:
+    """Every command in README's shell blocks."""
+    blocks = re.findall(r"```(?:sh|bash)\n(.*?)```", README, flags=re.DOTALL)
+    lines = [line.split(" #")[0].strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_the_two_commands_come_first() -> None:
+    assert told()[:2] == ["make study", "make test"]
+
+
+def test_ci_runs_the_same_tests() -> None:
+    assert "make test\n" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("line", [line for line in told() if line.startswith("make ")])
+def test_make_targets_exist(line: str) -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert line.split()[1] in targets
+
+
+@pytest.mark.parametrize("line", [line for line in told() if "full_study.py" in line])
+def test_study_commands_are_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    words = shlex.split(line)
+    options = full_study.parser().parse_args(words[words.index("sweeps/full_study.py") + 1 :])
+    if not (options.list_methods or options.list_presets or options.study):
+        command.read_study(options, default_preset=full_study.DEFAULT_PRESET)
+
+
+@pytest.mark.parametrize("line", [line for line in told() if "-m analysis" in line])
+def test_analysis_commands_are_understood(line: str, tmp_path: Path) -> None:
+    words = shlex.split(line)
+    arguments = words[words.index("analysis") + 1 :]
+    assert analysis_command.main([str(tmp_path), *arguments[1:]]) == 2  # parsed, and an empty folder is no study
+
+
+def test_links_to_files_resolve() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", README):
+        assert (ROOT / target).exists(), target
