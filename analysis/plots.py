@@ -162,6 +162,7 @@ def _explain(axes: Axes, cells: pd.DataFrame, setting: Setting, view: View, stud
             parts.append(f"band: {100 * LEVEL:g} % Student t-interval{' (cut at the frame)' if cut else ''}")
             parts += ["no interval where n = 1"] if (cells["n"] == 1).any() else []
             parts.append("small marks: single seeds")
+            parts += ["both of last stages only"] if view.quiet - view.references else []
     if view.references:
         parts.append(f"thin: {', '.join(one.label for one in view.series if one in view.references)}, for comparison")
     if (cells["sparsity"].isna() | (cells["place"] != cells["sparsity"])).any():

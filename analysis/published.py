@@ -79,7 +79,8 @@ def make_published_table(study: Study) -> Table:
     the level next to the published sparsity, at most half a point off.
     """
     numbers = read_published(study)
-    body, raw = [], []
+    body: list[tuple[str, ...]] = []
+    raw: list[dict[str, object]] = []
     for name in dict.fromkeys(one.metric for one in numbers):
         measured = bool(study.rows[name].notna().any())
         metric = find_metric(name, study.rows if measured else study.rows.head(0))
@@ -92,10 +93,23 @@ def make_published_table(study: Study) -> Table:
                 ours = {key: getattr(match.cell, key, None) for key in ("recipe", "mean", "half_width", "n")}
                 ours |= {"stage": getattr(match.cell, "stage", None), "place": getattr(match.cell, "place", None)}
                 raw.append({**vars(one), **ours, "difference": difference})
-    head = ("Network", "Method", "Source", "Metric", "Sparsity (%)", "Published", "Ours", "n", "Difference")
+    head: tuple[str, ...] = (
+        "Network",
+        "Method",
+        "Source",
+        "Metric",
+        "Sparsity (%)",
+        "Published",
+        "Ours",
+        "n",
+        "Difference",
+    )
     caption = f"Published numbers and ours, mean over seeds ± half width of the {100 * LEVEL:g} % Student t-interval; "
     caption += "difference: ours less the published number."
-    return Table("published", caption, head, tuple(body), 4, frozenset(), pd.DataFrame(raw))
+    if len({line[3] for line in body}) == 1:
+        caption = f"{body[0][3][:1].upper()}{body[0][3][1:]}. {caption}"
+        head, body = _drop_metric(head), [_drop_metric(line) for line in body]
+    return Table("published", caption, head, tuple(body), len(head) - 5, frozenset(), pd.DataFrame(raw))
 
 
 def _find_matches(cells: pd.DataFrame, one: Published) -> list[Match]:
@@ -121,8 +135,8 @@ def _find_match(here: pd.DataFrame, series: Series, setting: Setting, sparsity: 
     cells = select(here, series)
     cells = cells[cells["n"] > 0]
     exact = cells[cells["sparsity"] == round(sparsity, 9)]
-    off = (cells["place"] - sparsity).abs()
-    near = cells[cells["iterated"] & (off <= NEAR + 1e-9)].assign(off=off).sort_values("off")
+    cells = cells.assign(off=(cells["place"] - sparsity).abs()).sort_values("off")
+    near = cells[cells["iterated"] & (cells["off"] <= NEAR + 1e-9)]
     best = next((exact if len(exact) else near).itertuples(), None)
     return Match(setting.label, series.label, best)
 
@@ -136,6 +150,11 @@ def _write_line(one: Published, match: Match, metric: Metric, difference: float 
         sparsity += f" (ours {100 * match.cell.place:.2f})"
     signed = f"{difference:+.{metric.decimals}f}"
     return (*lead, sparsity, f"{one.value:g}", format_cell(match.cell, metric), str(match.cell.n), signed)
+
+
+def _drop_metric(line: tuple[str, ...]) -> tuple[str, ...]:
+    """A line without its fourth cell."""
+    return (*line[:3], *line[4:])
 
 
 def _drop_retrain(knobs: str) -> str:

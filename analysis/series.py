@@ -53,8 +53,11 @@ def find_series(cells: pd.DataFrame) -> list[Series]:
         if len({one[2] for one in siblings if one[1] == knobs}) > 1 or len({one[2] for one in siblings}) > 1:
             remarks.append(stage)
         look = looks[method]
-        label = f"{look.title} ({', '.join(remarks)})" if remarks else look.title
-        variant = siblings.index((method, knobs, stage))
+        label = _join(look.title, remarks)
+        # The last stage is the result, so it gets the plainest line of those with the same knobs.
+        backwards = siblings[::-1]
+        plainest = sorted(backwards, key=lambda one: (one[1] != "{}", one[1]))
+        variant = plainest.index((method, knobs, stage))
         series.append(Series(method, knobs, stage, label, look.family, look.colour, look.marker, variant))
     return series
 
@@ -92,6 +95,14 @@ def format_sparsity(sparsity: float) -> str:
 def format_knobs(knobs: str) -> list[str]:
     """Knobs as `name=value`, nested ones as `a.b=value`; text that is not a JSON object stays as it is."""
     return [f"{name}={value}" for name, value in _flatten(knobs).items()]
+
+
+def _join(title: str, remarks: list[str]) -> str:
+    """A title and remarks on it in one pair of brackets."""
+    if not remarks:
+        return title
+    lead = f"{title[:-1]}, " if title.endswith(")") else f"{title} ("
+    return f"{lead}{', '.join(remarks)})"
 
 
 def _tell_apart(own: str, all_of_them: set[str]) -> list[str]:

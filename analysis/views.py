@@ -25,7 +25,8 @@ def find_views(series: list[Series]) -> list[View]:
     """The pictures of the series of one setting, the one to look at first in front.
 
     Up to `MOST` series make one picture. More make an overview, with the last stage of every method as a plain line,
-    and a picture of each family beside the dense network and magnitude (random in the family of magnitude itself).
+    and a picture of each family beside the dense network and magnitude (random in the family of magnitude itself); in a
+    large family only the last stages have bands.
     """
     if len(series) <= MOST:
         return [View("", "", tuple(series))]
@@ -37,7 +38,9 @@ def find_views(series: list[Series]) -> list[View]:
             aside = [one for name in ("magnitude", "random") for one in last if one.method == name]
             references = [one for one in aside if one.family != family][:1]
             shown = [one for one in series if one.method == "dense"] + references + members
-            views.append(View(family, title.lower(), tuple(shown), frozenset(references), frozenset(references)))
+            early = [one for one in members if one not in last] if len(members) > MOST else []
+            quiet = frozenset([*references, *early])
+            views.append(View(family, title.lower(), tuple(shown), quiet, frozenset(references)))
     return views
 
 

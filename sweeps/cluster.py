@@ -32,15 +32,15 @@ SETTINGS = {
 def connected(address: str | None) -> Iterator[None]:
     """A connection to a Ray cluster: the one at `address`, else a running one, else one started on this machine.
 
-    `address` "local" always starts one. The project's folder is put on the workers' path, so that it runs from a
-    fresh checkout.
+    `address` "local" always starts one. The project's folder and the present one are put on the workers' path, so that
+    it runs from a fresh checkout, and with networks of the user's own.
 
     Raises:
         Mistake: nothing answers at `address`.
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH")) if part)
+    path = os.pathsep.join(part for part in (str(ROOT), os.getcwd(), os.environ.get("PYTHONPATH")) if part)
     os.environ["PYTHONPATH"] = path
     shared: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
     workers = {"env_vars": {"PYTHONPATH": path}}

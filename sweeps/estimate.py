@@ -23,6 +23,7 @@ ANY = (45_000, 50_000, (3, 32, 32), 10)  # another data set is taken for one of 
 # Floating-point operations a second in training, eager PyTorch: ResNet-18 measured at 105 images/s and core on a CPU
 # with AMX in bf16 and 35 in fp32; a GPU as a careful script reaches on an A100 (about 12,000 images/s).
 CPU_CORE, GPU = 2.0e11, 4.0e13
+STEP = 0.004  # seconds of framework work an optimiser step takes however small the network
 SAMPLE = 60  # finished trials read to learn the pace
 
 
@@ -55,7 +56,8 @@ def expected_pace(spec: StudySpec, plan: Plan, keys: Iterable[str], *, gpu: bool
         held_out, joined, image, classes = SIZES.get(trial.spec.dataset, ANY)
         macs, _ = _network(trial.spec.model, image, classes)
         images = held_out if trial.spec.recipe.hold_out else joined
-        seconds, epochs = seconds + trial.epochs * 6 * macs * images / rate, epochs + trial.epochs
+        epoch = 6 * macs * images / rate + STEP * images / trial.spec.recipe.batch
+        seconds, epochs = seconds + trial.epochs * epoch, epochs + trial.epochs
     return Pace(seconds / epochs if epochs else 0.0, "a table of devices")
 
 

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [] if str(ROOT) in sys.path else [str(ROOT)]  # a fresh checkout runs uninstalled, from any folder
+sys.path[:0] = [str(ROOT)]  # a fresh checkout runs uninstalled, from any folder
+sys.path.append(str(Path.cwd()))  # where a user's own network may lie
 
 DEFAULT_PRESET = "full"
 

@@ -53,3 +53,25 @@ def test_analysis_commands_are_understood(line: str, tmp_path: Path) -> None:
 def test_links_to_files_resolve() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_method_that_contributing_shows_is_picked_up_and_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pruning import methods, registry
+    from sweeps import study
+    from sweeps.plan import make_plan
+    from trainables.environment import Environment
+    from trainables.trial import Trial
+
+    (shown,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL)
+    assert len(shown.splitlines()) <= 40
+    (tmp_path / "smallest_square.py").write_text(shown)
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    assert "smallest_square" in registry.names()
+    raw = {"name": "shown", "dataset": "digits", "model": "mlp", "recipe": {"epochs": 1}, "sparsities": [0.9], "seeds": [0]}
+    for trial in make_plan(study.build({**raw, "methods": ["smallest_square"]}, where="shown")).trials:
+        walked = Trial(trial.spec, Environment(store=str(tmp_path / "study")))
+        walked.run()
+    assert walked.course.rows[-1]["method"] == "smallest_square"
+    assert walked.course.rows[-1]["sparsity_reached"] == pytest.approx(0.9, abs=1e-4)

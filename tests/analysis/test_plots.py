@@ -14,7 +14,8 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.legend import Legend
-from synthetic import write_study
+from matplotlib.lines import Line2D
+from synthetic import Writer, make_own_rows, make_row, write_study
 
 import analysis.plots
 from analysis.load import load
@@ -126,6 +127,82 @@ def test_all_seeds_lie_inside_the_frame(tmp_path: Path, monkeypatch: pytest.Monk
     for line in axes.lines:
         values = np.asarray(line.get_ydata(), dtype=float)
         assert ((values >= low) & (values <= high)).all()
+
+
+def find_seeds(axes: Axes) -> list[Line2D]:
+    """The small marks of single seeds, per series."""
+    return [line for line in axes.lines if line.get_linestyle() == "None" and line.get_markersize() < 3]
+
+
+def draw_writer(writer: Writer, view: int) -> None:
+    """One of the pictures of a study written by hand."""
+    study = load(writer.finish())
+    metric = find_metric("test_top1", study.rows)
+    cells = collect(study.rows, metric, plan=study.plan)
+    (setting,) = find_settings(cells)
+    shown = find_setting_views(cells, setting)[view]
+    draw_accuracy(study.rows, cells, metric, setting=setting, view=shown, study=study.name)
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are saved."""
+    figures: list[Figure] = []
+
+    def keep(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
+        figures.append(figure)
+        return b""
+
+    monkeypatch.setattr(analysis.plots, "_save", keep)
+    return figures
+
+
+def test_points_stand_where_the_network_is(tmp_path: Path, kept: list[Figure]) -> None:
+    writer = Writer(tmp_path)
+    for seed, off in ((1, 0.0), (2, 0.02)):
+        writer.add([make_row("l1_filter", 0.5, seed, sparsity_reached=0.51 + off)])
+        writer.add([make_row("magnitude", 0.5, seed)])
+        writer.add(make_own_rows("han_iterative", (0.4 + off, 0.7 + off), seed))
+    draw_writer(writer, 0)
+    (axes,) = kept[0].axes
+    lines = [line for line in axes.lines if line.get_linestyle() == "-"]
+    places = [np.asarray(line.get_xdata(), dtype=float).tolist() for line in lines]
+    assert places == [pytest.approx([0.5]), pytest.approx([0.59, 0.29]), pytest.approx([0.48])]
+    assert [np.size(line.get_ydata()) for line in find_seeds(axes)] == [2, 4, 2]
+    assert "points stand at the sparsity reached" in " ".join(axes.texts[0].get_text().split())
+
+
+def test_a_study_that_reaches_what_it_asks_says_nothing_of_it(tmp_path: Path, kept: list[Figure]) -> None:
+    writer = Writer(tmp_path)
+    writer.add([make_row("magnitude", 0.5, 1)])
+    draw_writer(writer, 0)
+    assert "reached" not in kept[0].axes[0].texts[0].get_text()
+
+
+def test_overview_is_plain_and_families_are_not(tmp_path: Path, kept: list[Figure]) -> None:
+    writer = Writer(tmp_path)
+    for seed in (1, 2):
+        writer.add([make_row("dense", 0.0, seed)])
+        for sparsity in (0.5, 0.9):
+            for method in ("magnitude", "hrank", "fpgm", "synflow", "snip", "random"):
+                writer.add([make_row(method, sparsity, seed)])
+            writer.add(
+                [make_row("wanda", sparsity, seed, stage=stage) for stage in ("raw", "recalibrated", "finetuned")]
+            )
+    draw_writer(writer, 0)
+    draw_writer(writer, 3)
+    overview, family = kept[0].axes[0], kept[2].axes[0]
+    assert sum(len(band.get_paths()) for band in overview.collections) == 0
+    assert not find_seeds(overview)
+    names = [text.get_text() for text in find_legend(overview).get_texts()]
+    assert [name for name in names if name.startswith("Wanda")] == ["Wanda (finetuned)"]
+    assert names[:2] == ["Dense", "Unstructured, after\ntraining"]
+    names = [text.get_text() for text in find_legend(family).get_texts()]
+    assert names == ["Dense", "Magnitude", "Wanda (raw)", "Wanda (recalibrated)", "Wanda (finetuned)"]
+    assert sum(bool(band.get_paths()) for band in family.collections) == 3
+    assert min(line.get_linewidth() for line in family.lines if line.get_marker() == "o") < 1
+    assert [np.size(line.get_ydata()) for line in find_seeds(family)] == [4, 4, 4]
+    assert overview.get_xlim() == family.get_xlim()
 
 
 @pytest.mark.parametrize("lowest", [0.9, 0.5, 0.3, 0.1, 0.01, 1e-3, 1e-5])

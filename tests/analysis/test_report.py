@@ -26,10 +26,11 @@ ALL = {
 def test_everything_is_written_where_it_says(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "s", methods=("magnitude", "lottery_ticket"))
     paths = write_report(load(folder))
-    assert set(paths) == ALL
-    assert set(Store.at(folder / "report").list(".")) == {f"./{path}" for path in ALL}
+    everything = ALL | {f"tables/levels.{kind}" for kind in ("md", "tex", "csv")}
+    assert set(paths) == everything
+    assert set(Store.at(folder / "report").list(".")) == {f"./{path}" for path in everything}
     page = (folder / "report/report.md").read_text()
-    for path in ALL - {"report.md"}:
+    for path in everything - {"report.md"}:
         assert path in page
     assert "27 of 27" not in page
     assert "24 of 24 trials done." in page
@@ -98,6 +99,15 @@ def test_each_setting_has_its_figure(tmp_path: Path) -> None:
         "figures/sparsity-val-top1-cifar10-mlp.png",
         "figures/sparsity-val-top1-cifar10-vgg16.png",
     ]
+
+
+def test_many_series_begin_with_an_overview(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    methods = ("magnitude", "hrank", "fpgm", "synflow", "snip", "gmp", "rigl", "random")
+    folder = write_study(tmp_path / "s", methods=methods, seeds=(1,), sparsities=(0.5, 0.9))
+    assert main([str(folder)]) == 0
+    drawn = [line.split("/figures/")[1] for line in capsys.readouterr().out.splitlines() if line.startswith("figure: ")]
+    families = ["", "-after-training", "-initialisation-and-dynamic", "-structured", "-controls"]
+    assert drawn == [f"sparsity-accuracy-cifar10-resnet18{family}.png (and .pdf)" for family in families]
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from synthetic import Writer, make_row, write_study
+from synthetic import Writer, make_own_rows, make_row, write_study
 
 from analysis.load import load
-from analysis.stats import Interval, paired_difference, summarise, t_interval
+from analysis.stats import Interval, find_places, paired_difference, summarise, t_interval
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 30])
@@ -77,6 +77,35 @@ def test_summary_counts_what_is_missing(tmp_path: Path) -> None:
     }
     assert cells["mean"].isna().tolist() == [False, True, True]
     assert summarise(study.rows, "test_top1")["expected"].isna().all()
+
+
+def test_own_levels_are_cells_whatever_they_reach(tmp_path: Path) -> None:
+    """Seed 1 has levels 1 to 3, seed 2 only two and no value at the second, seed 3 is missing."""
+    writer = Writer(tmp_path)
+    first = make_own_rows("han_iterative", (0.40, 0.61, 0.75), 1)
+    second = make_own_rows("han_iterative", (0.42, 0.63), 2)
+    first[1]["test_top1"] = second[1]["test_top1"] = None
+    writer.add(first)
+    writer.add(second)
+    writer.add(make_own_rows("han_iterative", (0.4,), 3), outcome="missing")
+    writer.add(make_own_rows("other", (0.4,), 3), outcome="missing")
+    study = load(writer.finish())
+    assert study.plan["sparsities"].tolist() == [[], [], [], []]
+    cells = summarise(study.rows, "test_top1", plan=study.plan)
+    assert cells["sparsity"].isna().all()
+    found = [(c["method"], c["level"], c["n"], c["expected"]) for c in cells.fillna({"level": -1}).to_dict("records")]
+    expected = [("han_iterative", 1, 2, 3), ("han_iterative", 2, 0, 3), ("han_iterative", 3, 1, 3), ("other", -1, 0, 1)]
+    assert found == expected
+    values = [float(str(rows[0]["test_top1"])) for rows in (first, second)]
+    assert cells["mean"][0] == pytest.approx(np.mean(values), abs=1e-12)
+
+
+def test_places_are_honest() -> None:
+    nothing = float("nan")
+    asked = [0.5, 0.5, 0.5, 0.5, nothing, nothing]
+    reached = [0.5005, 0.5006, 0.4993, nothing, 0.843, nothing]
+    places = find_places(pd.DataFrame({"sparsity": asked, "sparsity_reached": reached}))
+    np.testing.assert_array_equal(places, [0.5, 0.5006, 0.4993, 0.5, 0.843, nothing])
 
 
 def test_a_seed_counts_once() -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from synthetic import Writer, make_row, write_study
+from synthetic import Writer, make_own_rows, make_row, write_study
 
+from analysis.accuracy import make_accuracy_table, make_levels_table
 from analysis.load import Study, load
 from analysis.metrics import find_metric
-from analysis.accuracy import make_accuracy_table, make_levels_table
 from analysis.tables import Table, collect, escape, format_counts, make_efficiency_table
 
 
@@ -50,13 +50,61 @@ def test_cells_by_hand(tmp_path: Path) -> None:
         ("Magnitude", "93.50 ± 6.35 (2/3)", "– (0/1)"),
         ("L1 filter", "91.00", "90.00"),
     )
+    assert "what L1 filter reached is in table 'efficiency'" in accuracy.caption
 
 
 def test_the_longer_side_runs_down(tmp_path: Path) -> None:
-    _, accuracy = make_tables(load(write_study(tmp_path / "s", methods=("magnitude", "lottery_ticket"))))
-    assert accuracy.head == ("Sparsity (%)", "Dense", "Magnitude", "Lottery ticket")
-    assert len(accuracy.cells) == 1 + 6 + 10
-    assert accuracy.cells[0][2:] == ("", "")
+    _, accuracy = make_tables(load(write_study(tmp_path / "s", methods=("lottery_ticket",))))
+    assert accuracy.head == ("Sparsity (%)", "Dense", "Lottery ticket")
+    assert len(accuracy.cells) == 1 + 10
+    assert accuracy.cells[0][2:] == ("",)
+
+
+def test_the_levels_of_a_course_do_not_widen_the_matrix(tmp_path: Path) -> None:
+    """A ticket that visits 0.5, as magnitude does, and 0.7, as nobody does; Han's rule reaches 0.41 and 0.62."""
+    writer = Writer(tmp_path)
+    for seed in (1, 2):
+        writer.add([make_row("dense", 0.0, seed, test_top1=94.0)])
+        writer.add([make_row("magnitude", 0.5, seed, test_top1=93.0)])
+        ticket = [make_row("lottery_ticket", s, seed, level=n, test_top1=90.0 + n) for n, s in ((1, 0.5), (2, 0.7))]
+        writer.add(ticket)
+        rows = make_own_rows("han_iterative", (0.4 + seed / 100, 0.6 + seed / 100), seed, test_top1=92.0)
+        writer.add(rows, outcome="done" if seed == 1 else "missing")
+    study = load(writer.finish())
+    metric = find_metric("test_top1", study.rows)
+    cells = collect(study.rows, metric, plan=study.plan)
+    accuracy, levels = make_accuracy_table(cells, metric), make_levels_table(cells, metric)
+    assert accuracy.head == ("Method", "0 %", "50 %")
+    assert accuracy.cells == (
+        ("Dense", "94.00 ± 0.00", ""),
+        ("Magnitude", "", "93.00 ± 0.00"),
+        ("Lottery ticket", "", "91.00 ± 0.00"),
+    )
+    assert accuracy.caption.endswith("All levels of Lottery ticket, Han iterative: table 'levels'.")
+    assert levels.head == ("Method", "Level", "Sparsity (%)", "Test top-1 accuracy (%)", "n")
+    assert levels.cells == (
+        ("Lottery ticket", "1", "50", "91.00 ± 0.00", "2"),
+        ("Lottery ticket", "2", "70", "92.00 ± 0.00", "2"),
+        ("Han iterative", "1", "41 (reached)", "92.00 (1/2)", "1"),
+        ("Han iterative", "2", "61 (reached)", "92.00 (1/2)", "1"),
+    )
+    assert levels.rules == {2}
+    assert "(reached): the method's own rule" in levels.caption
+    raw = list(csv.DictReader(io.StringIO(levels.to_csv())))
+    assert [line["sparsity"] for line in raw] == ["0.5", "0.7", "", ""]
+    assert float(raw[2]["sparsity_reached"]) == pytest.approx(0.41)
+    assert [row[1] for row in make_efficiency_table(cells, metric).cells][-2:] == ["41 (reached)", "61 (reached)"]
+
+
+def test_a_study_of_one_rule_alone(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    writer.add(make_own_rows("han_iterative", (0.4, 0.6), 1), outcome="missing")
+    writer.add([make_row("dense", 0.0, 1)])
+    study = load(writer.finish())
+    metric = find_metric("test_top1", study.rows)
+    cells = collect(study.rows, metric, plan=study.plan)
+    assert make_accuracy_table(cells, metric).head == ("Method", "0 %")
+    assert make_levels_table(cells, metric).cells == (("Han iterative", "–", "own rule", "– (0/1)", "0"),)
 
 
 def test_several_settings_share_a_table(tmp_path: Path) -> None:

@@ -93,8 +93,8 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(tmp_path: Path) -> None:
         "--preset", "digits", "--methods", "magnitude,random", "--out", "study", "--dry-run", cwd=tmp_path
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "48 trials, 0 done, 48 missing" in done.stdout
-    assert "shared dense trainings: 486 epochs instead of 666 (0.73)" in done.stdout
+    assert "39 trials, 0 done, 39 missing" in done.stdout
+    assert "shared dense trainings: 396 epochs instead of 540 (0.73)" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
