@@ -67,7 +67,7 @@ class Reinitialise:
 
 @dataclass(frozen=True)
 class Recalibrate:
-    """Reset the batch-norm statistics and estimate them anew from training batches; weights stay."""
+    """Reset the batch-norm statistics and estimate them anew from batches augmented as in training; weights stay."""
 
     batches: int = 100
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from math import nan
 from typing import Any
 
@@ -76,9 +77,7 @@ class Course:
             case Reinitialise():
                 self.network.reinitialise(phase.stream)
             case Recalibrate():
-                count = phase.batches * self.spec.recipe.batch
-                images = self._draw(count, generator(self.spec.seed, "recalibrate", self.level))
-                recalibrate(self.network.model, images, precision=self.network.precision, device=self.device)
+                self._recalibrate(phase)
             case Measure():
                 self._measure(phase)
 
@@ -200,6 +199,17 @@ class Course:
             progress=progress,
             interval=interval,
         )
+
+    def _recalibrate(self, phase: Recalibrate) -> None:
+        # Augmented as in training: statistics of plain images cost a dense ResNet-20 2.4 points on CIFAR-10.
+        batches = training_batches(
+            self.images.pixels,
+            batch=self.spec.recipe.batch,
+            augment=self.spec.recipe.augment,
+            generator=generator(self.spec.seed, "recalibrate", self.level),
+        )
+        some = islice(batches, phase.batches)
+        recalibrate(self.network.model, some, precision=self.network.precision, device=self.device)
 
     def _measure(self, phase: Measure) -> None:
         test = self._evaluate("test")

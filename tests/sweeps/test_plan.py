@@ -167,3 +167,13 @@ def test_further_settings_have_their_own_dense_trainings() -> None:
     dense = [trial.spec.model for trial in plan.trials if trial.spec.method == "dense"]
     assert sorted(dense) == ["mlp", "mlp", "simple_cnn", "simple_cnn"]
     assert len(plan.trials) == 14 + 2 + 4
+
+
+def test_estimates_know_the_sizes_of_the_embedded_data() -> None:
+    from sweeps.estimate import SIZES
+    from trainables.data import obtain
+
+    data = obtain("digits")
+    held_out, joined, image, classes = SIZES["digits"]
+    assert (len(data.train_x), len(data.joined().train_x)) == (held_out, joined)
+    assert (data.image, data.classes) == (image, classes)
