@@ -12,7 +12,7 @@ from trainables.store import Store
 
 # Training images with and without a held-out validation split; image shape; classes.
 SIZES = {
-    "digits": (1294, 1438, (1, 8, 8), 10),
+    "digits": (1295, 1438, (1, 8, 8), 10),
     "cifar10": (45_000, 50_000, (3, 32, 32), 10),
     "cifar100": (45_000, 50_000, (3, 32, 32), 100),
     "mnist": (54_000, 60_000, (1, 28, 28), 10),

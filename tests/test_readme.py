@@ -69,7 +69,14 @@ def test_the_method_that_contributing_shows_is_picked_up_and_works(
     (tmp_path / "smallest_square.py").write_text(shown)
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
     assert "smallest_square" in registry.names()
-    raw = {"name": "shown", "dataset": "digits", "model": "mlp", "recipe": {"epochs": 1}, "sparsities": [0.9], "seeds": [0]}
+    raw = {
+        "name": "shown",
+        "dataset": "digits",
+        "model": "mlp",
+        "recipe": {"epochs": 1},
+        "sparsities": [0.9],
+        "seeds": [0],
+    }
     for trial in make_plan(study.build({**raw, "methods": ["smallest_square"]}, where="shown")).trials:
         walked = Trial(trial.spec, Environment(store=str(tmp_path / "study")))
         walked.run()

@@ -68,7 +68,7 @@ def test_late_rewinding_goes_on_from_that_epoch_with_its_data_order_and_rate(ope
     starts = [phase.start for phase in trial.course.phases if isinstance(phase, Train)]
     assert starts == [1, 1]
     rates = {curve["lr"] for curve in trial.course.curves}
-    assert rates == {RECIPE.learning_rate(1 + 3 / 4)}, "batches of 400 of 1,294 images: the last step is the fourth"
+    assert rates == {RECIPE.learning_rate(1 + 3 / 4)}, "batches of 400 of 1,295 images: the last step is the fourth"
 
 
 def test_dropout_is_drawn_from_the_step_so_that_equal_trials_are_equal(open_trial: Callable[..., Trial]) -> None:
