@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PRESET ?= digits
 OUT    ?= studies/$(PRESET)
 
-.PHONY: study test test-all lint format help clean
+.PHONY: study test test-all lint format methods help clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -28,6 +28,9 @@ lint: $(VENV)/installed-dev  ## style and types
 format: $(VENV)/installed-dev  ## put the code into the house's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+methods: $(VENV)/installed  ## write the table of methods in docs/ from their cards
+	$(BIN)/python -m pruning.registry > docs/methods.md
 
 clean:           ## remove the environment and the caches; studies stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -51,3 +51,16 @@ def build(name: str, knobs: Mapping[str, object]) -> Method:
         pydantic.ValidationError: a knob that the method does not have, or a value it does not take.
     """
     return find(name).model_validate(dict(knobs))
+
+
+def as_markdown() -> str:
+    """All methods as a Markdown table, made of their cards: `python -m pruning.registry > docs/methods.md`."""
+    rows = ["| method | kind | what it does | paper | cost | use it |", "|---|---|---|---|---|---|"]
+    for name in names():
+        card = find(name).card
+        rows.append(f"| `{name}` | {card.kind} | {card.summary} | {card.paper} | {card.cost} | {card.when} |")
+    return "\n".join(["# Methods", "", *rows, ""])
+
+
+if __name__ == "__main__":
+    print(as_markdown(), end="")
