@@ -42,8 +42,13 @@ class Net(nn.Module):
         self.reached.append("after second")
         return self.fc(x.mean(dim=(2, 3)))
 
+    @torch.no_grad()
     def input_of_second(self, x: Tensor) -> Tensor:
-        return torch.relu(self.norm(self.first(x)))
+        """With batch-norm written out, by the statistics of this batch."""
+        y = self.first(x)
+        mean, variance = y.mean((0, 2, 3), keepdim=True), y.var((0, 2, 3), unbiased=False, keepdim=True)
+        scale, shift = self.norm.weight.view(1, -1, 1, 1), self.norm.bias.view(1, -1, 1, 1)
+        return torch.relu((y - mean) / (variance + self.norm.eps).sqrt() * scale + shift)
 
 
 @pytest.mark.parametrize("name", CONVS)
@@ -105,11 +110,15 @@ def test_hessian_is_the_second_moment_of_im2col_columns(
 ) -> None:
     monkeypatch.setattr(calibration, "STRIP", strip)
     net, x = Net().double(), pictures(10).double()
-    with torch.no_grad():
-        columns = nn.functional.unfold(net.eval().input_of_second(x), 3, padding=1)  # [B, in * kh * kw, L]
-    columns = columns.view(10, 4, 9, 49).permute(0, 3, 2, 1).reshape(490, 36)  # to (kh, kw, in)
-    expected = 2 / 490 * columns.T @ columns
-    # fp32 in, three uneven batches: the sum must not depend on how it was cut
+
+    def columns_of(*parts: Tensor) -> Tensor:
+        inputs = torch.cat([net.input_of_second(part) for part in parts])
+        columns = nn.functional.unfold(inputs, 3, padding=1)  # [B, in * kh * kw, L]
+        return columns.view(10, 4, 9, 49).permute(0, 3, 2, 1).reshape(490, 36)  # to (kh, kw, in)
+
+    columns, by_batch = columns_of(x), columns_of(x[:3], x[3:4], x[4:])
+    expected = 2 / 490 * by_batch.T @ by_batch
+    # fp32 in, three uneven batches: the sum must not depend on how each was cut
     found = hessian(net.float(), "second.weight", [x[:3].float(), x[3:4].float(), x[4:].float()], chunk=chunk)
     assert found.dtype == torch.float64
     assert found.shape == (1, 36, 36)
@@ -122,8 +131,7 @@ def test_grouped_convolution_has_one_hessian_per_group() -> None:
     net, x = Net(groups=2).double(), pictures(6).double()
     found = hessian(net, "second.weight", [x])
     assert found.shape == (2, 18, 18)
-    with torch.no_grad():
-        inputs = net.eval().input_of_second(x)
+    inputs = net.input_of_second(x)
     for group in range(2):
         columns = nn.functional.unfold(inputs[:, 2 * group : 2 * group + 2], 3, padding=1)
         columns = columns.view(6, 2, 9, 49).permute(0, 3, 2, 1).reshape(-1, 18)
