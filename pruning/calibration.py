@@ -106,13 +106,13 @@ def hessian(model: nn.Module, name: str, batches: Iterable[Tensor], *, chunk: in
 
     Args:
         name: the layer's prunable weight.
-        batches: images [B, C, H, W]; the model runs on them in eval mode, batch-norm by batch, up to this layer.
+        batches: images [B, C, H, W]; the model runs on them in eval mode up to this layer.
 
     Raises:
         ValueError: no such layer, no batch, or the forward pass does not reach the layer.
     """
     total, count = torch.empty(0), 0
-    with evaluating(model), batch_statistics(model):
+    with evaluating(model):
         for rows in _pieces(model, name, batches, chunk):
             if not count:
                 groups, _, cols = rows.shape
@@ -134,7 +134,11 @@ def _add_products(total: Tensor, rows: Tensor) -> None:
 
 
 def input_norms(model: nn.Module, name: str, batches: Iterable[Tensor], *, chunk: int = CHUNK) -> Tensor:
-    """Euclidean norms of the columns of a layer's unfolded inputs, fp64, [groups, cols]; arguments as in `hessian`."""
+    """Euclidean norms of the columns of a layer's unfolded inputs, fp64, [groups, cols]; arguments as in `hessian`.
+
+    Batch-norm works on the statistics of each batch. A method that only masks shifts what the running ones were made
+    for, and through stale ones later layers see inputs that the recalibrated network never has.
+    """
     with evaluating(model), batch_statistics(model):
         squares = [rows.double().square().sum(dim=1) for rows in _pieces(model, name, batches, chunk)]
     return torch.stack(squares).sum(dim=0).sqrt()
@@ -194,11 +198,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def batch_statistics(model: nn.Module) -> Iterator[None]:
-    """Batch-norm by the statistics of each batch, as if recalibrated; the running ones are put back afterwards.
-
-    Layers pruned before shift what the running statistics were made for. Through stale ones later layers see inputs
-    that the recalibrated network never has: on a ResNet-20 that took Wanda at 2:4 from 72 to 50 % on CIFAR-10.
-    """
+    """Batch-norm by the statistics of each batch, as if recalibrated; the running ones are put back afterwards."""
     norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     running = [(norm.running_mean, norm.running_var) for norm in norms]
     for norm in norms:

@@ -34,6 +34,8 @@ class Net(nn.Module):
         self.second = nn.Conv2d(4, 8, 3, groups=groups, padding=1)
         self.first = nn.Conv2d(4, 4, 3, padding=1)
         self.norm = nn.BatchNorm2d(4)
+        self.norm.running_mean.fill_(0.3)  # type: ignore[union-attr]
+        self.norm.running_var.fill_(2.0)  # type: ignore[union-attr]
         self.reached: list[str] = []
 
     def forward(self, x: Tensor) -> Tensor:
@@ -43,10 +45,12 @@ class Net(nn.Module):
         return self.fc(x.mean(dim=(2, 3)))
 
     @torch.no_grad()
-    def input_of_second(self, x: Tensor) -> Tensor:
-        """With batch-norm written out, by the statistics of this batch."""
+    def input_of_second(self, x: Tensor, *, by_batch: bool) -> Tensor:
+        """With batch-norm written out, by the statistics of this batch or by the running ones."""
         y = self.first(x)
         mean, variance = y.mean((0, 2, 3), keepdim=True), y.var((0, 2, 3), unbiased=False, keepdim=True)
+        if not by_batch:
+            mean, variance = self.norm.running_mean.view(1, -1, 1, 1), self.norm.running_var.view(1, -1, 1, 1)
         scale, shift = self.norm.weight.view(1, -1, 1, 1), self.norm.bias.view(1, -1, 1, 1)
         return torch.relu((y - mean) / (variance + self.norm.eps).sqrt() * scale + shift)
 
@@ -111,19 +115,20 @@ def test_hessian_is_the_second_moment_of_im2col_columns(
     monkeypatch.setattr(calibration, "STRIP", strip)
     net, x = Net().double(), pictures(10).double()
 
-    def columns_of(*parts: Tensor) -> Tensor:
-        inputs = torch.cat([net.input_of_second(part) for part in parts])
+    def columns_of(*parts: Tensor, by_batch: bool) -> Tensor:
+        inputs = torch.cat([net.input_of_second(part, by_batch=by_batch) for part in parts])
         columns = nn.functional.unfold(inputs, 3, padding=1)  # [B, in * kh * kw, L]
         return columns.view(10, 4, 9, 49).permute(0, 3, 2, 1).reshape(490, 36)  # to (kh, kw, in)
 
-    columns, by_batch = columns_of(x), columns_of(x[:3], x[3:4], x[4:])
-    expected = 2 / 490 * by_batch.T @ by_batch
-    # fp32 in, three uneven batches: the sum must not depend on how each was cut
+    running = columns_of(x, by_batch=False)
+    columns = columns_of(x[:3], x[3:], by_batch=True)
+    expected = 2 / 490 * running.T @ running
+    # fp32 in, three uneven batches: the sum must not depend on how it was cut
     found = hessian(net.float(), "second.weight", [x[:3].float(), x[3:4].float(), x[4:].float()], chunk=chunk)
     assert found.dtype == torch.float64
     assert found.shape == (1, 36, 36)
     torch.testing.assert_close(found[0], expected, rtol=1e-5, atol=1e-6)
-    norms = input_norms(net, "second.weight", [x.float()], chunk=chunk)
+    norms = input_norms(net, "second.weight", [x[:3].float(), x[3:].float()], chunk=chunk)
     torch.testing.assert_close(norms[0], columns.norm(dim=0), rtol=1e-5, atol=1e-6)
 
 
@@ -131,12 +136,17 @@ def test_grouped_convolution_has_one_hessian_per_group() -> None:
     net, x = Net(groups=2).double(), pictures(6).double()
     found = hessian(net, "second.weight", [x])
     assert found.shape == (2, 18, 18)
-    inputs = net.input_of_second(x)
+    norms = input_norms(net, "second.weight", [x])
     for group in range(2):
-        columns = nn.functional.unfold(inputs[:, 2 * group : 2 * group + 2], 3, padding=1)
-        columns = columns.view(6, 2, 9, 49).permute(0, 3, 2, 1).reshape(-1, 18)
-        torch.testing.assert_close(found[group], 2 / len(columns) * columns.T @ columns)
-        torch.testing.assert_close(input_norms(net, "second.weight", [x])[group], columns.norm(dim=0))
+        running, by_batch = (
+            nn.functional.unfold(net.input_of_second(x, by_batch=by_batch)[:, 2 * group : 2 * group + 2], 3, padding=1)
+            .view(6, 2, 9, 49)
+            .permute(0, 3, 2, 1)
+            .reshape(-1, 18)
+            for by_batch in (False, True)
+        )
+        torch.testing.assert_close(found[group], 2 / len(running) * running.T @ running)
+        torch.testing.assert_close(norms[group], by_batch.norm(dim=0))
 
 
 def test_linear_hessian_of_a_wide_layer_stays_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
