@@ -29,8 +29,10 @@ SETTINGS = {
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[None]:
+def connected(address: str | None) -> Iterator[bool]:
     """A connection to a Ray cluster: the one at `address`, else a running one, else one started on this machine.
+
+    Yields whether it was started here, in which case it cannot grow.
 
     `address` "local" always starts one. The project's folder and the present one are put on the workers' path, so that
     it runs from a fresh checkout, and with networks of the user's own.
@@ -44,8 +46,9 @@ def connected(address: str | None) -> Iterator[None]:
     os.environ["PYTHONPATH"] = path
     shared: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
     workers = {"env_vars": {"PYTHONPATH": path}}
+    own = address == "local" or (address is None and not is_running())
     try:
-        if address == "local" or (address is None and not is_running()):
+        if own:
             # Ray listens on all interfaces, but asks for a token there unless RAY_AUTH_MODE says otherwise.
             ray.init(address="local", **shared)
         else:
@@ -54,7 +57,7 @@ def connected(address: str | None) -> Iterator[None]:
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         raise Mistake(f"cannot reach a Ray cluster at '{address}': {' '.join(str(error).split())[:200]}") from None
     try:
-        yield
+        yield own
     finally:
         ray.shutdown()
 
@@ -72,13 +75,11 @@ def is_running() -> bool:
 
 
 def check_resources(resources: Resources) -> None:
-    """See that some node of the connected cluster can hold one trial.
+    """See that some node of the connected cluster, which does not grow, can hold one trial.
 
     Raises:
-        Mistake: none can; the line says what there is. A cluster that scales up is not checked.
+        Mistake: none can; the line says what there is.
     """
-    if os.environ.get("RAY_CLUSTER_SCALES") or ray.util.get_current_placement_group() is not None:
-        return
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     most = {kind: max((node.get(kind, 0) for node in alive), default=0) for kind in ("CPU", "GPU")}
     for kind, wanted in (("CPU", resources.cpus_per_trial), ("GPU", resources.gpus_per_trial)):

@@ -166,8 +166,9 @@ def _launch(options: Namespace, spec: StudySpec, plan: Plan, state: ledger.Ledge
     epochs, titles = ({k: t.epochs for k, t in to_run.items()}, {k: t.title for k, t in to_run.items()})
     progress = Progress(total, ended, epochs, titles)
     progress.say(f"{verb}: {len(state.done)} of {total} trials done, {len(state.missing)} to run; study in {store.uri}")
-    with connected(options.address):
-        check_resources(resources)
+    with connected(options.address) as own:
+        if own:
+            check_resources(resources)
         return run_plan(plan, state, environment, resources, progress)
 
 
