@@ -78,17 +78,9 @@ class Plan:
 
 def describe(trial: Planned) -> dict[str, Any]:
     """One trial as an entry of `plan.json`."""
-    spec = trial.spec
     return {
-        "key": trial.key,
-        "dataset": spec.dataset,
-        "model": spec.model,
-        "method": spec.method,
-        "knobs": json.dumps(spec.knobs, sort_keys=True),
-        "recipe": spec.recipe.told(),
-        "retrain": spec.retrain.told() if spec.retrain else None,
-        "seed": spec.seed,
-        "sparsities": list(spec.sparsities),
+        **trial.spec.columns(),
+        "sparsities": list(trial.spec.sparsities),
         "parents": list(trial.parents),
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,14 +23,7 @@ def describe_trial(spec: TrialSpec, environment: Environment) -> dict[str, Any]:
     cuda = environment.device == "cuda"
     return {
         "study": environment.study,
-        "key": spec.key,
-        "dataset": spec.dataset,
-        "model": spec.model,
-        "method": spec.method,
-        "knobs": json.dumps(spec.knobs, sort_keys=True),
-        "recipe": spec.recipe.told(),
-        "retrain": spec.retrain.told() if spec.retrain else None,
-        "seed": spec.seed,
+        **spec.columns(),
         "device": torch.cuda.get_device_name() if cuda else "cpu",
         "threads": environment.threads,
         "commit": commit(),

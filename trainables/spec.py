@@ -64,6 +64,19 @@ class TrialSpec(BaseModel):
         ends = f"s{self.sparsities[-1]:.3f}" if self.sparsities else "own"
         return f"{place}/{self.method}/{ends}/seed{self.seed}-{digest}"
 
+    def columns(self) -> dict[str, object]:
+        """The columns that identify the trial in rows and plans."""
+        return {
+            "key": self.key,
+            "dataset": self.dataset,
+            "model": self.model,
+            "method": self.method,
+            "knobs": json.dumps(self.knobs, sort_keys=True),
+            "recipe": self.recipe.told(),
+            "retrain": self.retrain.told() if self.retrain else None,
+            "seed": self.seed,
+        }
+
     def build_method(self) -> Method:
         """The method with this trial's knobs."""
         return build(self.method, self.knobs)
