@@ -74,17 +74,14 @@ def is_running() -> bool:
     return find_bootstrap_address(None) in find_gcs_addresses()
 
 
-def check_resources(resources: Resources) -> None:
-    """See that some node of the connected cluster, which does not grow, can hold one trial.
-
-    Raises:
-        Mistake: none can; the line says what there is.
-    """
+def lack(resources: Resources) -> str | None:
+    """Why no node of the connected cluster, as it is now, can hold one trial; None where one can."""
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    most = {kind: max((node.get(kind, 0) for node in alive), default=0) for kind in ("CPU", "GPU")}
     for kind, wanted in (("CPU", resources.cpus_per_trial), ("GPU", resources.gpus_per_trial)):
-        if wanted > most[kind]:
-            raise Mistake(
-                f"a trial asks for {wanted:g} {kind}s, but the largest node of the cluster has {most[kind]:g}; "
+        most = max((node.get(kind, 0) for node in alive), default=0)
+        if wanted > most:
+            return (
+                f"a trial asks for {wanted:g} {kind}s, but the largest node of the cluster has {most:g}; "
                 f"lower --{kind.lower()}s-per-trial"
             )
+    return None

@@ -111,13 +111,17 @@ def _check_same_study(spec: StudySpec, store: Store) -> None:
     """
     try:
         before = yaml.safe_load(store.read("study.yaml"))
+        if not isinstance(before, dict):
+            raise ValueError("it is no mapping of keys to values")
     except FileNotFoundError:
         return
-    except (OSError, yaml.YAMLError) as error:
+    except NotADirectoryError:
+        raise Mistake(f"{store.uri} is a file; --out names a directory") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise Mistake(f"{store.uri}/study.yaml cannot be read: {' '.join(str(error).split())[:150]}") from None
     now = spec.model_dump(mode="json")
     for field in ("dataset", "model", "recipe", "retrain"):
-        old, new = (before or {}).get(field), now[field]
+        old, new = before.get(field), now[field]
         if old != new:
             inner = field
             if isinstance(old, dict) and isinstance(new, dict):
@@ -130,9 +134,16 @@ def _check_same_study(spec: StudySpec, store: Store) -> None:
 
 
 def _write_study(spec: StudySpec, plan: Plan, store: Store) -> None:
-    """Store what was asked for, for the reader and the analysis."""
-    store.write("study.yaml", yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
-    store.write("plan.json", plan.to_json())
+    """Store what was asked for, for the reader and the analysis.
+
+    Raises:
+        Mistake: the study directory cannot be written.
+    """
+    try:
+        store.write("study.yaml", yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
+        store.write("plan.json", plan.to_json())
+    except OSError as error:
+        raise Mistake(f"cannot write the study directory {store.uri}: {error.strerror or error}") from None
 
 
 def _launch(options: Namespace, spec: StudySpec, plan: Plan, state: ledger.Ledger, store: Store) -> bool:
@@ -155,7 +166,7 @@ def _launch(options: Namespace, spec: StudySpec, plan: Plan, state: ledger.Ledge
             prepare(setting.dataset, data_dir=spec.data_dir)
     except DataError as error:
         raise Mistake(str(error)) from None
-    from sweeps.cluster import check_resources, connected
+    from sweeps.cluster import connected, lack
     from sweeps.progress import Progress
     from sweeps.run import run as run_plan
 
@@ -167,8 +178,10 @@ def _launch(options: Namespace, spec: StudySpec, plan: Plan, state: ledger.Ledge
     progress = Progress(total, ended, epochs, titles)
     progress.say(f"{verb}: {len(state.done)} of {total} trials done, {len(state.missing)} to run; study in {store.uri}")
     with connected(options.address) as own:
-        if own:
-            check_resources(resources)
+        if reason := lack(resources):
+            if own:
+                raise Mistake(reason)
+            progress.say(f"waiting for the cluster to grow: {reason}")
         return run_plan(plan, state, environment, resources, progress)
 
 

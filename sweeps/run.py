@@ -38,9 +38,10 @@ class _Interruption:
 class _Report(tune.Callback):
     """Tells the progress what Tune tells us, and records trials that Ray gave up."""
 
-    def __init__(self, progress: Progress, plan: Plan, store: Store) -> None:
-        self.progress, self.plan, self.store = progress, plan, store
-        self._children_told: set[str] = set()
+    def __init__(self, progress: Progress, plan: Plan, missing: tuple[str, ...], store: Store) -> None:
+        self.progress, self.store = progress, store
+        launched = set(missing)  # a child may be done since an earlier launch: it is not told of again
+        self.children = {key: [c for c in plan.children.get(key, []) if c in launched] for key in missing}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         _Interruption.running.add(trial.trial_id)
@@ -67,7 +68,7 @@ class _Report(tune.Callback):
 
     def _failed(self, key: str, error: str) -> None:
         self.progress.failed(key, error, f"failures/{key}.json")
-        for child in self.plan.children.get(key, []):
+        for child in self.children[key]:
             self.progress.not_run(child, key)
 
 
@@ -134,7 +135,7 @@ def run(plan: Plan, state: Ledger, environment: Environment, resources: Resource
             stop=_StopWhenAsked(),
             failure_config=tune.FailureConfig(max_failures=RETRIES),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            callbacks=[_Report(progress, plan, store)],
+            callbacks=[_Report(progress, plan, state.missing, store)],
             verbose=0,
         ),
     )

@@ -157,3 +157,46 @@ def test_epochs_of_an_earlier_launch_are_not_part_of_the_pace(
     progress.moved("a", {"epochs": 100, "gained": 10})
     progress.done("a", {})
     assert "ETA 10 s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", ["- a\n", "just text", "a: [1", b"\xff\xfe"])
+def test_a_damaged_study_file_in_the_directory_is_one_line(
+    content: str | bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "study.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert full_study.main(["--preset", "digits", "--out", str(tmp_path), "--dry-run"]) == 2
+    told = capsys.readouterr().err
+    assert "study.yaml cannot be read" in told and told.count("\n") == 1
+
+
+def test_a_directory_that_is_a_file_or_cannot_be_made_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert full_study.main(["--preset", "digits", "--out", str(tmp_path / "file")]) == 2
+    assert "is a file; --out names a directory" in capsys.readouterr().err
+    assert full_study.main(["--preset", "digits", "--out", "/proc/study"]) == 2
+    assert "cannot write the study directory /proc/study" in capsys.readouterr().err
+
+
+def test_a_failing_parent_tells_only_of_children_of_this_launch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from types import SimpleNamespace
+
+    from sweeps import command as commands
+    from sweeps.plan import make_plan
+    from sweeps.run import _Report
+    from trainables.store import Store
+
+    options = full_study.parser().parse_args(["--preset", "digits", "--methods", "magnitude", "--seeds", "0"])
+    plan = make_plan(commands.read_study(options, default_preset="full"))
+    dense = plan.trials[0].key
+    missing = (dense, plan.children[dense][0])  # the other children are done
+    report = _Report(
+        Progress(5, 3, dict.fromkeys(missing, 1), {key: key for key in missing}), plan, missing, Store.at(tmp_path)
+    )
+    failed = SimpleNamespace(trial_id="a", config={"key": dense}, last_result={"status": "failed", "error": "E: x"})
+    report.on_trial_complete(0, [], failed)
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == 2 and f"{missing[1]}  not run, because {dense} failed" in told[1]
