@@ -93,7 +93,13 @@ def gather(pixels: Pixels, draws: Draws, start: int, stop: int) -> Batch:
 
 
 def training_batches(
-    pixels: Pixels, *, batch: int, augment: Augment, generator: torch.Generator, drop_last: bool = False
+    pixels: Pixels,
+    *,
+    batch: int,
+    augment: Augment,
+    generator: torch.Generator,
+    drop_last: bool = False,
+    skip: int = 0,
 ) -> Iterator[Batch]:
     """One epoch in random order: x float32 [B, C, H, W], normalised, in channels_last memory, and y int64 [B].
 
@@ -105,13 +111,14 @@ def training_batches(
         augment: none, random crop out of the zero-padded image, or crop and horizontal flip with probability 1/2.
         generator: on the CPU; it alone decides order, crops and flips.
         drop_last: leave out what does not fill a batch.
+        skip: batches at the beginning to pass over, where an epoch goes on after a pause.
 
     Raises:
         ValueError: batch below 1, or as `draw_epoch`.
     """
     bounds = spans(len(pixels.images), batch, drop_last=drop_last)
     draws = draw_epoch(pixels, augment=augment, generator=generator)
-    return (gather(pixels, draws, start, stop) for start, stop in bounds)
+    return (gather(pixels, draws, start, stop) for start, stop in bounds[skip:])
 
 
 def plain_batches(

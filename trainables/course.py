@@ -23,7 +23,7 @@ from trainables.resident import resident
 from trainables.seeds import generator
 from trainables.spec import TrialSpec, dense_spec
 from trainables.store import Store
-from trainables.training import Accuracy, HeldMasks, evaluate, recalibrate, train_epoch
+from trainables.training import Accuracy, Epoch, HeldMasks, evaluate, recalibrate
 
 
 class ParentMissing(RuntimeError):
@@ -34,6 +34,7 @@ class Course:
     """The network of a trial and the records made of it, changed by one phase after the other.
 
     level: of the last prune. epochs, train_seconds: trained so far. memory: what the method keeps between its prunes.
+    midway: whether it stands between two batches of an epoch.
     """
 
     def __init__(self, spec: TrialSpec, environment: Environment) -> None:
@@ -54,6 +55,18 @@ class Course:
         self.layers: list[dict[str, Any]] = []
         self.notes: list[str] = []
         self.memory: dict[str, Tensor] = {}
+        self._epoch: Epoch | None = None  # under way in this process
+        self._paused: dict[str, Any] | None = None  # under way in the process that wrote the checkpoint
+
+    @property
+    def midway(self) -> bool:
+        """Whether the next step has been begun: an epoch that paused between two batches."""
+        return self._epoch is not None or self._paused is not None
+
+    @property
+    def batches(self) -> int:
+        """Batches trained of the epoch that is under way."""
+        return self._epoch.index if self._epoch else int(self._paused["index"]) if self._paused else 0
 
     def begin(self) -> None:
         """Take the weights the method starts from.
@@ -64,12 +77,17 @@ class Course:
         if self.method.starts_from == "dense":
             self.network.load(self._dense_weights(self.spec.recipe.epochs))
 
-    def walk(self, index: int, epoch: int, step: int) -> None:
-        """Do one step: phase number `index`, and of a training the given epoch; `step` is its number in the trial."""
+    def walk(self, index: int, epoch: int, step: int, pause: Callable[[], bool]) -> bool:
+        """Do one step: phase number `index`, and of a training the given epoch; `step` is its number in the trial.
+
+        An epoch stops between two batches when `pause` says so; walked again, it goes on.
+
+        Returns: whether the step is done.
+        """
         phase = self.phases[index]
         match phase:
             case Train():
-                self._train(phase, epoch, step)
+                return self._train(phase, epoch, step, pause)
             case Prune():
                 self._prune(phase, last=not any(isinstance(later, Prune) for later in self.phases[index + 1 :]))
             case Rewind():
@@ -80,10 +98,13 @@ class Course:
                 self._recalibrate(phase)
             case Measure():
                 self._measure(phase)
+        return True
 
     def state(self, *, midway: bool) -> dict[str, Any]:
         """Everything needed to go on, as tensors and plain values; the optimiser only `midway` in a training."""
+        paused = self._epoch.state() if self._epoch else self._paused
         return {
+            "paused": paused,
             "level": self.level,
             "epochs": self.epochs,
             "train_seconds": self.train_seconds,
@@ -94,7 +115,7 @@ class Course:
             "layers": self.layers,
             "notes": self.notes,
             "memory": self.memory,
-            "network": self.network.state(midway=midway),
+            "network": self.network.state(midway=midway or paused is not None),
         }
 
     def restore(self, saved: dict[str, Any], following: Phase | None) -> None:
@@ -103,6 +124,7 @@ class Course:
         self.best_test, self.started = saved["best_test"], saved["started"]
         self.rows, self.curves, self.layers = saved["rows"], saved["curves"], saved["layers"]
         self.notes, self.memory = saved["notes"], saved["memory"]
+        self._epoch, self._paused = None, saved["paused"]
         self.network.restore(
             saved["network"], self._recipe(following) if isinstance(following, Train) else self.spec.recipe
         )
@@ -110,32 +132,15 @@ class Course:
     def _recipe(self, phase: Train) -> Recipe:
         return self.spec.recipe if phase.recipe == "train" else self.spec.retrain or self.spec.recipe
 
-    def _train(self, phase: Train, epoch: int, step: int) -> None:
+    def _train(self, phase: Train, epoch: int, step: int, pause: Callable[[], bool]) -> bool:
         recipe = self._recipe(phase)
-        if epoch == phase.start:
-            self.network.renew_optimizer(recipe)
-            self.best_test = None
-        self._publish(phase, epoch)
-        optimizer = self.network.optimizer
-        assert optimizer is not None, "a training step follows the start of its training or a checkpoint of it"
-        purpose = ("train", epoch) if phase.recipe == "train" else ("retrain", self.level, epoch)
-        seeded = generator(self.spec.seed, *purpose)
-        steps = self.images.batches_per_epoch(recipe.batch)
+        self._epoch = self._epoch or self._begin_epoch(phase, epoch)
         began = time.perf_counter()
-        result = train_epoch(
-            self.network.model,
-            training_batches(self.images.pixels, batch=recipe.batch, augment=recipe.augment, generator=seeded),
-            steps=steps,
-            optimizer=optimizer,
-            scaler=self.network.scaler,
-            held=HeldMasks(self.network.model, self.network.masks),
-            learning_rate=lambda fraction: recipe.learning_rate(epoch + fraction, phase.length),
-            precision=self.network.precision,
-            device=self.device,
-            label_smoothing=recipe.label_smoothing,
-            update=self._updates(phase, epoch, steps) if phase.updates else None,
-        )
+        result = self._epoch.walk(pause)
         self.train_seconds += time.perf_counter() - began
+        if result is None:
+            return False
+        self._epoch = None
         self.epochs += 1
         where = {"key": self.spec.key, "step": step, "epoch": epoch, "phase": phase.recipe, "lr": result.lr}
         self.curves.append({**where, "split": "train", "loss": result.loss, "top1": result.top1})
@@ -145,6 +150,41 @@ class Course:
             self.best_test = max(test.top1, self.best_test or 0.0)
         if epoch + 1 == phase.end:
             self._publish(phase, phase.end)
+        return True
+
+    def _begin_epoch(self, phase: Train, epoch: int) -> Epoch:
+        """An epoch at its first batch, or at the one after the pause that a checkpoint holds."""
+        recipe, paused = self._recipe(phase), self._paused
+        self._paused = None
+        if epoch == phase.start and not paused:
+            self.network.renew_optimizer(recipe)
+            self.best_test = None
+        if not paused:
+            self._publish(phase, epoch)
+        optimizer = self.network.optimizer
+        assert optimizer is not None, "a training step follows the start of its training or a checkpoint of it"
+        purpose = ("train", epoch) if phase.recipe == "train" else ("retrain", self.level, epoch)
+        steps = self.images.batches_per_epoch(recipe.batch)
+        return Epoch(
+            self.network.model,
+            training_batches(
+                self.images.pixels,
+                batch=recipe.batch,
+                augment=recipe.augment,
+                generator=generator(self.spec.seed, *purpose),
+                skip=paused["index"] if paused else 0,
+            ),
+            steps=steps,
+            optimizer=optimizer,
+            scaler=self.network.scaler,
+            held=HeldMasks(self.network.model, self.network.masks),
+            learning_rate=lambda fraction: recipe.learning_rate(epoch + fraction, phase.length),
+            precision=self.network.precision,
+            device=self.device,
+            label_smoothing=recipe.label_smoothing,
+            update=self._updates(phase, epoch, steps) if phase.updates else None,
+            paused=paused,
+        )
 
     def _updates(self, phase: Train, epoch: int, steps: int) -> Callable[[int], HeldMasks | None]:
         """The callback that lets the method change masks inside this epoch."""
@@ -245,10 +285,11 @@ class Course:
         """Weights and buffers of this seed's dense training before an epoch.
 
         Raises:
-            ParentMissing: they are not there.
+            ParentMissing: they are not there, or damaged; what is damaged is removed, so that it is made anew.
         """
         folder = f"artifacts/{dense_spec(self.spec).key}"
         found = state.newest(self.store, folder, "epoch", epoch)
         if found is None:
+            state.drop(self.store, folder, "epoch", epoch)
             raise ParentMissing(f"{folder} holds no valid weights of epoch {epoch}")
         return found[1]

@@ -1,14 +1,16 @@
 """Tensors on disk: published as a whole, never mistaken for whole when they are not, loaded without pickle.
 
-A file is `<stem>-<checksum>.pt`, where the checksum is the start of the SHA-256 of the content. Checkpoints are
-`checkpoints/<key>/step-<n>-<checksum>.pt`; weights for other trials are `artifacts/<key>/epoch-<n>-<checksum>.pt`.
-Both are plain `torch.save` files of tensors and plain values.
+A file is `<stem>-<n>-<checksum>.pt`, where the checksum is the start of the SHA-256 of the content. Checkpoints are
+`checkpoints/<key>/step-<n>-<checksum>.pt`, with n = 1,000,000 x steps + batches of the epoch under way; weights for
+other trials are `artifacts/<key>/epoch-<n>-<checksum>.pt`. Both are plain `torch.save` files of tensors and plain
+values.
 """
 
 import hashlib
 import io
 import re
 import warnings
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -28,33 +30,55 @@ def _found(store: Store, folder: str, stem: str) -> list[tuple[int, str, str]]:
     return sorted(found)
 
 
-def publish(store: Store, folder: str, stem: str, number: int, state: dict[str, Any]) -> None:
-    """Write a state under `folder` with its number (a step or an epoch)."""
+def publish(store: Store, folder: str, stem: str, number: int, state: dict[str, Any], *, digits: int = 6) -> str:
+    """Write a state under `folder` with its number (a position or an epoch); returns its path."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
     checksum = hashlib.sha256(content).hexdigest()[:16]
-    store.write(f"{folder}/{stem}-{number:06d}-{checksum}.pt", content)
+    path = f"{folder}/{stem}-{number:0{digits}d}-{checksum}.pt"
+    store.write(path, content)
+    return path
 
 
-def newest(store: Store, folder: str, stem: str, number: int | None = None) -> tuple[int, dict[str, Any]] | None:
-    """The newest valid state of that stem, or the one with that number; None where there is none.
+def newest(
+    store: Store,
+    folder: str,
+    stem: str,
+    number: int | None = None,
+    *,
+    accept: Callable[[dict[str, Any]], bool] = lambda saved: True,
+) -> tuple[str, dict[str, Any]] | None:
+    """Path and content of the newest valid state of that stem, or of that number; None where there is none.
 
-    A file that cannot be read or does not match its checksum is passed over with a warning.
+    A file that is gone, does not match its checksum, holds anything but tensors and plain values, or is not accepted
+    is passed over with a warning.
     """
     for found, checksum, path in reversed(_found(store, folder, stem)):
         if number is not None and found != number:
             continue
         try:
             content = store.read(path)
-        except OSError as error:
-            warnings.warn(f"{path}: cannot be read ({error}); using the one before it", stacklevel=2)
+        except FileNotFoundError as error:  # a predecessor that still runs has just tidied up
+            _pass_over(path, f"cannot be read ({error})")
             continue
         if hashlib.sha256(content).hexdigest()[:16] != checksum:
-            warnings.warn(f"{path}: does not match its checksum; using the one before it", stacklevel=2)
+            _pass_over(path, "does not match its checksum")
             continue
-        return found, torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        try:
+            saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        except Exception as error:  # zip, pickle and torch each fail in their own way
+            _pass_over(path, f"holds no state ({type(error).__name__})")
+            continue
+        if not isinstance(saved, dict) or not accept(saved):
+            _pass_over(path, "was written by another version")
+            continue
+        return path, saved
     return None
+
+
+def _pass_over(path: str, reason: str) -> None:
+    warnings.warn(f"{path}: {reason}; passed over", stacklevel=3)
 
 
 def numbers(store: Store, folder: str, stem: str) -> set[int]:
@@ -62,10 +86,21 @@ def numbers(store: Store, folder: str, stem: str) -> set[int]:
     return {number for number, _, _ in _found(store, folder, stem)}
 
 
-def keep_newest(store: Store, folder: str, stem: str, count: int) -> None:
-    """Delete all but the `count` newest states of that stem."""
-    for _, _, path in _found(store, folder, stem)[:-count]:
-        store.delete(path)
+def drop_older(store: Store, folder: str, stem: str, number: int, *, keep: Collection[str]) -> None:
+    """Delete the states of that stem up to a number, except those at the paths to keep.
+
+    Later ones may be a predecessor's that still runs, and are as good.
+    """
+    for found, _, path in _found(store, folder, stem):
+        if found <= number and path not in keep:
+            store.delete(path)
+
+
+def drop(store: Store, folder: str, stem: str, number: int) -> None:
+    """Delete the states of that stem and number."""
+    for found, _, path in _found(store, folder, stem):
+        if found == number:
+            store.delete(path)
 
 
 def digest(*states: dict[str, Any]) -> str:

@@ -6,10 +6,11 @@ hardware has it; sums stay on the device until the epoch ends, so that nothing w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -88,56 +89,106 @@ class EpochResult:
     lr: float
 
 
-def train_epoch(
-    model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    *,
-    steps: int,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    held: HeldMasks,
-    learning_rate: Callable[[float], float],
-    precision: Precision,
-    device: torch.device,
-    label_smoothing: float = 0.0,
-    update: Callable[[int], HeldMasks | None] | None = None,
-) -> EpochResult:
-    """Train one epoch in place.
+class Epoch:
+    """One epoch of training in place, which may pause between two batches and go on, also in another process.
+
+    The random numbers drawn inside it (dropout) come from torch's global generators: seed them before an epoch begins.
 
     Args:
-        batches: (x float [B, C, H, W], y int64 [B]) on the device.
-        steps: number of batches in the epoch.
+        batches: (x float [B, C, H, W], y int64 [B]) on the device, from the batch on that comes next.
+        steps: number of batches in the whole epoch.
         learning_rate: rate at a fraction 0..1 of this epoch.
         update: called with the step's index after the backward pass; may return new masks to hold from here on.
-
-    Raises:
-        FloatingPointError: the loss is not finite at the end of the epoch.
+        paused: what `state` returned, to go on from there.
     """
-    model.train()
-    loss_sum = torch.zeros((), device=device)
-    correct = torch.zeros((), device=device, dtype=torch.int64)
-    seen, rate = 0, 0.0
-    for index, (x, y) in enumerate(batches):
-        rate = learning_rate(index / steps)
-        for group in optimizer.param_groups:
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: Iterable[tuple[Tensor, Tensor]],
+        *,
+        steps: int,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+        held: HeldMasks,
+        learning_rate: Callable[[float], float],
+        precision: Precision,
+        device: torch.device,
+        label_smoothing: float = 0.0,
+        update: Callable[[int], HeldMasks | None] | None = None,
+        paused: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.model, self.steps, self.optimizer, self.scaler = model, steps, optimizer, scaler
+        self.held, self.learning_rate, self.update = held, learning_rate, update
+        self.precision, self.device, self.label_smoothing = precision, device, label_smoothing
+        self._batches = iter(batches)
+        self.index, self._seen, self._random = 0, 0, None
+        self._loss_sum = torch.zeros((), device=device)
+        self._correct = torch.zeros((), device=device, dtype=torch.int64)
+        if paused:
+            self.index, self._seen, self._random = paused["index"], paused["seen"], paused["random"]
+            self._loss_sum, self._correct = paused["loss_sum"].to(device), paused["correct"].to(device)
+
+    def state(self) -> dict[str, Any]:
+        """Where a pause left it; weights, masks and optimiser are saved by their owner."""
+        return {
+            "index": self.index,
+            "seen": self._seen,
+            "loss_sum": self._loss_sum,
+            "correct": self._correct,
+            "random": self._random,
+        }
+
+    def walk(self, pause: Callable[[], bool]) -> EpochResult | None:
+        """Train until the epoch ends or, after at least one batch, `pause` says so; the result at the end, else None.
+
+        Raises:
+            FloatingPointError: the loss is not finite at the end of the epoch.
+        """
+        self.model.train()
+        if self._random:
+            _set_random(self._random, self.device)
+        for x, y in self._batches:
+            self._step(x, y)
+            if self.index < self.steps and pause():
+                self._random = _random(self.device)
+                return None
+        mean_loss = float(self._loss_sum) / max(1, self._seen)
+        if not isfinite(mean_loss):
+            raise FloatingPointError(f"the training loss is {mean_loss}; try a smaller lr or precision: fp32")
+        rate = self.learning_rate((self.steps - 1) / self.steps)
+        return EpochResult(mean_loss, 100 * int(self._correct) / max(1, self._seen), rate)
+
+    def _step(self, x: Tensor, y: Tensor) -> None:
+        rate = self.learning_rate(self.index / self.steps)
+        for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with autocast(precision, device):
-            logits = model(x)
-        loss = functional.cross_entropy(logits.float(), y, label_smoothing=label_smoothing)
-        optimizer.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()
-        held = (update(index) if update else None) or held
-        scaler.step(optimizer)
-        scaler.update()
-        held.apply()
+        with autocast(self.precision, self.device):
+            logits = self.model(x)
+        loss = functional.cross_entropy(logits.float(), y, label_smoothing=self.label_smoothing)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.held = (self.update(self.index) if self.update else None) or self.held
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.held.apply()
         with torch.no_grad():
-            loss_sum += loss.detach() * len(y)
-            correct += (logits.argmax(1) == y).sum()
-        seen += len(y)
-    mean_loss = float(loss_sum) / max(1, seen)
-    if mean_loss != mean_loss or mean_loss in (float("inf"), float("-inf")):
-        raise FloatingPointError(f"the training loss is {mean_loss}; try a smaller lr or precision: fp32")
-    return EpochResult(mean_loss, 100 * int(correct) / max(1, seen), rate)
+            self._loss_sum += loss.detach() * len(y)
+            self._correct += (logits.argmax(1) == y).sum()
+        self._seen += len(y)
+        self.index += 1
+
+
+def _random(device: torch.device) -> list[Tensor]:
+    """The state of torch's global generators that a forward pass on this device draws from."""
+    on_device = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
+    return [torch.get_rng_state(), *on_device]
+
+
+def _set_random(states: list[Tensor], device: torch.device) -> None:
+    torch.set_rng_state(states[0])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states[1], device)
 
 
 @dataclass(frozen=True)

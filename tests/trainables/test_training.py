@@ -1,6 +1,8 @@
 """The training loop: masks hold, precision follows rules, recalibration finds the statistics of the data."""
 
+import copy
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -10,12 +12,12 @@ from models.registry import build
 from pruning.masks import keep_best, prunable
 from trainables.recipe import Recipe
 from trainables.training import (
+    Epoch,
     HeldMasks,
     choose_precision,
     evaluate,
     make_optimizer,
     recalibrate,
-    train_epoch,
 )
 
 CPU = torch.device("cpu")
@@ -28,7 +30,7 @@ def batches(count: int = 6, size: int = 32) -> list[tuple[Tensor, Tensor]]:
 
 
 def train(model: nn.Module, recipe: Recipe, held: HeldMasks, data: list[tuple[Tensor, Tensor]]) -> float:
-    return train_epoch(
+    ended = Epoch(
         model,
         data,
         steps=len(data),
@@ -38,7 +40,9 @@ def train(model: nn.Module, recipe: Recipe, held: HeldMasks, data: list[tuple[Te
         learning_rate=lambda fraction: recipe.learning_rate(fraction),
         precision="fp32",
         device=CPU,
-    ).loss
+    ).walk(lambda: False)
+    assert ended
+    return ended.loss
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
@@ -75,6 +79,50 @@ def test_one_epoch_equals_a_plain_loop() -> None:
     assert loss == pytest.approx(sum(losses) / len(losses), rel=1e-5)
     for (name, one), other in zip(models[0].named_parameters(), models[1].parameters(), strict=True):
         torch.testing.assert_close(one, other, msg=name, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("pauses", [{1}, {2, 5}, {1, 2, 3, 4, 5}])
+def test_an_epoch_that_paused_ends_bit_equal_even_where_others_draw_random_numbers_meanwhile(pauses: set[int]) -> None:
+    def fresh() -> tuple[nn.Module, torch.optim.Optimizer]:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.BatchNorm1d(32), nn.Dropout(0.5), nn.Linear(32, 10))
+        return model, make_optimizer(model, Recipe(lr=0.05))
+
+    def epoch(model: nn.Module, optimizer: torch.optim.Optimizer, paused: dict[str, Any] | None = None) -> Epoch:
+        return Epoch(
+            model,
+            batches()[paused["index"] if paused else 0 :],
+            steps=6,
+            optimizer=optimizer,
+            scaler=torch.amp.GradScaler("cpu", enabled=False),
+            held=HeldMasks(model, {}),
+            learning_rate=lambda fraction: 0.05 * (1 - fraction),
+            precision="fp32",
+            device=CPU,
+            paused=paused,
+        )
+
+    calm, calm_optimizer = fresh()
+    torch.manual_seed(7)
+    whole = epoch(calm, calm_optimizer).walk(lambda: False)
+
+    model, optimizer = fresh()
+    torch.manual_seed(7)
+    running = epoch(model, optimizer)
+    walked = 0
+    while (result := running.walk(lambda: running.index in pauses)) is None:
+        walked += 1
+        torch.manual_seed(walked)  # what anything else in the process may do
+        if walked % 2:  # every other time in a new process: all that lives on is what state dicts hold
+            saved = copy.deepcopy((model.state_dict(), optimizer.state_dict(), running.state()))
+            model, optimizer = fresh()
+            model.load_state_dict(saved[0])
+            optimizer.load_state_dict(saved[1])
+            torch.manual_seed(99)
+            running = epoch(model, optimizer, saved[2])
+    assert walked == len(pauses)
+    assert result == whole
+    assert all(torch.equal(value, calm.state_dict()[name]) for name, value in model.state_dict().items())
 
 
 def test_a_loss_that_is_not_finite_is_an_error_with_advice() -> None:
