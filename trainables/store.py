@@ -1,14 +1,38 @@
-"""A study directory, local or in a bucket, behind four verbs: write, read, list, delete.
+"""A study directory, local or in a bucket, behind few verbs: write, read, exists, list, delete.
 
-Paths are relative to the study directory and use `/`. `write` is atomic: a reader sees the whole file or none, which
-is a rename on a disk and how object stores behave anyway.
+Paths are relative to the study directory and use `/`; none leads out of it. `write` is atomic: a reader sees the whole
+file or none. Errors that usually pass are tried again with growing pauses; what does not pass is a `StoreLost`.
 """
 
-import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from typing import TypeVar
+from urllib.parse import quote
+
+from trainables import bucket, disk
+from trainables.bucket import Address, Bucket
+from trainables.disk import Disk
+from trainables.outage import (
+    StoreForbidden,
+    StoreFull,
+    StoreLost,
+    StoreReadOnly,
+    StoreUnreachable,
+    persist,
+)
+
+__all__ = [
+    "Store",
+    "StoreForbidden",
+    "StoreFull",
+    "StoreLost",
+    "StoreReadOnly",
+    "StoreUnreachable",
+    "is_remote",
+]
+
+_Result = TypeVar("_Result")
 
 
 def is_remote(uri: str) -> bool:
@@ -18,34 +42,44 @@ def is_remote(uri: str) -> bool:
 
 @dataclass(frozen=True)
 class Store:
-    """The files below `uri`: a local path, or a URI that pyarrow.fs understands (`s3://`, `gs://`)."""
+    """The files below `uri`: a local path, or `s3://bucket/path` or `gs://bucket/path`, with options after a `?`.
+
+    All verbs raise StoreLost where the study directory cannot be used any more, and ValueError for a path that is not
+    a plain relative one. A store holds no connection: it can be pickled and used after a fork.
+    """
 
     uri: str
 
     @classmethod
     def at(cls, uri: str | Path) -> "Store":
-        """A store at a local path (made absolute) or a URI."""
+        """A store at a local path (made absolute) or a URI.
+
+        Raises:
+            ValueError: the URI is of no known kind, or holds credentials.
+        """
         text = str(uri)
-        return cls(text if is_remote(text) else str(Path(text.removeprefix("file://")).expanduser().resolve()))
+        if is_remote(text):
+            Address.parse(text)
+            return cls(text)
+        return cls(str(Path(text.removeprefix("file://")).expanduser().resolve()))
+
+    def below(self, folder: str) -> "Store":
+        """The store of a folder of this one; a URI keeps its options."""
+        _check(folder)
+        if not is_remote(self.uri):
+            return Store(str(Path(self.uri, folder)))
+        where, mark, options = self.uri.partition("?")
+        return Store(f"{where.rstrip('/')}/{quote(folder)}{mark}{options}")
+
+    def place(self, path: str = "") -> str:
+        """Where a file is, for people: a local path, or a URI without options."""
+        top = str(Address.parse(self.uri)) if is_remote(self.uri) else self.uri
+        return f"{top.rstrip('/')}/{path}" if path else top
 
     def write(self, path: str, content: bytes) -> None:
         """Publish a file as a whole, replacing an older one."""
-        if is_remote(self.uri):
-            filesystem, root = self._remote()
-            with filesystem.open_output_stream(f"{root}/{path}") as stream:
-                stream.write(content)
-            return
-        target = self._local(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{uuid4().hex[:8]}.tmp")
-        try:
-            with temporary.open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        _check(path)
+        self._persist(lambda side: side.write(path, content))
 
     def read(self, path: str) -> bytes:
         """The content of a file.
@@ -53,64 +87,39 @@ class Store:
         Raises:
             FileNotFoundError: there is none.
         """
-        if not is_remote(self.uri):
-            return self._local(path).read_bytes()
-        filesystem, root = self._remote()
-        with filesystem.open_input_file(f"{root}/{path}") as stream:
-            return bytes(stream.read())
+        _check(path)
+        return self._persist(lambda side: side.read(path))
 
     def exists(self, path: str) -> bool:
         """Whether a file is there."""
-        if not is_remote(self.uri):
-            return self._local(path).is_file()
-        from pyarrow.fs import FileType
-
-        filesystem, root = self._remote()
-        return bool(filesystem.get_file_info(f"{root}/{path}").type == FileType.File)
-
-    def list(self, folder: str, suffix: str = "") -> list[str]:
-        """Paths of all files below a folder that end in `suffix`, sorted; none if the folder is missing."""
-        if is_remote(self.uri):
-            from pyarrow.fs import FileSelector, FileType
-
-            filesystem, root = self._remote()
-            found = filesystem.get_file_info(FileSelector(f"{root}/{folder}", recursive=True, allow_not_found=True))
-            paths = [info.path[len(root) + 1 :] for info in found if info.type == FileType.File]
-        else:
-            top = self._local(folder)
-            paths = [
-                f"{folder}/{os.path.relpath(os.path.join(where, name), top)}".replace(os.sep, "/")
-                for where, _, names in os.walk(top)
-                for name in names
-                if not name.endswith(".tmp")
-            ]
-        return sorted(path for path in paths if path.endswith(suffix))
+        _check(path)
+        return self._persist(lambda side: side.exists(path))
 
     def delete(self, path: str) -> None:
         """Remove a file or a folder with all below it; nothing happens if it is not there."""
+        _check(path)
+        self._persist(lambda side: side.delete(path))
+
+    def sweep(self) -> int:
+        """Remove what killed writers left behind more than an hour ago; returns how many files."""
+        return self._persist(lambda side: side.sweep())
+
+    def list(self, folder: str, suffix: str = "") -> list[str]:
+        """Paths of all files below a folder that end in `suffix`, sorted; none if the folder is missing."""
+        if folder not in ("", "."):
+            _check(folder)
+        found = self._persist(lambda side: side.files(folder))
+        before = f"{folder}/" if folder else ""
+        return sorted(f"{before}{path}" for path in found if path.endswith(suffix))
+
+    def _persist(self, action: Callable[[Disk | Bucket], _Result]) -> _Result:
         if is_remote(self.uri):
-            from pyarrow.fs import FileType
+            remote = Bucket(Address.parse(self.uri))
+            return persist(lambda: action(remote), self.place(), judge=bucket.judge)
+        local = Disk(Path(self.uri))
+        return persist(lambda: action(local), self.place(), judge=disk.judge)
 
-            filesystem, root = self._remote()
-            kind = filesystem.get_file_info(f"{root}/{path}").type
-            if kind == FileType.Directory:
-                filesystem.delete_dir(f"{root}/{path}")
-            elif kind == FileType.File:
-                filesystem.delete_file(f"{root}/{path}")
-            return
-        import shutil
 
-        target = self._local(path)
-        if target.is_dir():
-            shutil.rmtree(target, ignore_errors=True)
-        else:
-            target.unlink(missing_ok=True)
-
-    def _local(self, path: str) -> Path:
-        return Path(self.uri, path)
-
-    def _remote(self) -> tuple[Any, str]:
-        from pyarrow.fs import FileSystem
-
-        filesystem, root = FileSystem.from_uri(self.uri)
-        return filesystem, root.rstrip("/")
+def _check(path: str) -> None:
+    if not path or "\\" in path or "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
+        raise ValueError(f"a path in a study directory must be relative, with no '.' or '..' in it, but got '{path}'")
