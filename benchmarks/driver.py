@@ -47,8 +47,8 @@ def main(count: int) -> None:
             state = ledger.read(trials, store)
             names = {key: key for key in state.missing}
             began = time.perf_counter()
-            progress = Progress(len(names), 0, dict.fromkeys(names, 0), names, quiet=True)
-            run.run(trials, state, environment, spec.resources, progress)
+            progress = Progress(names, dict.fromkeys(names, 0), quiet=True)
+            run.run(trials, environment, spec.resources, progress)
             wall = time.perf_counter() - began
         state = ledger.read(plan, store)
         assert len(state.done) == len(plan.trials), "some trials failed"

@@ -49,17 +49,34 @@ def connected(address: str | None) -> Iterator[bool]:
     own = address == "local" or (address is None and not is_running())
     try:
         if own:
-            # Ray listens on all interfaces, but asks for a token there unless RAY_AUTH_MODE says otherwise.
+            _stay_on_this_machine()
             ray.init(address="local", **shared)
         else:
             del shared["include_dashboard"]
             ray.init(address=address or "auto", runtime_env=workers, **shared)
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         raise Mistake(f"cannot reach a Ray cluster at '{address}': {' '.join(str(error).split())[:200]}") from None
+    _hush()
     try:
         yield own
     finally:
         ray.shutdown()
+
+
+def _stay_on_this_machine() -> None:
+    """Have Ray's processes listen on the loopback interface alone; the switch is its own, named after other systems."""
+    from ray._private import ray_constants
+
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False
+
+
+def _hush() -> None:
+    """Keep Ray's own paragraphs about lost workers off the terminal: the progress tells of each in one line."""
+    from ray._private import worker
+
+    if hasattr(worker, "print_to_stdstream"):  # private, with no switch: without it there is only more to read
+        worker.print_to_stdstream = lambda data, ignore_prefix: None
 
 
 def is_running() -> bool:

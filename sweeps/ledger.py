@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from sweeps.plan import Plan
 from trainables.store import Store
 
-PARTS = ("rows", "curves", "layers", "artifacts", "checkpoints", "failures", "report")
+PARTS = ("rows", "curves", "layers", "latency", "artifacts", "checkpoints", "failures", "report")
 FILES = ("study.yaml", "plan.json")
 
 
@@ -24,7 +25,8 @@ class Failure:
 class Ledger:
     """The state of a plan at one moment.
 
-    done: trials whose rows are there. failed: given up, by key. blocked: trials that cannot run, with the parent that
+    done: trials whose rows are there and whole. damaged: trials whose file of rows is not; they count as missing, and
+    their rows are written anew. failed: given up, by key. blocked: trials that cannot run, with the parent that
     failed. missing: trials to run now, in the plan's order; a dense trial whose rows are there is among them again if
     a missing trial needs weights it has not stored.
     """
@@ -33,14 +35,16 @@ class Ledger:
     failed: dict[str, Failure]
     blocked: dict[str, str]
     missing: tuple[str, ...]
+    damaged: tuple[str, ...] = ()
 
 
 def read(plan: Plan, store: Store, *, retry_failed: bool = False) -> Ledger:
     """Compare a plan with the study directory; with `retry_failed`, trials that failed count as missing."""
     have_rows = {_key(path, "rows", ".parquet") for path in store.list("rows", ".parquet")}
+    damaged = _damaged(store, [key for key in plan.by_key if key in have_rows])
     recorded = [] if retry_failed else store.list("failures", ".json")
     failures = {_key(path, "failures", ".json"): path for path in recorded}
-    done = {key for key in plan.by_key if key in have_rows}
+    done = {key for key in plan.by_key if key in have_rows and key not in damaged}
     failed = {key: _failure(store, key, failures[key]) for key in plan.by_key if key in failures and key not in done}
     blocked: dict[str, str] = {}
     for trial in plan.trials:
@@ -52,7 +56,21 @@ def read(plan: Plan, store: Store, *, retry_failed: bool = False) -> Ledger:
     if needed:
         stored = _stored_epochs(store)
         missing |= {parent for parent in needed if not _wanted_epochs(plan, parent) <= stored.get(parent, set())}
-    return Ledger(frozenset(done), failed, blocked, tuple(key for key in plan.by_key if key in missing))
+    return Ledger(frozenset(done), failed, blocked, tuple(key for key in plan.by_key if key in missing), damaged)
+
+
+def _damaged(store: Store, keys: list[str]) -> tuple[str, ...]:
+    """Trials whose rows cannot be read; many files at once, because a bucket takes its time for each."""
+    from trainables import record
+
+    def is_damaged(key: str) -> bool:
+        try:
+            return not len(record.decode("rows", store.read(f"rows/{key}.parquet")))
+        except (FileNotFoundError, record.DamagedTable):
+            return True
+
+    with ThreadPoolExecutor(16) as threads:
+        return tuple(key for key, bad in zip(keys, threads.map(is_damaged, keys), strict=True) if bad)
 
 
 def forget_failures(store: Store, keys: Iterable[str]) -> None:
@@ -63,8 +81,16 @@ def forget_failures(store: Store, keys: Iterable[str]) -> None:
 
 def record_failure(store: Store, key: str, error: str) -> None:
     """Record a trial that was given up without its own word on it."""
-    content = {"key": key, "error": error, "traceback": "", "attempts": None}
+    content = {"key": key, "error": error, "traceback": "", "faults": None}
     store.write(f"failures/{key}.json", json.dumps(content, indent=1).encode())
+
+
+def tidy(store: Store, done: Iterable[str]) -> None:
+    """Delete what killed workers left behind: checkpoints of trials that are done, files that were never whole."""
+    kept = {path.split("/step-")[0].removeprefix("checkpoints/") for path in store.list("checkpoints", ".pt")}
+    for key in kept.intersection(done):
+        store.delete(f"checkpoints/{key}")
+    store.sweep()
 
 
 def erase(store: Store) -> None:

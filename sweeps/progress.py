@@ -20,17 +20,15 @@ class Progress:
     """Counts trials and epochs of one launch and prints a line whenever a trial ends.
 
     Args:
-        total: trials of the plan. before: those done or failed before this launch.
-        epochs: epochs each trial to run will train, by key. titles: how trials are called in the lines, by key.
+        titles: how the trials of the plan are called in the lines, by key.
+        epochs: epochs that each trial to run will train, by key; the others have ended before this launch.
     """
 
-    def __init__(
-        self, total: int, before: int, epochs: dict[str, int], titles: dict[str, str], *, quiet: bool = False
-    ) -> None:
-        self.total, self.ended = total, before
+    def __init__(self, titles: dict[str, str], epochs: dict[str, int], *, quiet: bool = False) -> None:
         self.quiet = quiet
-        self._left = dict(epochs)
         self._titles = titles
+        self._ended = set(titles) - set(epochs)
+        self._left = dict(epochs)
         self._gained = 0.0  # epochs walked in this launch
         self._began: float | None = None
         self._seen: dict[str, float] = {}  # epochs of each trial that are done
@@ -62,6 +60,10 @@ class Progress:
         measured = f"top-1 {top1:6.2f} %  " if isinstance(top1, float) else ""
         self.say(f"{self._count()} {self._titles[key]}  {measured}{duration(self._elapsed(key))}{self._eta()}")
 
+    def again(self, key: str, error: str) -> None:
+        """A trial goes on from its last checkpoint after a fault or the loss of its worker."""
+        self.say(f"{self._count()} {self._titles[key]}  again from its checkpoint: {error}")
+
     def failed(self, key: str, error: str, path: str) -> None:
         """A trial is given up."""
         self._end(key)
@@ -73,12 +75,12 @@ class Progress:
         self.say(f"{self._count()} {self._titles[key]}  not run, because {parent} failed")
 
     def _end(self, key: str) -> None:
-        self.ended += 1
+        self._ended.add(key)
         self._left.pop(key, None)
 
     def _count(self) -> str:
-        width = len(str(self.total))
-        return f"[{self.ended:{width}d}/{self.total}]"
+        total = len(self._titles)
+        return f"[{len(self._ended):{len(str(total))}d}/{total}]"
 
     def _elapsed(self, key: str) -> float:
         return time.monotonic() - self._started.get(key, time.monotonic())

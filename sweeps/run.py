@@ -1,70 +1,95 @@
-"""Runs what is missing of a plan on a Ray cluster, in one Tuner, and survives interruption.
+"""Runs what is missing of a plan on a Ray cluster, and survives interruption.
 
 Tune's own restore is not used: what is done stands in the study directory, and every launch starts a fresh Tuner on
 the rest.
 """
 
 import logging
+import re
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
-from typing import Any, ClassVar
+from typing import Any
 
 from ray import tune
 
 from sweeps import ledger
 from sweeps.ledger import Ledger
+from sweeps.losses import Losses, tell
 from sweeps.plan import Plan
 from sweeps.progress import Progress
 from sweeps.searcher import PlanSearcher
+from sweeps.stop import INTERRUPTED, Stop
 from sweeps.study import Resources
 from trainables.environment import Environment
 from trainables.ray_trainable import RayTrial
-from trainables.store import Store
-
-RETRIES = 10  # lost workers or nodes a trial survives; what is its own fault is not retried
-
-
-class _Interruption:
-    """Whether this process has been asked to stop. Module state, because Tune copies the objects it is given."""
-
-    asked: ClassVar[bool] = False
-    running: ClassVar[set[str]] = set()
+from trainables.store import Store, StoreLost
 
 
 class _Report(tune.Callback):
-    """Tells the progress what Tune tells us, and records trials that Ray gave up."""
+    """Tells the progress what Tune tells us, and gives up trials that keep losing their workers.
 
-    def __init__(self, progress: Progress, plan: Plan, missing: tuple[str, ...], store: Store) -> None:
-        self.progress, self.store = progress, store
+    dropped: trials that want another round, because Tune gave them up when their worker was lost before it had begun,
+        or because the weights of their dense training must be made anew.
+    """
+
+    def __init__(self, progress: Progress, plan: Plan, missing: tuple[str, ...], store: Store, losses: Losses) -> None:
+        self.progress, self.store, self.losses = progress, store, losses
+        self.dropped: set[str] = set()
         launched = set(missing)  # a child may be done since an earlier launch: it is not told of again
         self.children = {key: [c for c in plan.children.get(key, []) if c in launched] for key in missing}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        _Interruption.running.add(trial.trial_id)
+        Stop.running.add(trial.trial_id)
         self.progress.started(_key(trial))
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self.progress.moved(_key(trial), result)
+        key = _key(trial)
+        if "start" in result:
+            self.losses.start[key] = result["start"]
+        if result.get("status") == "retrying":
+            self.progress.again(key, str(result.get("error")))
+        self.progress.moved(key, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        _Interruption.running.discard(trial.trial_id)
+        Stop.running.discard(trial.trial_id)
         result = trial.last_result or {}
         if result.get("status") == "done":
             self.progress.done(_key(trial), result)
         elif result.get("status") == "failed":
             self._failed(_key(trial), str(result.get("error")))
+        elif result.get("status") == "orphaned":
+            self.dropped.add(_key(trial))
+            self._lost(_key(trial), str(result.get("error")), told=str(result.get("error")))
+        elif result.get("status") == "store_lost":
+            Stop.ask(str(result.get("error")))
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        Stop.running.discard(trial.trial_id)
+        self._lost(_key(trial), error := _reason(trial), told=tell(error))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        _Interruption.running.discard(trial.trial_id)
-        error = f"its worker was lost {RETRIES + 1} times; the last time: {_reason(trial)}"
-        ledger.record_failure(self.store, _key(trial), error)
-        self._failed(_key(trial), error)
+        Stop.running.discard(trial.trial_id)
+        self.dropped.add(_key(trial))
+        self._lost(_key(trial), error := _reason(trial), told=tell(error))
+
+    def _lost(self, key: str, error: str, *, told: str) -> None:
+        given_up = self.losses.add(key, error)
+        if not given_up:
+            self.progress.again(key, told)
+            return
+        try:
+            ledger.record_failure(self.store, key, given_up)  # its next worker reads this and ends the trial
+        except StoreLost as lost:
+            Stop.ask(str(lost))
+        if key in self.dropped:
+            self._failed(key, given_up)
 
     def _failed(self, key: str, error: str) -> None:
         self.progress.failed(key, error, f"failures/{key}.json")
@@ -77,29 +102,33 @@ def _key(trial: Any) -> str:
 
 
 def _reason(trial: Any) -> str:
-    text = str(getattr(trial, "get_error", lambda: "")() or "unknown")
-    return " ".join(text.split())[:300]
+    """What Ray says of the end of a trial's worker: the newest entry of the trial's error file."""
+    try:
+        text = Path(trial.error_file).read_text(errors="replace").rpartition("Failure # ")[2].partition("\n")[2]
+    except (OSError, TypeError):
+        text = ""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
 
 
 class _StopWhenAsked(tune.Stopper):
     """Stops each trial at its next report once interruption was asked for, and all when none runs any more."""
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return _Interruption.asked
+        return bool(Stop.reason)
 
     def stop_all(self) -> bool:
-        return _Interruption.asked and not _Interruption.running
+        return bool(Stop.reason) and not Stop.running
 
 
 @contextmanager
-def _interruptible(say: Any) -> Iterator[None]:
+def _interruptible(say: Callable[[str], None]) -> Iterator[None]:
     """The first SIGINT or SIGTERM asks the study to stop; the second ends it at once."""
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if _Interruption.asked:
+        if Stop.reason:
             raise KeyboardInterrupt
-        _Interruption.asked = True
-        say("stopping: running trials finish their step and checkpoint; press Ctrl-C again to stop at once")
+        Stop.ask(INTERRUPTED)
+        say("stopping: running trials checkpoint; press Ctrl-C again to stop at once")
 
     previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -109,16 +138,30 @@ def _interruptible(say: Any) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def run(plan: Plan, state: Ledger, environment: Environment, resources: Resources, progress: Progress) -> bool:
+def run(plan: Plan, environment: Environment, resources: Resources, progress: Progress) -> str:
     """Run the missing trials on the connected cluster.
 
-    Returns: whether the launch ran to its end, rather than being interrupted.
+    Returns: "" when the launch ran to its end, INTERRUPTED, or in one line why it had to stop.
     """
-    _Interruption.asked, _Interruption.running = False, set()
-    store = Store.at(environment.store)
+    store, losses = Store.at(environment.store), Losses()
+    with _interruptible(progress.say):
+        while not Stop.reason:
+            state = ledger.read(plan, store)
+            if not state.missing or not _round(plan, state, environment, resources, progress, losses):
+                break
+    reason, Stop.reason = Stop.reason, ""
+    return reason
+
+
+def _round(
+    plan: Plan, state: Ledger, environment: Environment, resources: Resources, progress: Progress, losses: Losses
+) -> bool:
+    """One Tuner over what is missing; returns whether it left trials out that are to be tried again."""
+    Stop.running = set()
     bundle = {"CPU": resources.cpus_per_trial}
     if resources.gpus_per_trial:
         bundle["GPU"] = resources.gpus_per_trial
+    report = _Report(progress, plan, state.missing, Store.at(environment.store), losses)
     scratch = tempfile.mkdtemp(prefix="study-")
     tuner = tune.Tuner(
         tune.with_resources(RayTrial, tune.PlacementGroupFactory([bundle])),
@@ -133,18 +176,17 @@ def run(plan: Plan, state: Ledger, environment: Environment, resources: Resource
             name="tune",
             storage_path=scratch,
             stop=_StopWhenAsked(),
-            failure_config=tune.FailureConfig(max_failures=RETRIES),
+            failure_config=tune.FailureConfig(max_failures=-1),  # `Losses` decides when it is enough
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            callbacks=[_Report(progress, plan, state.missing, store)],
+            callbacks=[report],
             verbose=0,
         ),
     )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     try:
-        with _interruptible(progress.say):
-            tuner.fit()
+        tuner.fit()
     except KeyboardInterrupt:
-        _Interruption.asked = True
+        Stop.ask(INTERRUPTED)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return not _Interruption.asked
+    return bool(report.dropped)

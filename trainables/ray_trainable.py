@@ -1,91 +1,182 @@
 """The adapter between a trial and Ray Tune: the only file of this package that imports Ray.
 
 State lives in the study directory under the trial's key, not in Tune's checkpoints: `setup` and `reset_config` continue
-from there. A fault of the trial itself is caught and becomes a result, so that Ray retries only what it should: lost
-workers and nodes.
+from there. A fault of the trial itself is caught, tried again from the last checkpoint, and becomes a result in the
+end, so that Ray retries only what it should: lost workers and nodes.
 """
 
 import gc
 import json
+import signal
 import time
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
+from types import FrameType
 from typing import Any
 
+import ray
 import torch
 from ray import tune
+from ray._private.state import state
 
+from trainables.course import ParentMissing
 from trainables.environment import Environment
 from trainables.spec import TrialSpec
-from trainables.store import Store
+from trainables.store import Store, StoreLost
 from trainables.trial import Trial
 
-SECONDS_PER_RESULT = 1.0  # short steps are bundled, so that the driver sees about one result a second from a trial
+SECONDS_PER_RESULT = 1.0  # steps are bundled or cut, so that the driver hears of a trial about once a second
+FAULTS = 3  # of its own that a trial may have before it is given up
+MEMORY_ADVICE = (
+    "give each trial more memory: fewer trials on a device (--gpus-per-trial, --cpus-per-trial), "
+    "a smaller recipe.batch, or recipe.precision=bf16"
+)
+
+
+class Leaving(Exception):
+    """The trial is checkpointed and its worker ends, because its machine goes; Ray starts the trial again elsewhere."""
 
 
 class RayTrial(tune.Trainable):
-    """One trial at a time in a reusable worker. Config: `spec` and `environment`, both as plain dictionaries."""
+    """One trial at a time in a reusable worker. Config: `spec` and `environment`, both as plain dictionaries.
+
+    A worker that gets SIGTERM, or whose node is being drained (what becomes of the notice before a spot machine is
+    taken away), checkpoints its trial after the batch it is in and leaves.
+    """
 
     trial: Trial | None
     spec: TrialSpec
     environment: Environment
+    faults: int
+    busy = False
+    terminated = False
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take a trial; it is opened in the first step, where its faults are caught."""
         self.spec = TrialSpec.model_validate(config["spec"])
         self.environment = Environment.model_validate(config["environment"])
         self.trial = None
+        self.faults = 0
+        if signal.getsignal(signal.SIGTERM) != self._on_sigterm:
+            self._end = signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take another trial in the same process."""
-        on_gpu = self.environment.device == "cuda"
-        self.trial = None
-        if on_gpu:  # a collection takes 100 ms, more than a small trial; only GPU memory is scarce enough for it
-            gc.collect()
-            torch.cuda.empty_cache()
+        self._close()
         self.setup(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Walk steps for about a second.
+        """Walk for about a second.
 
-        Returns: `status` running, done or failed; `walked` and `steps`; `epochs` trained so far and those
-            `gained` since the trial was opened; when done the `top1`
-            of the last row; when failed the `error` in one line.
+        Returns: `status` running, retrying, or at the end done, failed, orphaned (the dense weights it starts from are
+            gone) or store_lost; `walked` and `steps`; `epochs` trained so far and those `gained` since the trial was
+            opened at the position `start`; when done the `top1` of the last row; else the `error` in one line.
+
+        Raises:
+            Leaving: the worker has to go; the trial is checkpointed.
         """
-        began = time.monotonic()
+        until = time.monotonic() + SECONDS_PER_RESULT
+        if self._must_leave():
+            raise Leaving
+        self.busy = True
         try:
             if self.trial is None:
+                if given_up := self._given_up():
+                    return {"done": True, "status": "failed", "walked": 0, "error": given_up}
                 self.trial = Trial(self.spec, self.environment)
-            while not self.trial.done and time.monotonic() - began < SECONDS_PER_RESULT:
-                self.trial.advance()
+            while not (self.trial.done or self.terminated or time.monotonic() >= until):
+                self.trial.advance(lambda: self.terminated or time.monotonic() >= until)
+            if not self.trial.done and self._must_leave():
+                self.trial.save()
+                raise Leaving
+        except StoreLost as error:
+            self._close()
+            return {"done": True, "status": "store_lost", "walked": 0, "error": str(error)}
+        except ParentMissing as error:
+            self._close()
+            return {"done": True, "status": "orphaned", "walked": 0, "error": str(error)}
+        except Leaving:
+            raise
         except Exception as error:
-            return {"done": True, "status": "failed", "walked": 0, "error": self._record(error)}
-        trial = self.trial
+            return self._fault(error)
+        finally:
+            self.busy = False
+        return self._told(self.trial)
+
+    def _told(self, trial: Trial) -> dict[str, Any]:
         result = {
             "done": trial.done,
             "status": "done" if trial.done else "running",
             "walked": trial.step,
             "steps": len(trial.steps),
+            "start": trial.start,
             "epochs": trial.course.epochs,
             "gained": trial.course.epochs - trial.epochs_before,
             "train_seconds": trial.course.train_seconds,
         }
         return {**result, "top1": trial.course.rows[-1]["test_top1"]} if trial.done else result
 
-    def _record(self, error: Exception) -> str:
-        """Write the failure into the study directory and return it in one line."""
+    def _close(self) -> None:
+        """Let go of the trial and, on a GPU, of its memory."""
+        self.trial = None
+        if self.environment.device == "cuda":  # a collection takes 100 ms, more than a small trial: not on the CPU
+            gc.collect()
+            torch.cuda.empty_cache()
+
+    # Leaving
+
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        self.terminated = True
+        if not self.busy and callable(self._end):
+            self._end(number, frame)
+
+    def _must_leave(self) -> bool:
+        return self.terminated or _is_draining()
+
+    # Faults
+
+    def _fault(self, error: Exception) -> dict[str, Any]:
+        """What becomes of a fault of the trial itself: another try from the last checkpoint, or the end.
+
+        Raises:
+            torch.AcceleratorError: the device's state in this process is lost; another process tries.
+        """
+        self.faults += 1
         line = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-        content = {
+        if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+            line = f"{line}; {MEMORY_ADVICE}"
+        failure = {
             "key": self.spec.key,
             "error": line,
             "traceback": traceback.format_exc(),
-            "attempts": self.trial.attempts if self.trial else 1,
+            "faults": self.faults,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        self.trial = None
-        Store.at(self.environment.store).write(f"failures/{self.spec.key}.json", json.dumps(content, indent=1).encode())
-        return line
+        self._close()
+        if isinstance(error, torch.AcceleratorError):
+            raise error
+        if self.faults < FAULTS:
+            return {"done": False, "status": "retrying", "walked": 0, "error": line}
+        try:
+            Store.at(self.environment.store).write(self._failure, json.dumps(failure, indent=1).encode())
+        except StoreLost as lost:
+            return {"done": True, "status": "store_lost", "walked": 0, "error": str(lost)}
+        return {"done": True, "status": "failed", "walked": 0, "error": line}
+
+    @property
+    def _failure(self) -> str:
+        return f"failures/{self.spec.key}.json"
+
+    def _given_up(self) -> str:
+        """The error for which the driver has given this trial up, because it kept losing its workers; else empty."""
+        try:
+            return str(json.loads(Store.at(self.environment.store).read(self._failure))["error"])
+        except FileNotFoundError:
+            return ""
+
+    # What Tune asks for
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """Publish the trial's state in the study directory; what Tune keeps is only a pointer."""
@@ -99,4 +190,13 @@ class RayTrial(tune.Trainable):
     def cleanup(self) -> None:
         """Publish the state before the worker ends, so that an interrupted study loses nothing."""
         if self.trial:
-            self.trial.save()
+            with suppress(StoreLost):
+                self.trial.save()
+
+
+def _is_draining() -> bool:
+    """Whether Ray is about to take this node away; False where this version of Ray does not tell."""
+    try:
+        return ray.get_runtime_context().get_node_id() in state.get_draining_nodes()
+    except Exception:  # private, and the cluster may be going down at this moment
+        return False

@@ -28,7 +28,7 @@ STUDY: dict[str, Any] = {
     "model": "resnet8",
     "recipe": {"epochs": 4, "batch": 128, "lr": 0.05, "precision": "fp32", "augment": "crop"},
     "retrain": {"epochs": 2},
-    "methods": ["magnitude", {"lottery_ticket": {"levels": 3, "rewind_to": 1}}],
+    "methods": ["magnitude", {"lottery_ticket": {"levels": 6, "rewind_to": 1}}],
     "sparsities": [0.8],
     "seeds": [0, 1],
     "checkpoint_seconds": 0,
@@ -91,6 +91,15 @@ def children_of(pid: int, needle: str) -> list[int]:
     return [int(found) for found, session, words in rows if int(session) == pid and needle in words]
 
 
+def a_worker_of(driver: subprocess.Popen[str]) -> int:
+    """Process id of a worker that has a trial, as soon as there is one."""
+    until = time.monotonic() + 120
+    while not (found := children_of(driver.pid, "RayTrial")):
+        assert driver.poll() is None and time.monotonic() < until, "no worker came"
+        time.sleep(0.05)
+    return found[0]
+
+
 @pytest.fixture
 def clean() -> Iterator[list[subprocess.Popen[str]]]:
     """Drivers to end after the test, with all they started."""
@@ -112,7 +121,7 @@ def test_killed_driver_and_killed_worker_leave_the_rows_of_an_undisturbed_run(
     store = Store.at(tmp_path / "out")
     moments = random.Random(7)
 
-    # The first driver dies right after the first checkpoints appear, the second a random time after a row.
+    # The first driver dies right after the first checkpoints appear, the second right after the first row.
     clean.append(start(tmp_path))
     wait_for(lambda: store.list("checkpoints", ".pt"))
     time.sleep(moments.uniform(0, 0.5))
@@ -120,16 +129,15 @@ def test_killed_driver_and_killed_worker_leave_the_rows_of_an_undisturbed_run(
     clean[-1].wait()
     clean.append(start(tmp_path))
     wait_for(lambda: store.list("rows", ".parquet"))
-    time.sleep(moments.uniform(0, 3))
     clean[-1].kill()
     clean[-1].wait()
 
-    # In the third launch a worker dies; Ray starts another, which goes on from the checkpoint.
+    # In the third launch the workers die, one by SIGKILL, one by SIGTERM; others go on from the checkpoints.
     before = len(ledger.read(plan, store).done)
     clean.append(start(tmp_path))
-    wait_for(lambda: len(store.list("checkpoints", ".pt")) >= 2 and children_of(clean[-1].pid, "RayTrial"))
-    wait_for(lambda: children_of(clean[-1].pid, "RayTrial"))
-    os.kill(children_of(clean[-1].pid, "RayTrial")[0], signal.SIGKILL)
+    for sign in (signal.SIGKILL, signal.SIGTERM):
+        os.kill(a_worker_of(clean[-1]), sign)
+        time.sleep(1)
     code, told = finish(clean[-1])
     assert code == 0, told
     if before:
@@ -149,11 +157,11 @@ def test_ctrl_c_checkpoints_and_says_how_to_go_on(tmp_path: Path, clean: list[su
     clean[-1].send_signal(signal.SIGINT)
     code, told = finish(clean[-1])
     assert code == 130, told
-    assert "stopping: running trials finish their step and checkpoint" in told
+    assert "stopping: running trials checkpoint" in told
     assert f"interrupted: 0 of {len(plan.trials)} trials done; continue with\n  python " in told
     assert "--study" in told.splitlines()[-1]
     assert len(store.list("checkpoints", ".pt")) == 2, "both running trials left a checkpoint"
-    assert not children_of(clean[-1].pid, "RayTrial")
+    wait_for(lambda: not children_of(clean[-1].pid, ""))  # no orphans; Ray takes its time on a busy machine
 
 
 def test_failures_are_named_retried_on_request_and_a_study_grows(

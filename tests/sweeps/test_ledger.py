@@ -1,0 +1,104 @@
+"""The study directory as the only truth: what is damaged is not done, and what the dead left behind is tidied."""
+
+from pathlib import Path
+
+import pytest
+
+from sweeps import ledger, study
+from sweeps.plan import Plan, make_plan
+from trainables import record, state
+from trainables.environment import Environment
+from trainables.store import Store
+from trainables.trial import Trial
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    raw = {
+        "name": "ledger",
+        "dataset": "digits",
+        "model": "mlp",
+        "recipe": {"epochs": 1, "batch": 500},
+        "methods": ["magnitude_post", "random"],
+        "sparsities": [0.5],
+        "seeds": [0],
+    }
+    return make_plan(study.build(raw, where="test"))
+
+
+@pytest.fixture
+def done(plan: Plan, tmp_path: Path) -> Store:
+    """A study directory in which every trial is done."""
+    for trial in plan.trials:
+        Trial(trial.spec, Environment(store=str(tmp_path))).run()
+    return Store.at(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"not parquet", "half", "flipped", "empty table"])
+def test_damaged_rows_are_not_done_and_are_written_anew(content: bytes | str, plan: Plan, done: Store) -> None:
+    key = plan.trials[-1].key
+    path = f"rows/{key}.parquet"
+    whole = done.read(path)
+    before = record.decode("rows", whole).to_pylist()
+    spoilt = {
+        "half": whole[: len(whole) // 2],
+        "flipped": whole[:-20] + bytes([whole[-20] ^ 255]) + whole[-19:],
+        "empty table": record.encode("rows", []),
+    }
+    done.write(path, spoilt[content] if isinstance(content, str) else content)
+    found = ledger.read(plan, done)
+    assert found.damaged == found.missing == (key,)
+    assert key not in found.done and len(found.done) == len(plan.trials) - 1
+    Trial(plan.by_key[key].spec, Environment(store=done.uri)).run()
+    again = record.decode("rows", done.read(path)).to_pylist()
+    assert ledger.read(plan, done).missing == ()
+    same = [{name: value for name, value in row.items() if name not in record.CIRCUMSTANCES} for row in before]
+    assert [{n: v for n, v in row.items() if n not in record.CIRCUMSTANCES} for row in again] == same
+
+
+def test_rows_are_written_once(plan: Plan, done: Store) -> None:
+    """A predecessor that comes back to life ends without touching what its successor wrote."""
+    spec = plan.trials[-1].spec
+    done.delete(f"rows/{spec.key}.parquet")
+    zombie = Trial(spec, Environment(store=done.uri))
+    zombie.advance()
+    Trial(spec, Environment(store=done.uri)).run()
+    written = done.read(f"rows/{spec.key}.parquet")
+    zombie.run()
+    assert done.read(f"rows/{spec.key}.parquet") == written
+
+
+@pytest.mark.parametrize("damage", ["truncated", "gone"])
+def test_dense_weights_that_are_damaged_are_made_anew(damage: str, plan: Plan, done: Store) -> None:
+    from trainables.course import ParentMissing
+
+    child = next(trial for trial in plan.trials if trial.spec.method == "magnitude_post")
+    dense = child.parents[0]
+    (last,) = (path for path in done.list(f"artifacts/{dense}") if "epoch-000001-" in path)
+    content = done.read(last)
+    done.delete(f"rows/{child.key}.parquet")
+    if damage == "gone":
+        done.delete(last)
+    else:
+        done.write(last, content[:-100])
+        assert ledger.read(plan, done).missing == (child.key,)
+        with (
+            pytest.warns(UserWarning, match="does not match its checksum"),
+            pytest.raises(ParentMissing, match="holds no valid weights of epoch 1"),
+        ):
+            Trial(child.spec, Environment(store=done.uri))
+    found = ledger.read(plan, done)
+    assert found.missing == (dense, child.key)
+    for key in found.missing:
+        Trial(plan.by_key[key].spec, Environment(store=done.uri)).run()
+    assert ledger.read(plan, done).missing == ()
+    assert done.read(last) == content, "bit-equal, down to the checksum in its name"
+
+
+def test_checkpoints_of_trials_that_are_done_are_tidied_away_and_no_others(plan: Plan, done: Store) -> None:
+    finished, running = plan.trials[0].key, plan.trials[-1].key
+    done.delete(f"rows/{running}.parquet")
+    for key in (finished, running):
+        state.publish(done, f"checkpoints/{key}", "step", 1, {})
+    ledger.tidy(done, ledger.read(plan, done).done)
+    assert [path.rpartition("/")[0] for path in done.list("checkpoints")] == [f"checkpoints/{running}"]
