@@ -4,8 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PRESET ?= digits
 OUT    ?= studies/$(PRESET)
+FAULTS ?= 100
+SEED   ?= 0
 
-.PHONY: study test test-all lint format methods help clean
+.PHONY: study test test-all chaos cluster-test lint format methods lock help clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -20,6 +22,12 @@ test: $(VENV)/installed-dev  ## the test suite
 test-all: $(VENV)/installed-dev  ## the test suite with the long tests
 	$(BIN)/pytest -n 2
 
+chaos: $(VENV)/installed-dev  ## 100 faults against a study that runs, and the proof that none did harm (FAULTS=100 SEED=0)
+	$(BIN)/python tests/chaos/campaign.py --faults $(FAULTS) --seed $(SEED) --log studies/chaos.log --markdown studies/chaos.md
+
+cluster-test: $(VENV)/installed-dev  ## ray up, a study and ray down over SSH, on hosts made here (Debian, as root)
+	tests/clusters/cluster_test.sh $(BIN)
+
 lint: $(VENV)/installed-dev  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,6 +39,11 @@ format: $(VENV)/installed-dev  ## put the code into the house's format
 
 methods: $(VENV)/installed  ## write the table of methods in docs/ from their cards
 	$(BIN)/python -m pruning.registry > docs/methods.md
+
+lock: $(BIN)/pip  ## renew requirements.lock: the newest versions that fit, for all systems
+	$(BIN)/pip install -qq uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-annotate \
+		--custom-compile-command 'make lock' --output-file requirements.lock pyproject.toml clusters/requirements.in
 
 clean:           ## remove the environment and the caches; studies stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -93,7 +93,7 @@ def _find(name: str) -> Callable[..., object]:
     path, _, attribute = MODELS.get(name, name).partition(":")
     try:
         module = import_module(path)
-    except Exception as error:  # the user's module may fail in any way while it is imported
+    except (Exception, SystemExit) as error:  # the user's module may fail in any way, even by ending the program
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UnknownModel(f"cannot import '{path}' for model '{name}' ({reason}); is it on PYTHONPATH?") from error
     function: object = getattr(module, attribute, None)

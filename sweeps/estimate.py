@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from math import inf
 
 from sweeps.ledger import Ledger
+from sweeps.networks import Misfit, cost
 from sweeps.plan import Plan
 from sweeps.progress import duration
 from sweeps.study import StudySpec
@@ -36,13 +38,20 @@ class Pace:
 
 
 @cache
-def _network(model: str, image: tuple[int, int, int], classes: int) -> tuple[int, int]:
-    """Multiply-accumulates of one image and parameters of a network."""
-    from models.registry import build
-    from pruning.cost import layer_costs, macs
+def _cost(model: str, dataset: str) -> tuple[int, int]:
+    """Multiply-accumulates of one image and parameters of a network; 0 and 0 where it does not take images of the
+    shape that we guess for a data set of the user's own.
 
-    network = build(model, image=image, classes=classes)
-    return macs(layer_costs(network, image)), sum(parameter.numel() for parameter in network.parameters())
+    Raises:
+        Mistake: see `networks.cost`.
+    """
+    _, _, image, classes = SIZES.get(dataset, ANY)
+    try:
+        return cost(model, image, classes)
+    except Misfit:
+        if dataset in SIZES:
+            raise
+        return 0, 0
 
 
 def expected_pace(spec: StudySpec, plan: Plan, keys: Iterable[str], *, gpu: bool) -> Pace:
@@ -51,14 +60,16 @@ def expected_pace(spec: StudySpec, plan: Plan, keys: Iterable[str], *, gpu: bool
     Training takes six operations a multiply-accumulate: forward, and twice that backward.
     """
     rate = GPU * (spec.resources.gpus_per_trial or 1) if gpu else CPU_CORE * spec.resources.cpus_per_trial
-    seconds, epochs = 0.0, 0
+    seconds, epochs, basis = 0.0, 0, "a table of devices"
     for trial in (plan.by_key[key] for key in keys):
-        held_out, joined, image, classes = SIZES.get(trial.spec.dataset, ANY)
-        macs, _ = _network(trial.spec.model, image, classes)
+        held_out, joined, _, _ = SIZES.get(trial.spec.dataset, ANY)
+        macs, _ = _cost(trial.spec.model, trial.spec.dataset)
+        if not macs:
+            basis = "a table of devices, without the network's own work: it does not take images of 3x32x32"
         images = held_out if trial.spec.recipe.hold_out else joined
         epoch = 6 * macs * images / rate + STEP * images / trial.spec.recipe.batch
         seconds, epochs = seconds + trial.epochs * epoch, epochs + trial.epochs
-    return Pace(seconds / epochs if epochs else 0.0, "a table of devices")
+    return Pace(seconds / epochs if epochs else 0.0, basis)
 
 
 def observed_pace(plan: Plan, state: Ledger, store: Store) -> Pace | None:
@@ -67,10 +78,13 @@ def observed_pace(plan: Plan, state: Ledger, store: Store) -> Pace | None:
 
     seconds, epochs = 0.0, 0
     for key in sorted(state.done)[:: max(1, len(state.done) // SAMPLE)]:
-        rows = record.decode("rows", store.read(f"rows/{key}.parquet")).to_pylist()
+        try:
+            rows = record.decode("rows", store.read(f"rows/{key}.parquet")).to_pylist()
+        except Exception:  # a damaged file fails in as many ways as Parquet has; the pace is that of the others
+            continue
         if rows:
             seconds, epochs = seconds + (rows[-1]["train_seconds"] or 0.0), epochs + (rows[-1]["epochs"] or 0)
-    return Pace(seconds / epochs, "the trials that are done") if epochs and seconds else None
+    return Pace(seconds / epochs, "the trials that are done") if epochs and 0 < seconds < inf else None
 
 
 def device_hours(spec: StudySpec, plan: Plan, keys: Iterable[str], *, gpu: bool) -> float:
@@ -84,9 +98,8 @@ def disk_bytes(plan: Plan) -> float:
     total = 30_000.0 * len(plan.trials)
     for trial in plan.trials:
         if trial.spec.method == "dense":
-            _, _, image, classes = SIZES.get(trial.spec.dataset, ANY)
             stored = len({0, trial.spec.recipe.epochs, *trial.spec.rewind_epochs})
-            total += 4 * stored * _network(trial.spec.model, image, classes)[1]
+            total += 4 * stored * _cost(trial.spec.model, trial.spec.dataset)[1]
     return total
 
 
@@ -98,7 +111,7 @@ def describe_plan(spec: StudySpec, plan: Plan, state: Ledger, store: Store) -> s
     share = spec.resources.gpus_per_trial if gpu else 1
     lines = [
         f"study {spec.name}: {', '.join(f'{s.model} on {s.dataset}' for s in spec.settings)}; {len(spec.seeds)} seeds; "
-        f"directory {store.uri}",
+        f"directory {store.place()}",
         f"{len(plan.trials)} trials, {len(state.done)} done, {len(state.missing)} missing, "
         f"{len(state.failed)} failed, {len(state.blocked)} not run because of those",
         "",

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from sweeps.mistake import printable
 from sweeps.plan import Plan
-from trainables.store import Store
+from trainables.store import Store, StoreLost
 
 PARTS = ("rows", "curves", "layers", "latency", "artifacts", "checkpoints", "failures", "report")
 FILES = ("study.yaml", "plan.json")
@@ -105,8 +106,10 @@ def _key(path: str, folder: str, suffix: str) -> str:
 
 def _failure(store: Store, key: str, path: str) -> Failure:
     try:
-        error = str(json.loads(store.read(path))["error"])
-    except (OSError, ValueError, KeyError, TypeError):
+        error = printable(str(json.loads(store.read(path))["error"]))
+    except StoreLost:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         error = "the record of this failure cannot be read"
     return Failure(key, error, path)
 

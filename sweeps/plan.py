@@ -2,13 +2,19 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import groupby, product
-from typing import Any
+from typing import Any, NoReturn
 
+from pruning import registry
+from pruning.phases import Phase
+from sweeps.mistake import Mistake
 from sweeps.study import StudySpec
 from trainables.spec import TrialSpec, dense_spec, epochs_of, needs_dense, rewinds
+
+TRIALS = 100_000  # of a study; the driver takes about 20 ms for each
+STEPS = 1_000_000  # of a trial; they are kept in a list
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,14 @@ class Plan:
     def to_json(self) -> bytes:
         """What is expected of the study, for the analysis: `plan.json`."""
         trials = [describe(trial) for trial in self.trials]
-        return json.dumps({"trials": trials}, indent=1).encode()
+        cards = {name: describe_method(name) for name in self.by_method()}
+        return json.dumps({"trials": trials, "cards": cards}, indent=1, default=str).encode()
+
+
+def describe_method(name: str) -> dict[str, Any]:
+    """The card of a method and its knobs with their defaults, as an entry of `plan.json`."""
+    method = registry.find(name)
+    return {**asdict(method.card), "knobs": {knob: field.default for knob, field in method.model_fields.items()}}
 
 
 def describe(trial: Planned) -> dict[str, Any]:
@@ -86,40 +99,104 @@ def describe(trial: Planned) -> dict[str, Any]:
 
 
 def make_plan(study: StudySpec) -> Plan:
-    """The trials of a study: every method and knob setting, at every sparsity, with every seed, and the dense ones."""
+    """The trials of a study: every method and knob setting, at every sparsity, with every seed, and the dense ones.
+
+    Raises:
+        Mistake: more than `TRIALS` of them, more than `STEPS` in one, or a method or network that refuses the study.
+    """
+    asked = [_specs(setting, study.seeds[0]) for setting in study.settings]
+    if (total := len(study.seeds) * sum(1 + len(specs) for specs in asked)) > TRIALS:
+        raise Mistake(f"a study must have at most {TRIALS:,} trials, but this one has {total:,}: ask for fewer at once")
+    courses = iter(_courses(study, [spec for specs in asked for spec in specs]))
+    outlines = [[_outline(spec, next(courses)) for spec in specs] for specs in asked]
     planned: dict[str, Planned] = {}
     rewound: dict[str, set[int]] = {}
-    for setting, seed in product(study.settings, study.seeds):
+    for (setting, listed), seed in product(zip(study.settings, outlines, strict=True), study.seeds):
         base = TrialSpec(dataset=setting.dataset, model=setting.model, method="dense", seed=seed, recipe=setting.recipe)
-        planned[base.key] = Planned(base, (), setting.recipe.epochs, setting.recipe.epochs)
-        for entry in setting.methods:
-            for knobs in entry.choices():
-                for trial in _trials(setting, entry.name, knobs, seed):
-                    planned[trial.key] = trial
-                    if trial.parents:
-                        rewound.setdefault(base.key, set()).update(rewinds(trial.spec.phases()))
+        shared = setting.recipe.epochs
+        planned[base.key] = Planned(base, (), shared, shared)
+        for outline in listed:
+            spec = outline.spec.model_copy(update={"seed": seed})
+            parents = (base.key,) if outline.dense else ()
+            trial = Planned(spec, parents, outline.epochs, outline.epochs + (shared if parents else 0))
+            planned[trial.key] = trial
+            if parents:
+                rewound.setdefault(base.key, set()).update(outline.rewinds)
     for key, epochs in rewound.items():
         dense = planned[key]
         planned[key] = replace(dense, spec=dense_spec(dense.spec, tuple(sorted(epochs))))
     return Plan(tuple(sorted(planned.values(), key=lambda t: (t.spec.method != "dense", -t.epochs))))
 
 
-def _trials(study: StudySpec, name: str, knobs: dict[str, Any], seed: int) -> list[Planned]:
-    """The trials of one method and knob setting for one seed."""
+@dataclass(frozen=True)
+class _Outline:
+    """What the trials of all seeds share: the spec (of one of them), whether it needs the dense training, its epochs,
+    and those of the dense training that it goes back to."""
+
+    spec: TrialSpec
+    dense: bool
+    epochs: int
+    rewinds: tuple[int, ...]
+
+
+def _specs(setting: StudySpec, seed: int) -> list[TrialSpec]:
+    """The trials of one setting for one seed, without the dense one."""
     found = []
-    first = TrialSpec(
-        dataset=study.dataset, model=study.model, method=name, knobs=knobs, seed=seed, recipe=study.recipe
-    )
-    method = first.build_method()
-    for sparsities in method.trials(tuple(study.sparsities)):
-        if name != "dense" and sparsities and sparsities[-1] <= 0:
-            continue
-        spec = first.model_copy(update={"sparsities": sparsities, "retrain": study.retrain})
-        phases = spec.phases()
-        if not any(getattr(phase, "recipe", None) == "retrain" for phase in phases):
-            spec = first.model_copy(update={"sparsities": sparsities})
-        dense = needs_dense(method, phases)
-        epochs = epochs_of(phases)
-        parents = (dense_spec(spec).key,) if dense and name != "dense" else ()
-        found.append(Planned(spec, parents, epochs, epochs + (study.recipe.epochs if parents else 0)))
+    for entry in setting.methods:
+        for knobs in entry.choices():
+            first = TrialSpec(
+                dataset=setting.dataset,
+                model=setting.model,
+                method=entry.name,
+                knobs=knobs,
+                seed=seed,
+                recipe=setting.recipe,
+                retrain=setting.retrain,
+            )
+            for sparsities in first.build_method().trials(tuple(setting.sparsities)):
+                if entry.name == "dense" or not sparsities or sparsities[-1] > 0:
+                    found.append(first.model_copy(update={"sparsities": sparsities}))
     return found
+
+
+def _courses(study: StudySpec, specs: list[TrialSpec]) -> list[list[Phase]]:
+    """The course of each trial. Those that depend on the network come last: a network of the user's own is a file that
+    runs when it is imported, so that must wait until everything else is in order."""
+    found = [_phases(spec, network=False) for spec in specs]
+    if any(not phases and ":" in spec.model for spec, phases in zip(specs, found, strict=True)):
+        study.check_data()
+    return [phases or _phases(spec, network=True) for spec, phases in zip(specs, found, strict=True)]
+
+
+def _phases(spec: TrialSpec, *, network: bool) -> list[Phase]:
+    """The course of a trial; empty where it depends on the network and that may not be built yet."""
+    setting = spec.setting() if network else replace(spec.setting(), build=_withhold)
+    try:
+        return spec.build_method().phases(spec.sparsities, setting)
+    except _Withheld:
+        return []
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ValueError):
+            raise Mistake(f"method '{spec.method}': {error}") from None
+        if not network or ":" not in spec.model:
+            raise
+        # The user's own network may fail in any way, even by ending the program.
+        raise Mistake(f"model '{spec.model}' cannot be built: {type(error).__name__}: {error}") from None
+
+
+class _Withheld(Exception):
+    """A course asked for the network."""
+
+
+def _withhold() -> NoReturn:
+    raise _Withheld
+
+
+def _outline(spec: TrialSpec, phases: list[Phase]) -> _Outline:
+    epochs = epochs_of(phases)
+    if epochs + len(phases) > STEPS:
+        raise Mistake(f"a trial must train at most {STEPS:,} epochs, but method '{spec.method}' would train {epochs:,}")
+    dense = spec.method != "dense" and needs_dense(spec.build_method(), phases)
+    if not any(getattr(phase, "recipe", None) == "retrain" for phase in phases):
+        spec = spec.model_copy(update={"retrain": None})
+    return _Outline(spec, dense, epochs, rewinds(phases))

@@ -61,8 +61,8 @@ class Progress:
         self.say(f"{self._count()} {self._titles[key]}  {measured}{duration(self._elapsed(key))}{self._eta()}")
 
     def again(self, key: str, error: str) -> None:
-        """A trial goes on from its last checkpoint after a fault or the loss of its worker."""
-        self.say(f"{self._count()} {self._titles[key]}  again from its checkpoint: {error}")
+        """A trial will go on from its last checkpoint after a fault or the loss of its worker."""
+        self.say(f"{self._count()} {self._titles[key]}  will go on: {error}")
 
     def failed(self, key: str, error: str, path: str) -> None:
         """A trial is given up."""

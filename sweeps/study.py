@@ -1,19 +1,19 @@
 """What the user asks for: a study file as a strict model, with presets beside it. Imports neither torch nor Ray."""
 
-from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticSerializationError
 
 from models.registry import UnknownModel
 from models.registry import check as check_model
 from pruning import registry
-from pruning.registry import UnknownMethod
-from sweeps.mistake import Mistake, nearest, one_line
+from sweeps import document
+from sweeps.method_entry import LARGEST, MethodEntry, Strict, check_knobs
+from sweeps.mistake import Mistake, nearest, one_line, short
 from trainables import data
-from trainables.recipe import Recipe
+from trainables.recipe import Count, Number, Recipe
 from trainables.spec import Scalar
 
 PRESETS = Path(__file__).parent / "presets"
@@ -25,20 +25,23 @@ def _is_sparsity(value: float) -> float:
     return value
 
 
-Sparsity = Annotated[float, AfterValidator(_is_sparsity)]
-
-
-class Strict(BaseModel):
-    """A part of a study file: unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+Sparsity = Annotated[Number, AfterValidator(_is_sparsity)]
 
 
 class Resources(Strict):
     """What one trial takes of the cluster. Fractions of a GPU let several trials share it."""
 
-    cpus_per_trial: float = Field(default=1, gt=0)
-    gpus_per_trial: float = Field(default=0, ge=0)
+    cpus_per_trial: Number = Field(default=1, gt=0, le=10_000)
+    gpus_per_trial: Number = Field(default=0, ge=0, le=1000)
+
+    @model_validator(mode="after")
+    def _as_ray_counts(self) -> Self:
+        for name, value in self:
+            if value != round(value, 4):
+                raise ValueError(f"{name} must have at most 4 decimals, but got {value:g}")
+        if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
+            raise ValueError(f"gpus_per_trial must be whole above 1, but got {self.gpus_per_trial:g}")
+        return self
 
 
 class Published(Strict):
@@ -47,49 +50,17 @@ class Published(Strict):
     dataset: str
     model: str
     method: str
-    knobs: dict[str, Scalar] = {}
+    knobs: dict[str, Scalar] = Field(default={})
     sparsity: Sparsity
     metric: str = "test_top1"
-    value: float
+    value: Number
     source: str
     note: str = ""
 
-
-class MethodEntry(Strict):
-    """One method with its knobs; a list as a knob's value is an axis of the grid."""
-
-    name: str
-    knobs: dict[str, Scalar | list[Scalar]] = {}
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        try:
-            method = registry.find(self.name)
-        except UnknownMethod as error:
-            raise ValueError(str(error)) from None
-        for knob in self.knobs:
-            if knob not in method.model_fields:
-                known = list(method.model_fields)
-                hint = nearest(knob, known) if known else "; it has none"
-                raise ValueError(f"method '{self.name}' has no knob '{knob}'{hint}")
-        for choice in self.choices():
-            try:
-                method.model_validate(choice)
-            except ValidationError as error:
-                raise ValueError(one_line(error, where=f"method '{self.name}'")) from None
-        return self
-
-    def choices(self) -> list[dict[str, Scalar]]:
-        """Every combination of the knobs' values, leaving out those that are the default."""
-        method = registry.find(self.name)
-        axes = [value if isinstance(value, list) else [value] for value in self.knobs.values()]
-        chosen = []
-        for values in product(*axes):
-            knobs = dict(zip(self.knobs, values, strict=True))
-            plain = {name: value for name, value in knobs.items() if value != method.model_fields[name].default}
-            if plain not in chosen:
-                chosen.append(plain)
-        return chosen
+    @field_validator("knobs", mode="plain")
+    @classmethod
+    def _values(cls, raw: Any) -> Any:
+        return check_knobs(raw, axes=False)
 
 
 class StudySpec(Strict):
@@ -100,20 +71,20 @@ class StudySpec(Strict):
     further settings: data set, model, recipes, methods or sparsities that replace those of the study.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
     description: str = ""
     dataset: str
     model: str
     data_dir: str | None = None
     recipe: Recipe = Recipe()
     retrain: Recipe
-    methods: list[MethodEntry] = Field(min_length=1)
+    methods: list[MethodEntry] = Field(min_length=1, max_length=100)
     sparsities: list[Sparsity] = Field(min_length=1)
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    seeds: list[Annotated[Count, Field(ge=0, le=LARGEST)]] = Field(min_length=1)
     resources: Resources = Resources()
-    checkpoint_seconds: float = Field(default=60, ge=0)
-    also: list["StudySpec"] = []
-    published: list[Published] = []
+    checkpoint_seconds: Number = Field(default=60, ge=0)
+    also: list["StudySpec"] = Field(default=[], max_length=100)
+    published: list[Published] = Field(default=[])
 
     @property
     def settings(self) -> list["StudySpec"]:
@@ -126,15 +97,16 @@ class StudySpec(Strict):
         """Fill the retrain recipe from the training recipe, and further settings from the first."""
         if not isinstance(raw, dict):
             raise ValueError("a study file is a mapping of keys to values")
-        raw = {**raw, "also": [_merge(raw, entry) for entry in raw.get("also") or []]}
-        recipe, retrain = raw.get("recipe") or {}, raw.get("retrain") or {}
-        if not isinstance(recipe, dict) or not isinstance(retrain, dict):
-            return raw
+        also = [] if raw.get("also") is None else raw["also"]
+        if not isinstance(also, list) or len(also) > 100:
+            raise ValueError(f"also is a list of at most 100 mappings, but got {short(also)}")
+        recipe, retrain = _mapping(raw, "recipe"), _mapping(raw, "retrain")
+        raw = {**raw, "also": [_merge(raw, entry) for entry in also]}
         inherited = dict(recipe)
         if retrain.get("schedule", recipe.get("schedule")) != recipe.get("schedule"):
             inherited.pop("milestones", None)
         rate = recipe.get("lr", Recipe.model_fields["lr"].default)
-        tenth = {"lr": rate / 10} if isinstance(rate, int | float) else {}
+        tenth = {"lr": rate / 10} if isinstance(rate, int | float) and rate < LARGEST else {}
         return {**raw, "recipe": recipe, "retrain": {**inherited, **tenth, **retrain}}
 
     @field_validator("methods", mode="before")
@@ -145,7 +117,7 @@ class StudySpec(Strict):
         if isinstance(listed, dict) and "name" not in listed:
             listed = [{name: knobs} for name, knobs in listed.items()]
         if not isinstance(listed, list):
-            raise ValueError(f"methods is a list of names or a mapping of names to knobs, but got {raw!r}")
+            raise ValueError(f"methods is a list of names or a mapping of names to knobs, but got {short(raw)}")
         entries: list[Any] = []
         for item in listed:
             if isinstance(item, str):
@@ -154,16 +126,19 @@ class StudySpec(Strict):
                 entries += [{"name": name, "knobs": knobs or {}} for name, knobs in item.items()]
             else:
                 entries.append(item)
-        named = {entry.get("name") for entry in entries if isinstance(entry, dict)}
+        named = [entry.get("name") for entry in entries if isinstance(entry, dict)]
         rest = [{"name": name} for name in registry.names() if name not in named]
-        return [more for entry in entries for more in (rest if entry == {"name": "all"} else [entry])]
+        every = ({"name": "all"}, {"name": "all", "knobs": {}})
+        return [more for entry in entries for more in (rest if entry in every else [entry])]
 
     @field_validator("sparsities", "seeds")
     @classmethod
     def _distinct(cls, values: list[Any]) -> list[Any]:
-        for index, value in enumerate(values):
-            if value in values[:index]:
+        seen = set()
+        for value in values:
+            if value in seen:
                 raise ValueError(f"{value} is listed twice")
+            seen.add(value)
         return values
 
     @field_validator("model")
@@ -175,11 +150,16 @@ class StudySpec(Strict):
             raise ValueError(str(error)) from None
         return name
 
+    @model_validator(mode="after")
+    def _dataset(self) -> Self:
+        data.check_name(self.dataset, known=self.data_dir is None)
+        return self
+
     def check_data(self) -> None:
         """See that the data sets can be had.
 
         Raises:
-            Mistake: an unknown name, or a folder without it.
+            Mistake: there is no such folder, or it lacks a data set.
         """
         for setting in self.settings:
             try:
@@ -191,14 +171,23 @@ class StudySpec(Strict):
 _PER_SETTING = {"dataset", "model", "recipe", "retrain", "methods", "sparsities"}
 
 
+def _mapping(raw: dict[str, Any], name: str) -> dict[str, Any]:
+    """A recipe as it stands; nothing in it where it is not there."""
+    if raw.get(name) is None:
+        return {}
+    if not isinstance(raw[name], dict):
+        raise ValueError(f"{name}: a recipe is a mapping of keys to values, but got {short(raw[name])}")
+    return dict(raw[name])
+
+
 def _merge(raw: dict[str, Any], entry: Any) -> dict[str, Any]:
     """A further setting: what it does not say is as in the study."""
     if not isinstance(entry, dict):
-        raise ValueError(f"also is a list of mappings, but got {entry!r}")
-    if other := sorted(set(entry) - _PER_SETTING):
+        raise ValueError(f"also is a list of mappings, but got {short(entry)}")
+    if other := sorted(str(name) for name in entry if name not in _PER_SETTING):
         raise ValueError(f"also may change {', '.join(sorted(_PER_SETTING))}, but got '{other[0]}'")
     base = {name: value for name, value in raw.items() if name not in ("also", "published")}
-    inner = {name: {**(base.get(name) or {}), **(entry[name] or {})} for name in ("recipe", "retrain") if name in entry}
+    inner = {name: {**_mapping(base, name), **_mapping(entry, name)} for name in ("recipe", "retrain") if name in entry}
     return {**base, **entry, **inner}
 
 
@@ -214,13 +203,15 @@ def read(path: str | Path) -> dict[str, Any]:
         Mistake: it is missing, or no YAML mapping.
     """
     try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = document.read(path)
     except OSError as error:
         raise Mistake(f"cannot read the study file {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise Mistake(f"the study file {path} is not UTF-8 text") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise Mistake(f"the study file {path} is not YAML: {' '.join(str(error).split())[:200]}") from None
+    except document.Unreadable as error:
+        raise Mistake(f"cannot read the study file {path}: {error}") from None
+    try:
+        raw = document.parse(text)
+    except document.Unreadable as error:
+        raise Mistake(f"the study file {path} is not YAML: {error}") from None
     if not isinstance(raw, dict):
         raise Mistake(f"the study file {path} must be a mapping of keys to values, but is {type(raw).__name__}")
     return raw
@@ -247,8 +238,8 @@ def override(raw: dict[str, Any], assignment: str) -> None:
     if not equals or not path.strip():
         raise Mistake(f"--set takes key=value, e.g. recipe.epochs=5, but got '{assignment}'")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = document.parse(text)
+    except document.Unreadable:
         value = text
     *parents, last = path.strip().split(".")
     if parents[:1] == ["methods"] and not isinstance(raw.get("methods"), dict):
@@ -266,6 +257,8 @@ def override(raw: dict[str, Any], assignment: str) -> None:
 def _as_mapping(methods: Any, assignment: str) -> dict[str, Any]:
     mapping: dict[str, Any] = {}
     for item in methods if isinstance(methods, list) else [methods]:
+        if isinstance(item, list):
+            raise Mistake(f"--set {assignment}: methods is a list of names, but holds the list {short(item)}")
         for name, knobs in item.items() if isinstance(item, dict) else [(item, None)]:
             if name in mapping:
                 raise Mistake(f"--set {assignment}: method '{name}' is listed twice; edit the study file instead")
@@ -280,6 +273,10 @@ def build(raw: dict[str, Any], *, where: str) -> StudySpec:
         Mistake: anything in it is wrong; one line with the place, the rule and the nearest fix.
     """
     try:
-        return StudySpec.model_validate(raw)
+        spec = StudySpec.model_validate(raw)
+        spec.model_dump_json()
     except ValidationError as error:
         raise Mistake(one_line(error, where=where, model=StudySpec)) from None
+    except (UnicodeEncodeError, PydanticSerializationError) as error:  # "\ud800", or a file name that is not UTF-8
+        raise Mistake(f"{where}: text must be whole characters: {error}") from None
+    return spec

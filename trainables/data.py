@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from trainables import sources
-from trainables.sources import DATASETS, DataError
+from trainables.sources import DATASETS, DataError, check_name
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["DATASETS", "Data", "DataError", "check", "load", "obtain", "prepare"]
+__all__ = ["DATASETS", "Data", "DataError", "check", "check_name", "load", "obtain", "prepare"]
 
 LAYOUT = 1  # of the prepared file and its splits: a change gives new file names
 CHUNK = 256  # images whose squares, 255 * 255 at most, add up exactly in float32: 2**24 / 255**2 = 258
@@ -102,7 +102,9 @@ def load(path: str | Path) -> Data:
 
     try:
         data = Data(**torch.load(path, map_location="cpu", weights_only=True, mmap=True))
-        intact = _digest(data) == data.digest
+        kinds = {name: "uint8" if name.endswith("_x") else "int64" for name in data._tensors()}
+        intact = all(str(tensor.dtype) == f"torch.{kinds[name]}" for name, tensor in data._tensors().items())
+        intact = intact and _digest(data) == data.digest
     except Exception as error:  # a damaged archive fails in zip, pickle, torch or in the fields
         raise DataError(
             f"cannot load the prepared data '{path}': {type(error).__name__}; prepare makes them anew"

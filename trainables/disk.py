@@ -14,7 +14,7 @@ from uuid import uuid4
 from trainables.outage import StoreForbidden, StoreFull, StoreLost, StoreReadOnly, StoreUnreachable
 
 ABANDONED_SECONDS = 3600  # a temporary file this old belongs to nobody: no write takes an hour
-RACES = 20  # lost against processes that delete the folder, until there is another reason that it is not there
+RACES = 20  # lost against processes that delete a folder, before there must be another reason that it is not there
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 _PASSING = {  # what network disks and FUSE mounts answer while they are away; the last means a race with a writer
@@ -49,22 +49,18 @@ class Disk:
 
         The folder is synced too (0.3 to 4 ms), so that the name survives a power cut and not only the content.
         """
-        for _ in range(RACES):
-            with suppress(FileNotFoundError):  # another process deletes the folder
-                self._publish(self.root / path, content)
-                return
-        raise PermissionError(errno.EACCES, "its folder cannot be made")
-
-    def _publish(self, target: Path, content: bytes) -> None:
+        target = self.root / path
         temporary = target.with_name(f".{uuid4().hex}.tmp")
+        _make_folder(target.parent)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as stream:
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(target)
             _sync_folder(target.parent)
+        except FileNotFoundError as error:  # another process deleted the folder
+            raise OSError(errno.ESTALE, f"the folder of {path} was deleted while it was written") from error
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -125,6 +121,26 @@ def _raise_unless_gone(error: OSError) -> None:
     """A folder that cannot be listed must not pass for an empty one: its rows would count as missing."""
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise error
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, also while another process deletes it.
+
+    Raises:
+        FileExistsError: a file is in its place.
+        PermissionError: it cannot be made, e.g. below /proc.
+    """
+    for _ in range(RACES):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+        except FileNotFoundError:
+            continue
+        except FileExistsError:
+            with suppress(FileNotFoundError):
+                if not stat.S_ISDIR(folder.stat().st_mode):
+                    raise
+    raise PermissionError(errno.EACCES, "its folder cannot be made")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,9 +2,23 @@
 
 import json
 from math import cos, pi
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+LONGEST = 100_000  # epochs
+
+
+def _is_no_switch(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"input should be a number, but got {str(value).lower()}")
+    return value
+
+
+# Numbers as a user writes them: 0.1, also "1e-3", which YAML takes for text; but not yes or no.
+Number = Annotated[float, BeforeValidator(_is_no_switch)]
+Count = Annotated[int, BeforeValidator(_is_no_switch)]
+Epochs = Annotated[Count, Field(ge=0, le=LONGEST)]
 
 
 class Recipe(BaseModel):
@@ -13,20 +27,20 @@ class Recipe(BaseModel):
     Fields that are not the default are part of a trial's key.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    epochs: int = Field(default=160, ge=0)
-    batch: int = Field(default=128, ge=2)
+    epochs: Epochs = 160
+    batch: Count = Field(default=128, ge=2, le=1_000_000)
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    lr: float = Field(default=0.1, gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
+    lr: Number = Field(default=0.1, gt=0)
+    momentum: Number = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
-    weight_decay: float = Field(default=1e-4, ge=0)
+    weight_decay: Number = Field(default=1e-4, ge=0)
     schedule: Literal["constant", "cosine", "multistep"] = "cosine"
-    milestones: tuple[int, ...] = ()
-    gamma: float = Field(default=0.1, gt=0, le=1)
-    warmup: int = Field(default=0, ge=0, description="epochs of linear warm-up")
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    milestones: tuple[Epochs, ...] = ()
+    gamma: Number = Field(default=0.1, gt=0, le=1)
+    warmup: Epochs = Field(default=0, description="epochs of linear warm-up")
+    label_smoothing: Number = Field(default=0.0, ge=0, lt=1)
     augment: Literal["none", "crop", "crop_flip"] = "crop_flip"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     hold_out: bool = Field(default=True, description="keep the validation split out of the training data")

@@ -41,23 +41,39 @@ class Shards:
     test: tuple[Path, ...]
 
 
+def check_name(dataset: str, *, known: bool) -> None:
+    """Whether a data set can have this name; with `known`, whether it is one that needs no folder of the user's.
+
+    Raises:
+        DataError: it cannot; the message names the nearest one.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{,99}", dataset):
+        raise DataError(
+            "the name of a data set must be at most 100 letters, digits, '_', '-' and '.', and begin with none of the "
+            f"last two, but got '{dataset}'"
+        )
+    if known and dataset not in DATASETS:
+        near = get_close_matches(dataset, DATASETS, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(DATASETS)}"
+        raise DataError(f"no data set '{dataset}'; {hint} (any other name needs --data-dir with Parquet files)")
+
+
 def find(dataset: str, data_dir: str | Path | None) -> Shards | None:
     """The Parquet files of a data set below `data_dir`, or None where it needs none: no folder given, or digits.
 
     Raises:
         DataError: an unknown name without `data_dir`, or a `data_dir` that is missing or lacks a split.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", dataset):
-        raise DataError(f"the name of a data set must be letters, digits, '_', '-' and '.', but got '{dataset}'")
+    check_name(dataset, known=data_dir is None)
     if data_dir is None:
-        if dataset in DATASETS:
-            return None
-        near = get_close_matches(dataset, DATASETS, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(DATASETS)}"
-        raise DataError(f"no data set '{dataset}'; {hint} (any other name needs --data-dir with Parquet files)")
+        return None
     top = Path(data_dir).expanduser()
-    if not top.is_dir():
-        raise DataError(f"--data-dir must be a folder, but '{data_dir}' is {'a file' if top.exists() else 'missing'}")
+    try:
+        if not top.is_dir():
+            found = "a file" if top.exists() else "missing"
+            raise DataError(f"--data-dir must be a folder, but '{data_dir}' is {found}")
+    except OSError as error:  # a name that is too long, a folder above that is closed to us
+        raise DataError(f"--data-dir must be a folder, but '{data_dir}': {error.strerror}") from error
     if dataset == "digits":
         return None
     for folder in (top / dataset, top / dataset / "data", top, top / "data"):
@@ -182,9 +198,12 @@ def _rows(path: Path, dataset: str) -> Iterator[tuple[bytes | None, int | None]]
                 f"'{wanted[0]}', but '{path}' has {', '.join(f'{f.name}: {f.type}' for f in fields)}"
             )
         table = file.read(columns=[image, label])
-    except (pa.ArrowException, OSError) as error:
+        images, labels = table[image].to_pylist(), table[label].to_pylist()
+    except DataError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, LookupError) as error:  # damage to names is a UnicodeDecodeError
         raise DataError(f"cannot read '{path}' as Parquet: {_one_line(error)}; fetch it again") from error
-    for item, number in zip(table[image].to_pylist(), table[label].to_pylist(), strict=True):
+    for item, number in zip(images, labels, strict=True):
         yield item and item["bytes"], number
 
 

@@ -62,7 +62,7 @@ class TrialSpec(BaseModel):
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         place = f"{_safe(self.dataset)}-{_safe(self.model)}"
         ends = f"s{self.sparsities[-1]:.3f}" if self.sparsities else "own"
-        return f"{place}/{self.method}/{ends}/seed{self.seed}-{digest}"
+        return f"{place}/{_safe(self.method)}/{ends}/seed{self.seed}-{digest}"
 
     def columns(self) -> dict[str, object]:
         """The columns that identify the trial in rows and plans."""
@@ -98,8 +98,8 @@ class TrialSpec(BaseModel):
 
 
 def _safe(name: str) -> str:
-    """A name as one folder: nothing in it can leave the study directory."""
-    return re.sub(r"[^A-Za-z0-9_.]+", "_", name).lstrip(".") or "_"
+    """A name as one folder, or half of one: nothing in it can leave the study directory, or be too long for a disk."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "_", name).lstrip(".")[:100] or "_"
 
 
 @lru_cache(maxsize=8)

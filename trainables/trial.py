@@ -160,7 +160,7 @@ class Trial:
     def _rows_there(self) -> list[dict[str, Any]]:
         """The rows as they are stored; none where there is no file or a damaged one."""
         try:
-            return record.decode("rows", self.store.read(self._rows)).to_pylist()
+            return list(record.decode("rows", self.store.read(self._rows)).to_pylist())
         except (FileNotFoundError, record.DamagedTable):
             return []
 

@@ -35,7 +35,7 @@ class HanIterative(Method):
         when="layers shall find their own sparsities; with reach: requested a rival of iterated magnitude",
     )
     reaches: ClassVar[Literal["exact", "nearest", "own"]] = "own"
-    iterations: int = Field(default=7, ge=1)
+    iterations: int = Field(default=7, ge=1, le=1000)
     q: float = Field(default=1.0, gt=0)
     std_over: Literal["all", "survivors", "fixed"] = "all"
     reach: Literal["own", "requested"] = "own"

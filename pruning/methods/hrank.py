@@ -53,13 +53,13 @@ class HRank(FilterMethod):
         from pruning.channels import groups
 
         (sparsity,) = sparsities
+        end = retraining(self.retrain, setting, rewind_to=self.rewind_to)
         cut = sum(self.mode == "all" or not group.residual for group in groups(setting.network, setting.image))
         levels = max(1, cut)  # with nothing to cut, the prune says so
         phases: list[Phase] = []
         for level in range(1, levels + 1):
             phases += [Prune(sparsity, level), Train("retrain", self.layer_epochs, length=self.layer_epochs)]
-        phases += retraining(self.retrain, setting, rewind_to=self.rewind_to)
-        return [*phases, Measure(sparsity, levels)]
+        return [*phases, *end, Measure(sparsity, levels)]
 
     def channel_scores(self, at: PruneInput, found: Sequence[Group]) -> Mapping[str, Tensor]:
         from pruning.ranks import lexicographic, mean_ranks

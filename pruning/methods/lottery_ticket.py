@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from math import ceil, log
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pruning.method import Card, Method, PruneInput
 from pruning.phases import Measure, Phase, Prune, Setting, retraining
@@ -31,11 +31,17 @@ class LotteryTicket(Method):
         cost="1 training per round",
         when="you study trainability, or want the best sparse network and can pay for it",
     )
-    levels: int | Literal["sparsities"] = Field(default=10)
-    rate: float = Field(default=0.2, gt=0, lt=1)
+    levels: Annotated[int, Field(ge=1, le=1000)] | Literal["sparsities"] = 10
+    rate: float = Field(default=0.2, ge=0.001, lt=1)
     scope: Literal["global", "layer"] = "global"
     retrain: Literal["weight_rewind", "lr_rewind"] = "weight_rewind"
     rewind_to: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _leaves(self) -> Self:
+        if self.levels != "sparsities" and (1 - self.rate) ** self.levels < 1e-9:
+            raise ValueError(f"{self.levels} levels of rate {self.rate:g} leave no weight; lower one of them")
+        return self
 
     def trials(self, sparsities: tuple[float, ...]) -> list[tuple[float, ...]]:
         if self.levels == "sparsities":

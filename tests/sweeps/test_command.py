@@ -110,12 +110,13 @@ def test_the_full_study_without_a_gpu_says_what_it_would_cost_and_what_runs_here
 
 def test_another_study_in_the_same_directory_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from sweeps import command as commands
+    from sweeps import directory
     from sweeps.plan import make_plan
     from trainables.store import Store
 
     words = ["--preset", "digits", "--methods", "magnitude", "--out", str(tmp_path)]
     spec = commands.read_study(full_study.parser().parse_args(words), default_preset="full")
-    commands._write_study(spec, make_plan(spec), Store.at(tmp_path))
+    directory.describe(spec, make_plan(spec), Store.at(tmp_path))
     assert full_study.main([*words, "--set", "recipe.epochs=3", "--dry-run"]) == 2
     assert "holds a study with recipe.epochs = 12, but now it is 3" in capsys.readouterr().err
     assert full_study.main([*words, "--seeds", "7", "--dry-run"]) == 0
@@ -134,7 +135,7 @@ def test_time_left_comes_from_the_pace_of_epochs(
     clock = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
     clock[0] = 1.0
-    progress = Progress(3, 1, {"a": 10, "b": 30}, {"a": "a (k=1)", "b": "b"})
+    progress = Progress({"a": "a (k=1)", "b": "b", "c": "c"}, {"a": 10, "b": 30})
     progress.started("a")
     clock[0] = 21.0
     progress.moved("a", {"epochs": 10})
@@ -149,7 +150,7 @@ def test_epochs_of_an_earlier_launch_are_not_part_of_the_pace(
 ) -> None:
     clock = [1.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    progress = Progress(2, 0, {"a": 100, "b": 10}, {"a": "a", "b": "b"})
+    progress = Progress({"a": "a", "b": "b"}, {"a": 100, "b": 10})
     progress.started("a")
     clock[0] = 2.0
     progress.moved("a", {"epochs": 91, "gained": 1})
@@ -176,7 +177,7 @@ def test_a_directory_that_is_a_file_or_cannot_be_made_is_one_line(
     assert full_study.main(["--preset", "digits", "--out", str(tmp_path / "file")]) == 2
     assert "is a file; --out names a directory" in capsys.readouterr().err
     assert full_study.main(["--preset", "digits", "--out", "/proc/study"]) == 2
-    assert "cannot write the study directory /proc/study" in capsys.readouterr().err
+    assert "/proc/study cannot be used" in capsys.readouterr().err
 
 
 def test_a_failing_parent_tells_only_of_children_of_this_launch(
@@ -185,6 +186,7 @@ def test_a_failing_parent_tells_only_of_children_of_this_launch(
     from types import SimpleNamespace
 
     from sweeps import command as commands
+    from sweeps.losses import Losses
     from sweeps.plan import make_plan
     from sweeps.run import _Report
     from trainables.store import Store
@@ -193,9 +195,8 @@ def test_a_failing_parent_tells_only_of_children_of_this_launch(
     plan = make_plan(commands.read_study(options, default_preset="full"))
     dense = plan.trials[0].key
     missing = (dense, plan.children[dense][0])  # the other children are done
-    report = _Report(
-        Progress(5, 3, dict.fromkeys(missing, 1), {key: key for key in missing}), plan, missing, Store.at(tmp_path)
-    )
+    progress = Progress({key: key for key in plan.by_key}, dict.fromkeys(missing, 1))
+    report = _Report(progress, plan, missing, Store.at(tmp_path), Losses())
     failed = SimpleNamespace(trial_id="a", config={"key": dense}, last_result={"status": "failed", "error": "E: x"})
     report.on_trial_complete(0, [], failed)
     told = capsys.readouterr().out.splitlines()

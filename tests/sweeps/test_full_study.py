@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -212,6 +213,45 @@ def test_failures_are_named_retried_on_request_and_a_study_grows(
     new = set(store.list("rows")) - set(written)
     assert len(new) == 3 and all("seed2-" in path for path in new)
     assert {path: (tmp_path / "out" / path).stat().st_mtime_ns for path in written} == written
+
+
+def test_damaged_rows_and_damaged_dense_weights_are_made_anew_within_one_launch(
+    undisturbed: Path, tmp_path: Path, clean: list[subprocess.Popen[str]]
+) -> None:
+    plan = write(tmp_path)
+    shutil.copytree(undisturbed / "out", tmp_path / "out")
+    store = Store.at(tmp_path / "out")
+    child = next(key for key, trial in plan.by_key.items() if trial.spec.method == "magnitude")
+    dense = plan.by_key[child].parents[0]
+    other = next(key for key, trial in plan.by_key.items() if trial.spec.method == "lottery_ticket")
+    last = store.list(f"artifacts/{dense}")[-1]
+    store.write(last, store.read(last)[:-100])
+    store.delete(f"rows/{child}.parquet")
+    store.write(f"rows/{other}.parquet", b"PAR1")
+    clean.append(start(tmp_path))
+    code, told = finish(clean[-1])
+    assert code == 0, told
+    assert f"rows/{other}.parquet is damaged: its trial runs again" in told
+    assert f"{child}  will go on: artifacts/{dense} holds no valid weights of epoch 4" in told
+    for name in ("rows", "curves", "layers"):
+        assert table(tmp_path / "out", name, plan) == table(undisturbed / "out", name, plan)
+
+
+def test_a_second_driver_is_refused_and_the_first_is_not_disturbed(
+    tmp_path: Path, clean: list[subprocess.Popen[str]]
+) -> None:
+    write(tmp_path, methods=["random"], seeds=[0])
+    clean.append(start(tmp_path))
+    store = Store.at(tmp_path / "out")
+    wait_for(lambda: store.exists("lease.json"))
+    second = start(tmp_path)
+    clean.append(second)
+    code, told = finish(second)
+    assert code == 2 and told.count("\n") == 1, told
+    assert f"is already being run by process {clean[0].pid} on" in told
+    code, told = finish(clean[0])
+    assert code == 0, told
+    assert not store.exists("lease.json")
 
 
 def test_more_cores_than_there_are_is_a_mistake(tmp_path: Path, clean: list[subprocess.Popen[str]]) -> None:

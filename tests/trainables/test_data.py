@@ -4,6 +4,7 @@ import io
 import multiprocessing
 import os
 import pickle
+import random
 import resource
 import signal
 import struct
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 import warnings
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -273,6 +275,32 @@ def test_a_damaged_prepared_file_is_noticed_and_made_anew(tmp_path, damage):
     assert data.load(path).digest == good
 
 
+def test_a_prepared_file_of_other_types_is_noticed_though_its_checksum_is_right(tmp_path):
+    path = data.prepare("digits", cache=tmp_path)
+    good = torch.load(path, weights_only=True)
+    for name, kind in (("train_x", torch.int8), ("test_y", torch.float64)):
+        torch.save({**good, name: good[name].view(kind)}, tmp_path / "other.pt")
+        with pytest.raises(DataError, match="do not match their checksum"):
+            data.load(tmp_path / "other.pt")
+    torch.save({**good, "more": 1}, tmp_path / "other.pt")
+    with pytest.raises(DataError, match="cannot load the prepared data"):
+        data.load(tmp_path / "other.pt")
+
+
+def test_a_folder_in_the_place_of_a_prepared_file_is_one_line(tmp_path):
+    path = data.prepare("digits", cache=tmp_path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DataError, match="cannot load the prepared data"):
+        data.load(path)
+    with (
+        pytest.warns(UserWarning, match="prepare makes them anew"),
+        pytest.raises(DataError, match="cannot write to the data cache.*PRUNING_DATA_CACHE") as caught,
+    ):
+        data.prepare("digits", cache=tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_every_flipped_byte_of_the_pixels_and_labels_is_noticed(tmp_path):
     path = data.prepare("digits", cache=tmp_path)
     content = path.read_bytes()
@@ -374,6 +402,50 @@ def test_a_damaged_parquet_file_is_named(tmp_path, damage):
     damaged = {"shorten": content[: len(content) // 2], "text": b"<html>not found</html>", "empty": b"", "page": page}
     shard.write_bytes(damaged[damage])
     assert f"cannot read '{shard}' as Parquet" in refusal(tmp_path)
+
+
+def test_parquet_damaged_anywhere_is_read_or_refused_in_one_line(tmp_path):
+    write_dataset(tmp_path, train=6, test=2)
+    shard = tmp_path / "train-00001-of-00002.parquet"
+    content = shard.read_bytes()
+    draw, refused = random.Random(5), 0
+    for number in range(300):
+        damaged = bytearray(content[: draw.randrange(len(content))] if number % 5 == 0 else content)
+        for _ in range(draw.choice([1, 1, 2, 8])) if damaged else ():
+            damaged[draw.randrange(len(damaged))] ^= 1 << draw.randrange(8)
+        shard.write_bytes(damaged)
+        try:
+            sources.read("own", sources.find("own", tmp_path), downloads=tmp_path)
+        except DataError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 150
+
+
+@pytest.mark.parametrize("column", ["text", "numbers", "nothing"])
+def test_a_column_that_holds_no_encoded_images_is_refused(tmp_path, column):
+    inner = {"text": "not bytes", "numbers": [1, 2, 3], "nothing": None}[column]
+    for split in ("train", "test"):
+        table = pa.table({"img": [{"bytes": inner, "path": "x"}] * 3, "label": [0, 1, 2]})
+        pq.write_table(table, tmp_path / f"{split}.parquet")
+    assert "cannot decode the image in" in refusal(tmp_path)
+
+
+def test_a_folder_named_like_a_parquet_file_is_refused(tmp_path):
+    write_dataset(tmp_path)
+    (tmp_path / "train-00002-of-00002.parquet").mkdir()
+    assert "cannot read" in refusal(tmp_path)
+
+
+def test_an_image_that_would_unfold_to_gigabytes_is_refused(tmp_path):
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    bomb = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+    write_parquet(tmp_path / "test.parquet", [bomb], [0])
+    write_parquet(tmp_path / "train.parquet", [bomb, bomb], [0, 1])
+    assert "cannot decode the image in" in (message := refusal(tmp_path)) and "decompression bomb" in message
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])

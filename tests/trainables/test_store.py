@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,9 @@ for number in range(int(sys.argv[3])):
 
 WRITE_MANY = """
 import sys
+from trainables import outage
 from trainables.store import Store
+outage.FIRST_PAUSE = 0.001
 store = Store.at(sys.argv[1])
 for number in range(int(sys.argv[2])):
     store.write(f"checkpoints/key/step-{number}", b"x")
@@ -130,9 +133,10 @@ class TestEveryStore:
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(outage, "FIRST_PAUSE", 0.001)
-        writer = python(WRITE_MANY, store.uri, "300" if not is_remote(store.uri) else "60")
+        writer = python(WRITE_MANY, store.uri, "150" if not is_remote(store.uri) else "60")
         while writer.poll() is None:
             store.delete("checkpoints/key")
+            time.sleep(0.005)  # without any pause it could beat a writer that syncs, for ever
         assert writer.communicate()[1] == "" and writer.returncode == 0
         store.delete("checkpoints/key")
         assert store.list("checkpoints") == []

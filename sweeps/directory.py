@@ -1,0 +1,50 @@
+"""What a study directory says of itself: `study.yaml`, as asked for, and `plan.json`, what is expected of it."""
+
+import yaml
+
+from sweeps import document
+from sweeps.mistake import Mistake
+from sweeps.plan import Plan
+from sweeps.study import StudySpec
+from trainables.store import Store, StoreLost
+
+
+def check_same(spec: StudySpec, store: Store) -> None:
+    """Refuse to mix two studies in one directory: only methods, sparsities, seeds and resources may change.
+
+    Raises:
+        Mistake: data set, model or a recipe differ from what the directory holds.
+    """
+    try:
+        before = document.parse(store.read("study.yaml"), large=True)
+        if not isinstance(before, dict):
+            raise document.Unreadable("it is no mapping of keys to values")
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        raise Mistake(f"{store.place()} is a file; --out names a directory") from None
+    except StoreLost:
+        raise
+    except (OSError, ValueError) as error:
+        raise Mistake(
+            f"{store.place('study.yaml')} cannot be read: {error}; "
+            "delete it if what the directory holds is of this study"
+        ) from None
+    now = spec.model_dump(mode="json")
+    for field in ("dataset", "model", "recipe", "retrain"):
+        old, new = before.get(field), now[field]
+        if old != new:
+            inner = field
+            if isinstance(old, dict) and isinstance(new, dict):
+                name = next(name for name in {**new, **old} if old.get(name, "nothing") != new.get(name, "nothing"))
+                inner, old, new = f"{field}.{name}", old.get(name, "nothing"), new.get(name, "nothing")
+            raise Mistake(
+                f"{store.place()} holds a study with {inner} = {old}, but now it is {new}; "
+                "choose another --out, or --fresh to delete what is there"
+            )
+
+
+def describe(spec: StudySpec, plan: Plan, store: Store) -> None:
+    """Write what was asked for, for the reader and the analysis."""
+    store.write("study.yaml", yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
+    store.write("plan.json", plan.to_json())

@@ -1,0 +1,117 @@
+"""A YAML document that somebody wrote: reading it runs nothing, ends soon, and refuses what YAML silently takes.
+
+YAML lets a mapping name a key twice (the first one is lost) and lets a few lines of aliases unfold to gigabytes. Both
+are errors here. Every fault, whatever the parser makes of it, is one exception with one line.
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+BYTES = 1_000_000  # of a file; a study takes a few thousand
+VALUES = 100_000  # of a document, every alias counted as what it stands for
+
+MERGE = "tag:yaml.org,2002:merge"
+
+
+class Unreadable(ValueError):
+    """Text that is no YAML document, or one that breaks a rule of this module; the message is one line."""
+
+
+def parse(text: str | bytes, *, large: bool = False) -> Any:
+    """The value of a document; None where it is empty.
+
+    Args:
+        large: take a hundred times as much, e.g. what the project wrote itself.
+
+    Raises:
+        Unreadable: not YAML, a tag that stands for code, a key named twice, or too much in it.
+    """
+    factor = 100 if large else 1
+    if len(text) > factor * BYTES:
+        raise Unreadable(f"it has {len(text):,} bytes, which is more than {factor * BYTES:,}")
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count(node, {}, factor * VALUES)
+        return loader.construct_document(node)
+    except Unreadable:
+        raise
+    except RecursionError:
+        raise Unreadable("it is nested too deeply") from None
+    except Exception as error:  # a value that its tag does not fit fails in as many ways as there are tags
+        raise Unreadable(_reason(error)) from None
+
+
+def read(path: str | Path) -> str:
+    """The text of a file, without a byte order mark.
+
+    Raises:
+        Unreadable: more than `BYTES`, not UTF-8, or not a file with an end, such as a pipe or a device.
+        OSError: it cannot be read.
+    """
+    try:
+        found = os.stat(path)
+    except ValueError as error:  # a zero byte in the name, half of a surrogate pair
+        raise FileNotFoundError(2, f"no file can have this name ({error})") from None
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise Unreadable("it is a pipe or a device; write it to a file")
+    if found.st_size > BYTES:
+        raise Unreadable(f"it has {found.st_size:,} bytes, which is more than {BYTES:,}")
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise Unreadable("it is not UTF-8 text") from None
+
+
+def _count(node: yaml.Node, known: dict[int, int], most: int) -> int:
+    """How many values a node unfolds to.
+
+    Raises:
+        Unreadable: more than `most`, a node within itself, or a key named twice.
+    """
+    if id(node) in known:
+        if not known[id(node)]:
+            raise Unreadable(f"line {_line(node)}: an alias stands for something that contains it")
+        return known[id(node)]
+    known[id(node)] = 0
+    parts: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        _check_keys(node)
+        parts = [part for pair in node.value for part in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        parts = node.value
+    total = 1 + sum(_count(part, known, most) for part in parts)
+    if total > most:
+        raise Unreadable(f"line {_line(node)}: it holds more than {most:,} values")
+    known[id(node)] = total
+    return total
+
+
+def _check_keys(node: yaml.MappingNode) -> None:
+    seen = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.tag != MERGE:
+            if (key.tag, key.value) in seen:
+                raise Unreadable(f"line {_line(key)}: the key '{key.value}' is there twice")
+            seen.add((key.tag, key.value))
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong and where, without the parser's picture of the line."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        text = ", ".join(part for part in (error.context, error.problem) if part)
+        return " ".join(f"line {error.problem_mark.line + 1}: {text}".split())[:200]
+    if isinstance(error, yaml.YAMLError):
+        return " ".join(str(error).split())[:200]
+    detail = f" ({str(error).split(';')[0]})" if isinstance(error, ValueError) else ""
+    return " ".join(f"a value does not fit its tag{detail}".split())[:200]

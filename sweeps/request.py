@@ -1,0 +1,88 @@
+"""What the options of the command line ask for: a checked study, and the directory it belongs in."""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from sweeps import study
+from sweeps.mistake import Mistake
+from sweeps.study import StudySpec
+from trainables.store import Store, is_remote
+
+
+def read_study(options: Namespace, *, default_preset: str) -> StudySpec:
+    """The study that the options ask for: a preset or a file, with what the other options change.
+
+    Raises:
+        Mistake: anything in it is wrong.
+    """
+    preset = default_preset if options.preset is None and options.study is None else options.preset
+    raw = study.read(options.study) if preset is None else study.read_preset(preset)
+    where = Path(options.study).name if preset is None else f"preset {preset}"
+    for assignment in options.set:
+        study.override(raw, assignment)
+    if options.methods is not None:
+        _choose_methods(raw, _split(options.methods))
+    for name, number in (("sparsities", float), ("seeds", int)):
+        if (text := getattr(options, name)) is not None:
+            raw[name] = [_number(part, number, f"--{name}") for part in _split(text)]
+    for name in ("cpus_per_trial", "gpus_per_trial"):
+        if (value := getattr(options, name)) is not None:
+            study.override(raw, f"resources.{name}={value}")
+    if options.data_dir is not None:
+        raw["data_dir"] = options.data_dir
+    if isinstance(raw.get("data_dir"), str):
+        raw["data_dir"] = _folder(raw["data_dir"], "data_dir" if options.data_dir is None else "--data-dir")
+    return study.build(raw, where=where)
+
+
+def find_store(options: Namespace, spec: StudySpec) -> Store:
+    """The study directory: `--out`, else `studies/<name>`.
+
+    Raises:
+        Mistake: `--out` names none.
+    """
+    try:
+        return Store.at(Path("studies", spec.name) if options.out is None else _folder(options.out, "--out"))
+    except Mistake:
+        raise
+    except ValueError as error:  # a URI of a kind that is not known
+        raise Mistake(f"--out: {error}") from None
+
+
+def _folder(text: str, name: str) -> str:
+    """A local folder with its whole path, or a URI as it stands.
+
+    Raises:
+        Mistake: no folder can be named so.
+    """
+    if not text.strip():
+        raise Mistake(f"{name} must name a folder, but got '{text}'")
+    if is_remote(text):
+        return text
+    try:
+        return str(Path(text.removeprefix("file://")).expanduser().resolve())
+    except (OSError, ValueError, RuntimeError) as error:  # no such user, a zero byte, a link to itself
+        raise Mistake(f"{name} must name a folder, but got '{text}': {error}") from None
+
+
+def _choose_methods(raw: dict[str, Any], chosen: list[str]) -> None:
+    """Keep only the chosen methods, each with the knobs the study gives it."""
+    given = raw.get("methods")
+    knobs: dict[Any, Any] = {}
+    for item in given if isinstance(given, list) else [given]:
+        if isinstance(item, dict):
+            named = isinstance(item.get("name"), str)
+            knobs |= {item["name"]: item.get("knobs")} if named else item
+    raw["methods"] = [{name: knobs[name]} if knobs.get(name) else name for name in chosen]
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _number(text: str, kind: type[float] | type[int], option: str) -> float | int:
+    try:
+        return kind(text)
+    except ValueError:
+        raise Mistake(f"{option} takes numbers separated by commas, but got '{text}'") from None

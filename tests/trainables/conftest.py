@@ -1,0 +1,62 @@
+"""A local S3 for the tests of this folder, and study directories of every kind."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import s3_server
+
+from trainables import bucket as buckets
+from trainables.store import Store
+
+
+@pytest.fixture(scope="session")
+def s3_session() -> Iterator[s3_server.S3]:
+    """One server for all tests of this session."""
+    with s3_server.running() as s3:
+        yield s3
+
+
+@pytest.fixture
+def s3(s3_session: s3_server.S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3_server.S3]:
+    """The server with its credentials in the environment, and a proxy that lets everything through."""
+    for name, value in s3_session.env.items():
+        monkeypatch.setenv(name, value)
+    s3_session.proxy.reset()
+    yield s3_session
+    s3_session.proxy.reset()
+
+
+@pytest.fixture
+def bucket(s3: s3_server.S3) -> str:
+    """A new bucket."""
+    return s3.create_bucket(f"b{uuid4().hex[:12]}")
+
+
+@pytest.fixture(params=["disk", "s3 by URI", "s3 by environment"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """An empty study directory, on a disk or in a bucket whose endpoint is named in one of two ways."""
+    if request.param == "disk":
+        return Store.at(tmp_path / "study")
+    s3, bucket = request.getfixturevalue("s3"), request.getfixturevalue("bucket")
+    if request.param == "s3 by URI":
+        return Store.at(s3.uri(f"{bucket}/some/study"))
+    for name, value in s3.endpoint_env.items():
+        monkeypatch.setenv(name, value)
+    return Store.at(f"s3://{bucket}/some/study")
+
+
+@pytest.fixture
+def remote(s3: s3_server.S3, bucket: str) -> Store:
+    """An empty study directory in a bucket behind the proxy."""
+    return Store.at(s3.uri(f"{bucket}/study"))
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
+    """Sets how many seconds stores go on trying; the SDK's own tries, with pauses of its own, are left out."""
+    monkeypatch.setattr(buckets, "TRIES", 1)
+    buckets._connect.cache_clear()
+    yield lambda seconds: monkeypatch.setenv("PRUNING_STORE_PATIENCE", str(seconds))
+    buckets._connect.cache_clear()
