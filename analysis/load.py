@@ -5,7 +5,7 @@ and named in `warnings`.
 """
 
 import json
-from collections.abc import Callable
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,14 +13,13 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
-import yaml
 
-from trainables.record import SCHEMA_VERSION, TABLES, decode
+from analysis.latency import join_latency
+from analysis.texts import Failure, check_spec, first_line, read_failures, read_plan, read_text
+from trainables.record import SCHEMA_VERSION, TABLES, DamagedTable, decode
 from trainables.store import Store, is_remote
 
 THREADS = {"local": 4, "remote": 32}  # a disk is bound by decoding, a bucket by waiting
-PLAN_COLUMNS = ("key", "dataset", "model", "method", "knobs", "recipe", "retrain", "seed", "sparsities", "parents")
 
 
 class NotAStudyError(ValueError):
@@ -28,22 +27,13 @@ class NotAStudyError(ValueError):
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A trial that gave up, from `failures/<key>.json`; `error` is one line."""
-
-    key: str
-    error: str
-    attempts: int
-    traceback: str = ""
-    finished: str = ""
-
-
-@dataclass(frozen=True)
 class Study:
     """Everything known of a study; `rows` and `plan` are empty frames with all columns where there is nothing yet.
 
-    `rows` has the columns of `trainables.record.ROWS`; `plan` one row per planned trial with `PLAN_COLUMNS`. In both,
-    `knobs` and `recipe` are JSON with sorted keys, so that equal settings are equal texts.
+    `rows` has the columns of `trainables.record.ROWS` and those of `analysis.latency`, null where nothing was timed;
+    `plan` one row per planned trial with `PLAN_COLUMNS`. In both, `knobs` and `recipe` are JSON with sorted keys, so
+    that equal settings are equal texts. `cards` has for every planned method its card (title, paper, summary, kind,
+    cost, when) and under `knobs` the defaults of its knobs; empty where the plan was written without.
     """
 
     store: Store
@@ -52,7 +42,13 @@ class Study:
     plan: pd.DataFrame
     failures: tuple[Failure, ...]
     spec: dict[str, object] = field(default_factory=dict)
+    cards: dict[str, dict[str, object]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def slug(self) -> str:
+        """The name as part of a file name."""
+        return re.sub(r"[^a-zA-Z0-9_.]+", "-", self.name).strip("-") or "study"
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -73,22 +69,28 @@ def load(place: Store | str | Path) -> Study:
     """
     store = place if isinstance(place, Store) else Store.at(place)
     warnings: list[str] = []
-    spec = _parse(store, "study.yaml", yaml.safe_load, warnings)
-    planned = _parse(store, "plan.json", json.loads, warnings)
-    rows = _load_table(store, "rows", warnings)
+    spec = read_text(store, "study.yaml", warnings)
+    planned = read_text(store, "plan.json", warnings)
+    rows = join_latency(_load_table(store, "rows", warnings), _load_table(store, "latency", warnings))
     if spec is None and planned is None and rows.empty and not warnings:
         raise NotAStudyError(_explain(store))
     newest = rows["schema_version"].max() if len(rows) else SCHEMA_VERSION
     if pd.notna(newest) and newest > SCHEMA_VERSION:
-        warnings.append(f"rows of schema version {newest} are read as version {SCHEMA_VERSION}; newer columns are lost")
-    plan = _read_plan(planned, warnings)
+        newer = rows.loc[rows["schema_version"] > SCHEMA_VERSION, "key"].unique()
+        warnings.append(
+            f"rows of schema version {newest} are read as version {SCHEMA_VERSION}, without newer columns: update this "
+            f"project to see them ({len(newer)} files, e.g. rows/{newer[0]}.parquet)"
+        )
+    plan = read_plan(planned, warnings)
     for frame in (rows, plan):
         for column in ("knobs", "recipe"):
             frame[column] = frame[column].map({text: _sort_keys(text) for text in frame[column].unique()}).astype("str")
     _tell_retraining_apart(rows, plan)
-    spec = spec if isinstance(spec, dict) else {}
+    spec = check_spec(spec, warnings)
     name = str(spec.get("name") or store.uri.rstrip("/").rsplit("/", 1)[-1])
-    return Study(store, name, rows, plan, _read_failures(store, warnings), spec, warnings)
+    cards = planned.get("cards") if isinstance(planned, dict) else None
+    cards = {str(key): card for key, card in cards.items() if isinstance(card, dict)} if isinstance(cards, dict) else {}
+    return Study(store, name, rows, plan, read_failures(store, warnings), spec, cards, warnings)
 
 
 def _tell_retraining_apart(*frames: pd.DataFrame) -> None:
@@ -96,24 +98,33 @@ def _tell_retraining_apart(*frames: pd.DataFrame) -> None:
     both = pd.concat([frame[["method", "retrain"]] for frame in frames])
     several = both.dropna().groupby("method")["retrain"].nunique()
     for frame in frames:
-        for index in frame.index[frame["method"].isin(several.index[several > 1]) & frame["retrain"].notna()]:
-            knobs = {
-                **json.loads(str(frame.at[index, "knobs"])),
-                "retrain": json.loads(str(frame.at[index, "retrain"])),
-            }
-            frame.at[index, "knobs"] = json.dumps(knobs, sort_keys=True)
+        chosen = frame["method"].isin(several.index[several > 1]) & frame["retrain"].notna()
+        pairs = list(zip(frame.loc[chosen, "knobs"], frame.loc[chosen, "retrain"], strict=True))
+        names = {pair: _add_retraining(*map(str, pair)) for pair in set(pairs)}
+        frame.loc[chosen, "knobs"] = [names[pair] for pair in pairs]
+
+
+def _add_retraining(knobs: str, retrain: str) -> str:
+    """Knobs with a recipe of retraining among them."""
+    return json.dumps({**json.loads(knobs), "retrain": json.loads(retrain)}, sort_keys=True)
 
 
 def _load_table(store: Store, table: str, warnings: list[str]) -> pd.DataFrame:
     """All files of one table, in the order of their keys."""
 
     def read(path: str) -> pa.Table | str:
+        where, again = first_line(path), "; run the study again and its trial is repeated" if table == "rows" else ""
         try:
-            return _read_parquet(table, store.read(path))
+            found = decode(table, store.read(path))
         except FileNotFoundError:
-            return f"skipped {path}: it went away while the study was read"
-        except (pa.ArrowException, OSError, ValueError) as error:
-            return f"skipped {path}: not a readable Parquet file ({_first_line(error)})"
+            return f"skipped {where}: it went away while the study was read"
+        except DamagedTable as error:
+            return f"skipped {where}: not a readable Parquet file ({first_line(error)}){again}"
+        if set(found["key"].to_pylist()) - {path.removeprefix(f"{table}/").removesuffix(".parquet")}:
+            return f"skipped {where}: it is of another trial than its name says; delete it{again}"
+        if table == "rows" and found["method"].null_count:
+            return f"skipped {where}: it names no method; delete it{again}"
+        return found
 
     with ThreadPoolExecutor(THREADS["remote" if is_remote(store.uri) else "local"]) as pool:
         parts = list(pool.map(read, store.list(table, ".parquet")))
@@ -125,53 +136,6 @@ def _load_table(store: Store, table: str, warnings: list[str]) -> pd.DataFrame:
     return frame
 
 
-def _read_parquet(table: str, content: bytes) -> pa.Table:
-    """One file in today's schema. The usual case, a file that has it already, is read without dataset machinery and
-    casts, which take 2/3 of the time for a file with one row."""
-    found = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
-    return found if found.schema.equals(TABLES[table]) else decode(table, content)
-
-
-def _parse(store: Store, path: str, parse: Callable[[bytes], object], warnings: list[str]) -> object:
-    """A parsed text file, or None where it is absent or broken."""
-    if not store.exists(path):
-        return None
-    try:
-        return parse(store.read(path))
-    except (ValueError, OSError, yaml.YAMLError) as error:
-        warnings.append(f"skipped {path}: {_first_line(error)}")
-        return None
-
-
-def _read_plan(planned: object, warnings: list[str]) -> pd.DataFrame:
-    """The plan as a frame, one row per trial."""
-    trials = planned.get("trials", []) if isinstance(planned, dict) else []
-    if planned is None:
-        warnings.append("there is no readable plan.json: trials that are missing cannot be named")
-    plan = pd.DataFrame([{column: trial.get(column) for column in PLAN_COLUMNS} for trial in trials])
-    return plan.reindex(columns=list(PLAN_COLUMNS))
-
-
-def _read_failures(store: Store, warnings: list[str]) -> tuple[Failure, ...]:
-    """All failure files, in the order of their keys."""
-    failures = []
-    for path in store.list("failures", ".json"):
-        found = _parse(store, path, json.loads, warnings)
-        if isinstance(found, dict):
-            key = str(found.get("key") or path.removeprefix("failures/").removesuffix(".json"))
-            error = _first_line(found.get("error") or "no reason was recorded")
-            failures.append(
-                Failure(
-                    key,
-                    error,
-                    int(found.get("attempts") or 1),
-                    str(found.get("traceback") or ""),
-                    str(found.get("finished") or ""),
-                )
-            )
-    return tuple(failures)
-
-
 def _sort_keys(text: object) -> str:
     """JSON text with sorted keys; what is not JSON stays as it is."""
     if not isinstance(text, str) or not text:
@@ -180,10 +144,6 @@ def _sort_keys(text: object) -> str:
         return json.dumps(json.loads(text), sort_keys=True)
     except ValueError:
         return text
-
-
-def _first_line(error: object) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _explain(store: Store) -> str:

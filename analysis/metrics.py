@@ -5,6 +5,7 @@ from difflib import get_close_matches
 
 import pandas as pd
 
+from analysis import latency
 from trainables.record import ROWS
 
 IDENTITY = {
@@ -25,12 +26,14 @@ IDENTITY = {
 
 @dataclass(frozen=True)
 class Metric:
-    """One numeric column of the rows. `title` is for axis labels and headings, `unit` may be empty."""
+    """One numeric column of the rows. `title` is for axis labels and headings, `unit` may be empty; `higher` says
+    whether more is better."""
 
     column: str
     title: str
     unit: str
     decimals: int
+    higher: bool = True
 
     @property
     def heading(self) -> str:
@@ -45,10 +48,14 @@ KNOWN = {
         Metric("test_top5", "test top-5 accuracy", "%", 2),
         Metric("val_top1", "validation top-1 accuracy", "%", 2),
         Metric("best_epoch_test_top1", "best-epoch test top-1 accuracy", "%", 2),
-        Metric("test_loss", "test loss", "nats", 4),
-        Metric("latency_ms_b1", "latency at batch 1", "ms", 3),
-        Metric("latency_ms_b256", "latency at batch 256", "ms", 3),
-        Metric("train_seconds", "training time", "s", 0),
+        Metric("test_loss", "test loss", "nats", 4, higher=False),
+        Metric("latency_ms_b1", "latency at batch 1", "ms", 3, higher=False),
+        Metric("latency_iqr_ms_b1", "interquartile range of the latency at batch 1", "ms", 3, higher=False),
+        Metric("speedup_b1", "speed-up at batch 1", "x", 2),
+        Metric("latency_ms_b256", "latency at batch 256", "ms", 3, higher=False),
+        Metric("latency_iqr_ms_b256", "interquartile range of the latency at batch 256", "ms", 3, higher=False),
+        Metric("speedup_b256", "speed-up at batch 256", "x", 2),
+        Metric("train_seconds", "training time", "s", 0, higher=False),
     )
 }
 
@@ -71,4 +78,4 @@ def find_metric(name: str, rows: pd.DataFrame) -> Metric:
 
 
 def _is_number(column: str) -> bool:
-    return str(ROWS.field(column).type) in {"double", "int64"}
+    return column in latency.COLUMNS or str(ROWS.field(column).type) in {"double", "int64"}

@@ -1,132 +1,253 @@
-"""The report of a study: figures, tables, all rows as JSON, and one page that shows them and names what is missing."""
+"""The report of a study: every figure and table as files, all rows as JSON, and one page that shows them all."""
 
-import json
-import math
+from collections.abc import Callable, Iterator, Sequence
 
-import pandas as pd
+import yaml
 
-from analysis.accuracy import make_accuracy_table, make_levels_table
+from analysis.checklist import tick
+from analysis.figures.accuracy import draw_accuracy
+from analysis.figures.canvas import KINDS as PICTURES
+from analysis.figures.canvas import Picture
+from analysis.figures.cost import draw_cost
+from analysis.figures.curves import draw_curves
+from analysis.figures.drop import draw_drop
+from analysis.figures.iterations import draw_iterations
+from analysis.figures.layers import draw_layers
+from analysis.figures.pareto import draw_pareto
+from analysis.figures.published import draw_published
+from analysis.figures.ranking import draw_ranking
+from analysis.figures.reached import draw_reached
 from analysis.gaps import Gaps, find_gaps
 from analysis.load import Study
-from analysis.metrics import Metric, find_metric
-from analysis.plots import draw_accuracy, find_setting_views
-from analysis.published import make_published_table
-from analysis.series import find_series, find_settings, format_knobs
-from analysis.tables import Table, collect, make_efficiency_table
+from analysis.metrics import find_metric
+from analysis.page import Card, Page, Section
+from analysis.records import MOST, write_records
+from analysis.results import Results, collect
+from analysis.sentences import write_summary
+from analysis.series import Setting, format_knobs
+from analysis.tables.accuracy import make_accuracy_table, make_interpolated_table, make_levels_table
+from analysis.tables.bootstrap import make_bootstrap_table
+from analysis.tables.comparisons import make_best_table, make_dense_table
+from analysis.tables.costs import make_costs_table
+from analysis.tables.courses import make_courses_table
+from analysis.tables.efficiency import make_efficiency_table
+from analysis.tables.fronts import make_fronts_table
+from analysis.tables.gaps import make_gaps_table
+from analysis.tables.published import make_published_table
+from analysis.tables.table import Table
+from analysis.words import capitalise
 from trainables.store import Store
 
+FORMATS = (*PICTURES, "csv", "md", "tex", "html", "json")
 SHOWN = 50  # keys of one kind that the page names; the rest is counted
 
+FIGURES: tuple[Callable[[Results, Setting, tuple[str, ...]], list[Picture]], ...] = (
+    draw_accuracy,
+    draw_drop,
+    draw_pareto,
+    draw_iterations,
+    draw_layers,
+    draw_reached,
+    draw_curves,
+    draw_cost,
+)
+TABLES: tuple[Callable[[Results], Table], ...] = (
+    make_accuracy_table,
+    make_interpolated_table,
+    make_levels_table,
+    make_efficiency_table,
+    make_dense_table,
+    make_best_table,
+    make_courses_table,
+    make_fronts_table,
+    make_published_table,
+    make_costs_table,
+)
 
-def write_report(study: Study, metric: str = "test_top1", *, out: Store | None = None) -> list[str]:
-    """Write everything below `STUDY/report/` (or `out`) and return the written paths, relative to it.
 
-    The files are, in this order, per data set, model and recipe, `figures/sparsity-accuracy-<setting>.{png,pdf}`, where
-    it has many series followed by `figures/sparsity-accuracy-<setting>-<family>.{png,pdf}` (families: `looks.FAMILIES`,
-    see `views.find_views`); `tables/<name>.{md,tex,csv}` with the names accuracy, efficiency, levels (where an iterated
-    method has levels of its own) and published (where the study file names such numbers); `all_results.json` and
-    `report.md`; without rows, only the last two. Equal studies give equal files.
+def make_page(
+    study: Study,
+    metric: str = "test_top1",
+    *,
+    formats: Sequence[str] = FORMATS,
+    bootstrap: bool = False,
+    refresh: int = 0,
+) -> Page:
+    """Everything there is to say of a study, in every state of it; figures are drawn in the formats that are asked for.
 
     Raises:
         ValueError: no such metric (see `metrics.find_metric`).
     """
-    chosen = find_metric(metric, study.rows)
-    files: dict[str, bytes] = {}
-    figures: dict[str, str] = {}
+    find_metric(metric, study.rows)
+    gaps = find_gaps(study)
+    pictures: list[Picture] = []
     tables: list[Table] = []
-    notes: list[str] = []
+    summary = [f"{gaps.summarise()}."]
+    sections: list[Section] = []
     if len(study.rows):
-        cells = collect(study.rows, chosen, plan=study.plan)
-        for setting in find_settings(cells[cells["n"] > 0]):
-            for view in find_setting_views(cells, setting):
-                name = "-".join(filter(None, (f"figures/{_name_figure(metric)}", setting.slug, view.slug)))
-                drawn = draw_accuracy(study.rows, cells, chosen, setting=setting, view=view, study=study.name)
-                files |= {f"{name}.{kind}": content for kind, content in drawn.items()}
-                title = ", ".join(filter(None, (setting.label, view.title)))
-                figures[f"{chosen.heading} against sparsity, {title}"] = f"{name}.png"
-        tables = make_tables(study, cells, chosen)
-        for table in tables:
-            files[f"tables/{table.name}.md"] = table.to_markdown().encode()
-            files[f"tables/{table.name}.tex"] = table.to_latex().encode()
-            files[f"tables/{table.name}.csv"] = table.to_csv().encode()
-        notes = [
-            f"{one.label}: {', '.join(format_knobs(one.knobs))}" for one in find_series(cells) if one.knobs != "{}"
-        ]
-    files["all_results.json"] = make_results(study.rows)
-    files["report.md"] = _make_page(study, find_gaps(study), figures=figures, tables=tables, notes=notes).encode()
+        results = collect(study, metric)
+        pictures = list(draw_figures(results, formats))
+        tables = make_tables(results, bootstrap=bootstrap)
+        summary = write_summary(results, gaps)
+        checklist = Section(
+            "Checklist",
+            "checklist",
+            tuple(tick(results, gaps)),
+            "What Blalock et al. 2020 (arXiv 2003.03033) ask of a pruning paper, ticked from the data.",
+        )
+        sections = [checklist, *_list_knobs(results), *_list_cards(results), *_describe_environment(results)]
+    missing = make_gaps_table(study, gaps)
+    tables += [missing] if missing.cells else []
+    sections += [*_list_gaps(study, gaps), *_show_study_file(study), *_tell_rows(study, formats)]
+    lead = str(study.spec.get("description") or "").strip() or "A pruning study."
+    return Page(study.name, lead, tuple(summary), tuple(pictures), tuple(tables), tuple(sections), refresh)
+
+
+def write_report(
+    study: Study,
+    metric: str = "test_top1",
+    *,
+    out: Store | None = None,
+    formats: Sequence[str] = FORMATS,
+    bootstrap: bool = False,
+    refresh: int = 0,
+) -> tuple[Page, list[str]]:
+    """Make the page and write it below `STUDY/report/` (or `out`); returns it and the written paths, relative to that.
+
+    The files are `figures/<name>.{png,pdf,svg,csv}`, `tables/<name>.{md,tex,csv}`, `all_results.json`, `report.md` and
+    `report.html`, as far as `formats` names them. Equal studies give equal files.
+
+    Raises:
+        ValueError: no such metric (see `metrics.find_metric`).
+    """
+    page = make_page(study, metric, formats=formats, bootstrap=bootstrap, refresh=refresh)
+    files = list_files(page, formats)
+    if "json" in formats and (len(study.rows) <= MOST or set(formats) != set(FORMATS)):
+        files["all_results.json"] = write_records(study.rows)
     target = out or Store.at(f"{study.store.uri}/report")
     for path, content in files.items():
         target.write(path, content)
-    return list(files)
+    return page, list(files)
 
 
-def make_tables(study: Study, cells: pd.DataFrame, metric: Metric) -> list[Table]:
-    """The tables of a study in the order of the page; those without a line are left out."""
-    made = [make_accuracy_table(cells, metric), make_levels_table(cells, metric)]
-    made += [make_published_table(study), make_efficiency_table(cells, metric)]
+def list_files(page: Page, formats: Sequence[str]) -> dict[str, bytes]:
+    """The files of a page by path, in the formats that are asked for."""
+    files: dict[str, bytes] = {}
+    for picture in page.pictures:
+        files |= {f"figures/{picture.name}.{kind}": one for kind, one in picture.files.items() if kind in formats}
+        if "csv" in formats:
+            files[f"figures/{picture.name}.csv"] = picture.data.to_csv(index=False, lineterminator="\n").encode()
+    for table in page.tables:
+        texts = {"md": table.to_markdown, "tex": table.to_latex, "csv": table.to_csv}
+        files |= {f"tables/{table.name}.{kind}": make().encode() for kind, make in texts.items() if kind in formats}
+    files |= {"report.md": page.to_markdown(formats).encode()} if "md" in formats else {}
+    files |= {"report.html": page.to_html().encode()} if "html" in formats else {}
+    return files
+
+
+def draw_figures(results: Results, formats: Sequence[str]) -> Iterator[Picture]:
+    """All figures, setting by setting, then those over all settings; none where nothing that is asked for has any."""
+    if set(formats) <= {"tex", "json"}:
+        return
+    kinds = tuple(kind for kind in PICTURES if kind in formats)
+    if "html" in formats and not {"svg", "png"} & set(kinds):
+        kinds = (*kinds, "svg")
+    for draw in FIGURES:
+        for setting in results.settings:
+            if (results.of(setting)["n"] > 0).any():
+                yield from draw(results, setting, kinds)
+    yield from draw_ranking(results, kinds)
+    yield from draw_published(results, kinds)
+
+
+def make_tables(results: Results, *, bootstrap: bool = False) -> list[Table]:
+    """The tables in the order of the page; those without a line are left out."""
+    made = [make(results) for make in TABLES]
+    made += [make_bootstrap_table(results)] if bootstrap else []
     return [table for table in made if table.cells]
 
 
-def make_results(rows: pd.DataFrame) -> bytes:
-    """All rows as a JSON array of flat objects, one a line.
-
-    Each starts with method, sparsity, seed, test_accuracy (percent), params_millions, model_size_mb (10^6 bytes) and
-    inference_latency_ms (batch 1), followed by every column of the row; what was not measured is null.
-    """
-    lines = []
-    for row in rows.sort_values(["key", "level", "stage"]).astype(object).to_dict("records"):
-        plain = {str(name): None if _is_nothing(value) else value for name, value in row.items()}
-        front = {
-            "method": plain["method"],
-            "sparsity": plain["sparsity"],
-            "seed": plain["seed"],
-            "test_accuracy": plain["test_top1"],
-            "params_millions": None if plain["params"] is None else plain["params"] / 1e6,
-            "model_size_mb": None if plain["bytes"] is None else plain["bytes"] / 1e6,
-            "inference_latency_ms": plain["latency_ms_b1"],
-        }
-        lines.append(json.dumps(front | plain, allow_nan=False))
-    return ("[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n").encode()
+def _list_knobs(results: Results) -> list[Section]:
+    """The knobs that are not the default, by the names of the series."""
+    notes = [f"{one.label}: {', '.join(format_knobs(one.knobs))}" for one in results.series if one.knobs != "{}"]
+    return [Section("Knobs that are not the default", "list", tuple(notes))] if notes else []
 
 
-def summarise_progress(gaps: Gaps) -> str:
-    """Where the study stands, in one line."""
-    text = f"{gaps.done} of {gaps.total} trials done" if gaps.planned else f"{gaps.done} trials done"
-    counts = {"failed": len(gaps.failed), "not run": len(gaps.blocked), "missing or running": len(gaps.missing)}
-    return ", ".join([text, *(f"{count} {what}" for what, count in counts.items() if count)])
+def _list_cards(results: Results) -> list[Section]:
+    """The cards of the methods, in the order of legends."""
+    found = []
+    for name in dict.fromkeys(one.method for one in results.series):
+        card = results.study.cards.get(name)
+        if not card:
+            continue
+        knobs = card.get("knobs")
+        told = {"paper": "Paper", "kind": "Kind", "cost": "Cost", "when": "Use it when"}
+        facts = [(title, str(card[key])) for key, title in told.items() if card.get(key) and card[key] != "-"]
+        if isinstance(knobs, dict) and knobs:
+            facts.append(("Knobs and their defaults", ", ".join(f"{knob}={value}" for knob, value in knobs.items())))
+        found.append(
+            Card(str(card.get("title") or name), f"{capitalise(str(card.get('summary') or ''))}.", tuple(facts))
+        )
+    return [Section("Methods", "cards", tuple(found))] if found else []
 
 
-def _make_page(study: Study, gaps: Gaps, *, figures: dict[str, str], tables: list[Table], notes: list[str]) -> str:
-    """`report.md`."""
-    lines = [f"# {study.name}", "", f"{summarise_progress(gaps)}."]
-    commits = sorted(set(study.rows["commit"].dropna()))
-    if commits:
-        lines.append(f"Measured with commit {', '.join(commits)}.")
-    lines.append("All rows are in [all_results.json](all_results.json).")
-    for caption, path in figures.items():
-        lines += ["", f"## {caption[:1].upper() + caption[1:]}", "", f"![{caption}]({path})"]
-        lines += ["", f"[PDF]({path.removesuffix('.png')}.pdf)"]
-    for table in tables:
-        links = " ".join(f"[{kind}](tables/{table.name}.{kind})" for kind in ("md", "tex", "csv"))
-        lines += ["", f"## {table.name.capitalize()}", "", table.to_markdown(), links]
-    sections = {
-        "Knobs that are not the default": notes,
-        "Failed trials": [f"`{one.key}`: {one.error} (attempt {one.attempts})" for one in gaps.failed],
-        "Trials not run": [f"`{key}`: not run, because `{cause}` failed" for key, cause in gaps.blocked.items()],
-        "Trials without rows so far (waiting, running or unreadable)": [f"`{key}`" for key in gaps.missing],
+def _describe_environment(results: Results) -> list[Section]:
+    """What the numbers were measured with."""
+    rows = results.study.rows
+    facts: list[tuple[str, str]] = []
+    titles = {
+        "commit": "Commit",
+        "versions": "Versions",
+        "device": "Device",
+        "threads": "Threads of a trial",
+        "precision": "Precision",
+        "data_digest": "Digest of the data",
+    }
+    for column, title in titles.items():
+        values = [str(value) for value in rows[column].dropna().unique()]
+        if values:
+            more = f" and {len(values) - 5} more" if len(values) > 5 else ""
+            facts.append((title, "; ".join(values[:5]) + more))
+    started, finished = rows["started"].dropna(), rows["finished"].dropna()
+    if len(started) and len(finished):
+        facts.append(("First trial began, last one ended", f"{min(started)}, {max(finished)}"))
+    again = rows.drop_duplicates("key")["attempts"].dropna()
+    if len(again):
+        facts.append(("Trials that needed more than one attempt", str(int((again > 1).sum()))))
+    return [Section("Environment", "facts", tuple(facts))] if facts else []
+
+
+def _list_gaps(study: Study, gaps: Gaps) -> list[Section]:
+    """What failed, what was not run, what is still to come, and what could not be read."""
+    waiting = [f"{key}: {gaps.explain(key)}" for key in gaps.missing]
+    lists = {
+        "Failed trials": [f"{one.key}: {one.error} (attempt {one.attempts})" for one in gaps.failed],
+        "Trials not run": [f"{key}: not run, because {cause} failed" for key, cause in gaps.blocked.items()],
+        "Trials without rows so far": waiting,
         "Warnings": study.warnings,
     }
-    for title, items in sections.items():
+    found = []
+    for title, items in lists.items():
         if items:
-            lines += ["", f"## {title}", "", *(f"* {item}" for item in items[:SHOWN])]
-            lines += [f"* and {len(items) - SHOWN} more"] if len(items) > SHOWN else []
-    return "\n".join(lines) + "\n"
+            more = [f"and {len(items) - SHOWN} more"] if len(items) > SHOWN else []
+            found.append(Section(title, "list", (*items[:SHOWN], *more)))
+    return found
 
 
-def _name_figure(metric: str) -> str:
-    return "sparsity-accuracy" if metric == "test_top1" else f"sparsity-{metric.replace('_', '-')}"
+def _tell_rows(study: Study, formats: Sequence[str]) -> list[Section]:
+    """Where all rows are."""
+    if "json" not in formats:
+        return []
+    if len(study.rows) <= MOST:
+        return [
+            Section("Rows", "list", (f"All {len(study.rows)} rows are in all_results.json, one flat object a row.",))
+        ]
+    text = f"All rows are in rows/ of the study. {len(study.rows):,} of them are too many for all_results.json unless "
+    return [Section("Rows", "list", (f"{text}--format names json.",))]
 
 
-def _is_nothing(value: object) -> bool:
-    """Null, or a number that JSON cannot carry."""
-    return value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value))
+def _show_study_file(study: Study) -> list[Section]:
+    if not study.spec:
+        return []
+    text = yaml.safe_dump(study.spec, sort_keys=False, allow_unicode=True)
+    return [Section("Study file", "code", (text,), "With this, the study can be run again.")]

@@ -1,11 +1,15 @@
 """The axes of a figure: ticks that can be read, limits that show all seeds."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from analysis.metrics import Metric
 from analysis.series import format_sparsity
+
+LETTER, GAP = 0.066, 0.04  # inches that a letter of a tick label takes at most, and between two labels
 
 
 def find_ticks(lowest: float) -> list[float]:
@@ -21,21 +25,35 @@ def find_ticks(lowest: float) -> list[float]:
     return [tick for tick in ticks if tick >= lowest * 0.97]
 
 
-def set_axis(axes: Axes, sparsities: pd.Series) -> tuple[float, float]:
+def set_axis(axes: Axes, sparsities: pd.Series, *, label: bool = True) -> tuple[float, float]:
     """The x axis: logarithmic in density, dense left and sparse right, labelled by sparsity. Returns its limits."""
     lowest = float(1 - sparsities.max())
     lowest = lowest if 0 < lowest < 0.9 else 0.5
     axes.set_xscale("log")
-    ticks = find_ticks(lowest)
+    margin = lowest ** (-1 / 25)
+    ticks = _thin_out(axes, find_ticks(lowest), np.log10(margin**2 / lowest))
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xticks(ticks, [f"{format_sparsity(round(1 - tick, 9))} %" for tick in ticks])
-    axes.set_xlabel("sparsity (axis logarithmic in density: dense left, sparse right)")
-    axes.grid(True, color="0.92", linewidth=0.7)
-    axes.set_axisbelow(True)
-    margin = lowest ** (-1 / 25)
+    if label:
+        axes.set_xlabel("sparsity (axis logarithmic in density)")
+    axes.grid(True)
     return margin, lowest / margin
+
+
+def _thin_out(axes: Axes, ticks: list[float], decades: float) -> list[float]:
+    """The ticks whose labels do not touch each other on an axis of so many decades; round densities come first."""
+    figure = axes.get_figure()
+    inches = axes.get_position().width * (figure.get_figwidth() if isinstance(figure, Figure) else 6.4)
+    kept: list[tuple[float, float]] = []
+    for tick in sorted(ticks, key=lambda one: (round(np.log10(one) % 1, 6) > 0, -one)):
+        place = -np.log10(tick) / decades * inches
+        half = (LETTER * len(f"{format_sparsity(round(1 - tick, 9))} %") + GAP) / 2
+        if all(abs(place - other) > half + room for other, room in kept):
+            kept.append((place, half))
+    places = {place for place, _ in kept}
+    return [tick for tick in ticks if -np.log10(tick) / decades * inches in places]
 
 
 def find_limits(cells: pd.DataFrame, seeds: pd.Series, metric: Metric) -> tuple[float, float]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis.cells import SERIES, SETTING
 from analysis.looks import Marker, find_looks
-from analysis.stats import SERIES, SETTING
 
 STAGES = ["raw", "recalibrated", "finetuned", "final"]
 

@@ -1,47 +1,67 @@
-"""Which series share a picture: all where they are few, else an overview and one picture per family."""
+"""Which series share a panel: all where they are few, else a panel for each family, the rest in grey behind it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analysis.looks import FAMILIES
 from analysis.series import Series, rank_stage
 
-MOST = 8  # series, the dense one included, that can be told apart in one picture with bands
+MOST = 8  # series, the dense one apart, that can be told apart in one panel with bands
+PANELS = 5  # that fit on a page
 
 
 @dataclass(frozen=True)
 class View:
-    """One picture. `slug` ends its file name and is empty for the first one; `quiet` series are drawn without bands and
-    seed marks, of those `references` thin, for comparison; with `headings` the legend names families."""
+    """One panel. `quiet` series (early stages of a large family) are drawn without bands and seed marks; `references`
+    (magnitude) thin, for comparison; `context` in grey without a name."""
 
-    slug: str
     title: str
     series: tuple[Series, ...]
     quiet: frozenset[Series] = frozenset()
-    references: frozenset[Series] = frozenset()
-    headings: bool = False
+    references: tuple[Series, ...] = ()
+    context: tuple[Series, ...] = ()
 
 
-def find_views(series: list[Series]) -> list[View]:
-    """The pictures of the series of one setting, the one to look at first in front.
+def find_views(shown: list[Series]) -> list[View]:
+    """The panels of the series of one setting, without the dense one; none where there is no other.
 
-    Up to `MOST` series make one picture. More make an overview, with the last stage of every method as a plain line,
-    and a picture of each family beside the dense network and magnitude (random in the family of magnitude itself); in a
-    large family only the last stages have bands.
+    Up to `MOST` series make one panel. More make one per family, a large family several.
     """
+    series = [one for one in shown if one.method != "dense"]
+    if not series:
+        return []
     if len(series) <= MOST:
-        return [View("", "", tuple(series))]
-    last = tuple(one for one in series if one == _find_last(series, one))
-    views = [View("", "all methods", last, frozenset(last), headings=True)]
+        return [View("", tuple(series))]
+    last = [one for one in series if one == _find_last(series, one)]
+    views = []
     for family, title in FAMILIES.items():
         members = [one for one in series if one.family == family]
-        if members:
-            aside = [one for name in ("magnitude", "random") for one in last if one.method == name]
-            references = [one for one in aside if one.family != family][:1]
-            shown = [one for one in series if one.method == "dense"] + references + members
-            early = [one for one in members if one not in last] if len(members) > MOST else []
-            quiet = frozenset([*references, *early])
-            views.append(View(family, title.lower(), tuple(shown), quiet, frozenset(references)))
+        for number, part in enumerate(parts := _split(members)):
+            aside = [one for one in last if one.method == "magnitude" and one.variant == 0 and one not in part]
+            context = tuple(one for one in last if one not in part and one not in aside)
+            quiet = frozenset(one for one in part if one not in last) if len(members) > MOST else frozenset()
+            view = View(title, part, quiet, tuple(aside[:1]), context)
+            views.append(replace(view, title=f"{title} ({number + 1} of {len(parts)})") if len(parts) > 1 else view)
     return views
+
+
+def find_pages(views: list[View]) -> list[list[View]]:
+    """The panels of each figure."""
+    return [views[start : start + PANELS] for start in range(0, len(views), PANELS)]
+
+
+def _split(members: list[Series]) -> list[tuple[Series, ...]]:
+    """Parts of a family of at most `MOST` last stages; the stages of one method stay together."""
+    parts: list[list[Series]] = []
+    count = 0
+    for one in members:
+        is_last = one == _find_last(members, one)
+        first = not parts or (one.method, one.knobs) != (parts[-1][-1].method, parts[-1][-1].knobs)
+        if not parts or (first and count >= MOST):
+            parts.append([])
+            count = 0
+        parts[-1].append(one)
+        count += is_last
+    return [tuple(part) for part in parts]
 
 
 def _find_last(series: list[Series], one: Series) -> Series:

@@ -3,7 +3,7 @@
 import yaml
 
 from sweeps import document
-from sweeps.mistake import Mistake
+from sweeps.mistake import Mistake, short
 from sweeps.plan import Plan
 from sweeps.study import StudySpec
 from trainables.store import Store, StoreLost
@@ -39,9 +39,13 @@ def check_same(spec: StudySpec, store: Store) -> None:
                 name = next(name for name in {**new, **old} if old.get(name, "nothing") != new.get(name, "nothing"))
                 inner, old, new = f"{field}.{name}", old.get(name, "nothing"), new.get(name, "nothing")
             raise Mistake(
-                f"{store.place()} holds a study with {inner} = {old}, but now it is {new}; "
+                f"{store.place()} holds a study with {inner} = {_told(old)}, but now it is {_told(new)}; "
                 "choose another --out, or --fresh to delete what is there"
             )
+
+
+def _told(value: object) -> str:
+    return value if isinstance(value, str) else short(value)
 
 
 def describe(spec: StudySpec, plan: Plan, store: Store) -> None:

@@ -1,8 +1,8 @@
 """One driver at a time on a study directory: a small file there says who runs it, and is renewed while it does.
 
 The holder renews the lease every few seconds. A second driver refuses to start while the first is alive; one that is
-gone without a word, killed or cut off, is found out and its lease is taken over. Who finds its lease taken over, because
-it was frozen or cut off for longer than the others waited, stops.
+gone without a word, killed or cut off, is found out and its lease is taken over. A driver that finds its lease taken
+over, because it was frozen or cut off for longer than the other waited, stops.
 """
 
 import json

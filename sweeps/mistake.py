@@ -74,5 +74,5 @@ def short(value: Any) -> str:
     try:
         text = repr(value)
     except ValueError:  # Python refuses to write out an integer of more than 4,300 digits
-        return f"a {type(value).__name__} with a number of thousands of digits"
+        return "a number of thousands of digits" if isinstance(value, int) else "something that holds a number too long"
     return text if len(text) <= 60 else text[:57] + "..."

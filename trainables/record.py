@@ -162,7 +162,7 @@ def decode(table: str, content: bytes) -> pa.Table:
 
     Raises:
         DamagedTable: the bytes are not a whole Parquet file, or not of this table: without keys, with a column of
-            another type or with one that this table never had, unless a newer version wrote it.
+            another type or with one that this table never had, unless a newer version wrote it; or no rows are in it.
     """
     schema = TABLES[table]
     try:
@@ -170,6 +170,8 @@ def decode(table: str, content: bytes) -> pa.Table:
         # time for a file of a few rows.
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
         found = file.read(use_threads=False)
+        if table == "rows" and not len(found):
+            raise DamagedTable("it holds no rows")
         if found.schema.equals(schema):
             return found
         columns = [

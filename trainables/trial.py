@@ -21,7 +21,6 @@ from trainables.seeds import derive
 from trainables.spec import TrialSpec, step_label
 from trainables.store import Store
 
-
 FORMAT = 2  # of checkpoints; one of another format is not gone on from
 BATCHES = 10**6  # a checkpoint's number is step x BATCHES + batches walked of that step
 SHARE = 0.02  # of a trial's time that checkpoints at the ends of phases may take

@@ -1,13 +1,17 @@
 """Made-up studies for the tests of `analysis`: plausible accuracies, written as a real study writes them."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
 import yaml
 
+from analysis.latency import BATCHES, COLUMNS
+from analysis.load import load
 from trainables.record import encode
 from trainables.store import Store
 
@@ -72,13 +76,32 @@ def make_own_rows(method: str, reached: Sequence[float], seed: int, **columns: o
     return [row | {"sparsity": None, "sparsity_reached": s} for row, s in zip(rows, reached, strict=True)]
 
 
+def make_times(row: dict[str, object], key: str) -> list[dict[str, object]]:
+    """What `--measure` writes for a row that has latencies, e.g. `latency_ms_b1`; nothing for one without."""
+    same = {
+        "key": key,
+        "level": row["level"],
+        "stage": row["stage"],
+        "device": "cpu",
+        "threads": 1,
+        "precision": "fp32",
+    }
+    form = "dense" if row["method"] == "dense" else "masked"
+    return [
+        same | {"form": form, "batch": batch, "median_ms": row[name], "iqr_ms": row.get(f"latency_iqr_ms_b{batch}")}
+        for batch in BATCHES
+        if (name := f"latency_ms_b{batch}") in row
+    ]
+
+
 def make_key(row: dict[str, object]) -> str:
     """A trial's key, in the form of a real one."""
     digest = f"{crc32(repr((row['knobs'], row['recipe'])).encode()):08x}"
     where = "levels" if row["method"] == "lottery_ticket" else "own"
     if where == "own" and row["sparsity"] is not None:
         where = f"s{row['sparsity']:.3f}"
-    return f"{row['dataset']}-{row['model']}/{row['method']}/{where}/seed{row['seed']}-{digest}"
+    dataset = re.sub(r"[^A-Za-z0-9_.]+", "_", str(row["dataset"]))
+    return f"{dataset}-{row['model']}/{row['method']}/{where}/seed{row['seed']}-{digest}"
 
 
 class Writer:
@@ -88,6 +111,7 @@ class Writer:
         self.folder = folder
         self.store = Store.at(folder)
         self.trials: list[dict[str, object]] = []
+        self.cards: dict[str, dict[str, object]] = {}
         self.store.write("study.yaml", yaml.safe_dump({"name": name, "seeds": list(seeds)}).encode())
 
     def add(
@@ -101,7 +125,10 @@ class Writer:
                 {name: rows[0][name] for name in ("dataset", "model", "method", "knobs", "recipe", "seed")}
                 | {"key": key, "sparsities": asked, "parents": list(parents)}
             )
-        content = encode("rows", [row | {"key": key} for row in rows])
+        plain = [{name: value for name, value in row.items() if name not in COLUMNS} for row in rows]
+        content = encode("rows", [row | {"key": key} for row in plain])
+        if timed := [time for row in rows for time in make_times(row, key)]:
+            self.store.write(f"latency/{key}.parquet", encode("latency", timed))
         match outcome:
             case "done":
                 self.store.write(f"rows/{key}.parquet", content)
@@ -114,7 +141,7 @@ class Writer:
 
     def finish(self) -> Path:
         """Write the plan."""
-        self.store.write("plan.json", json.dumps({"trials": self.trials}).encode())
+        self.store.write("plan.json", json.dumps({"trials": self.trials, "cards": self.cards}).encode())
         return self.folder
 
 
@@ -153,3 +180,36 @@ def write_study(
         dense = writer.add([make_row("dense", 0.0, 99, **same)], outcome="failed")
         writer.add([make_row("magnitude", 0.5, 99, **same)], outcome="missing", parents=[dense])
     return writer.finish()
+
+
+LAYERS = {"conv.weight": 432, "body.0.weight": 2304, "body.1.weight": 9216, "fc.weight": 640}
+
+
+def write_details(folder: Path, *, epochs: int = 4, empty: str = "") -> None:
+    """Add layers and learning curves to a study: every layer as dense as the network, the first somewhat denser; of a
+    method named `empty`, the second layer has nothing left. Accuracy rises to that of the row."""
+    store = Store.at(folder)
+    for key, found in load(folder).rows.groupby("key"):
+        rows = found.to_dict("records")
+        layers = [
+            {"key": key, "level": row["level"], "stage": row["stage"], "layer": name, "shape": "", "weights": count}
+            | {"nonzero": _count_left(row, name, count, empty=row["method"] == empty), "macs": count}
+            for row in rows
+            for name, count in LAYERS.items()
+        ]
+        store.write(f"layers/{key}.parquet", encode("layers", layers))
+        curves = [
+            {"key": key, "step": 10 * number + epoch, "epoch": epoch, "phase": "train", "split": split}
+            | {"loss": 1.0, "top1": row["test_top1"] - 20.0 / (epoch + 1) - (split == "train"), "lr": 0.1}
+            for number, row in enumerate(rows)
+            for epoch in range(epochs)
+            for split in ("train", "validation")
+        ]
+        store.write(f"curves/{key}.parquet", encode("curves", curves))
+
+
+def _count_left(row: dict[str, Any], name: str, count: int, *, empty: bool) -> int:
+    density = 1 - row["sparsity_reached"]
+    if empty and name == "body.0.weight":
+        return 0
+    return round(count * (density**0.5 if name == "conv.weight" else density))

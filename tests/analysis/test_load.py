@@ -9,6 +9,7 @@ import pytest
 from synthetic import Writer, make_key, make_row, write_study
 
 from analysis.gaps import find_gaps
+from analysis.latency import COLUMNS
 from analysis.load import NotAStudyError, load
 from trainables.record import ROWS, encode
 from trainables.store import Store
@@ -19,7 +20,7 @@ def test_reads_all_rows_in_order(tmp_path: Path) -> None:
     assert study.name == "synthetic"
     assert len(study.rows) == 3 + 18 + 30
     assert len(study.plan) == 3 + 18 + 3
-    assert list(study.rows.columns) == ROWS.names
+    assert list(study.rows.columns) == [*ROWS.names, *COLUMNS]
     assert str(study.rows["seed"].dtype) == "Int64"
     paths = study.store.list("rows", ".parquet")
     assert list(dict.fromkeys(study.rows["key"])) == [path[len("rows/") : -len(".parquet")] for path in paths]
@@ -105,7 +106,7 @@ def test_an_empty_study_is_a_study(tmp_path: Path) -> None:
     study = load(tmp_path)
     assert study.name == "young"
     assert study.rows.empty
-    assert list(study.rows.columns) == ROWS.names
+    assert list(study.rows.columns) == [*ROWS.names, *COLUMNS]
 
 
 def test_no_study(tmp_path: Path) -> None:

@@ -9,9 +9,12 @@ import yaml
 from synthetic import Writer, make_own_rows, make_row
 
 from analysis.load import Study, load
-from analysis.published import make_published_table
 from analysis.report import write_report
+from analysis.results import collect
+from analysis.tables.published import make_published_table
+from analysis.tables.table import Table
 
+FORMATS = ("csv", "md", "tex")
 HERE = {"dataset": "cifar10", "model": "resnet18"}
 
 
@@ -36,6 +39,10 @@ def name(method: str, sparsity: float, value: float, **more: object) -> dict[str
     return {**HERE, "method": method, "sparsity": sparsity, "value": value, "source": "A 2020"} | more
 
 
+def make_table(study: Study) -> Table:
+    return make_published_table(collect(study))
+
+
 @pytest.mark.parametrize(
     ("entry", "line"),
     [
@@ -57,7 +64,7 @@ def name(method: str, sparsity: float, value: float, **more: object) -> dict[str
     ],
 )
 def test_lines(tmp_path: Path, entry: dict[str, object], line: tuple[str, ...]) -> None:
-    table = make_published_table(make_study(tmp_path, entry))
+    table = make_table(make_study(tmp_path, entry))
     assert table.cells == (("cifar10, resnet18", *line),)
     assert table.head == ("Network", "Method", "Source", "Sparsity (%)", "Published", "Ours", "n", "Difference")
     assert table.caption.startswith("Test top-1 accuracy (%). Published")
@@ -70,7 +77,7 @@ def test_another_network_and_another_metric(tmp_path: Path) -> None:
         name("magnitude", 0.5, 98) | {"model": "vgg16"},
         name("magnitude", 0.5, 1, metric="latency_ms_b1"),
     )
-    table = make_published_table(study)
+    table = make_table(study)
     assert [(row[0], row[3], row[6]) for row in table.cells] == [
         ("cifar10, resnet18", "test top-5 accuracy (%)", "99.00 ± 0.00"),
         ("cifar10, vgg16", "test top-1 accuracy (%)", "not run"),
@@ -82,8 +89,8 @@ def test_another_network_and_another_metric(tmp_path: Path) -> None:
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     study = make_study(tmp_path, "text", {"method": "hrank"}, name("magnitude", 0.5, 1, metric="speed"))
-    assert make_published_table(study).cells == ()
-    make_published_table(study)
+    assert make_table(study).cells == ()
+    make_table(study)
     assert len(study.warnings) == 3
     assert "entry 2 of 'published': it lacks dataset, model, sparsity, value, source" in study.warnings[1]
     assert "no metric 'speed'" in study.warnings[2]
@@ -91,20 +98,21 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_the_report_has_it_where_it_is_asked_for(tmp_path: Path) -> None:
     with_it = make_study(tmp_path / "a", name("magnitude", 0.5, 93.6))
-    assert {path for path in write_report(with_it) if "published" in path} == {
+    assert {path for path in write_report(with_it, formats=FORMATS)[1] if "published" in path} == {
+        "figures/published.csv",
         "tables/published.csv",
         "tables/published.md",
         "tables/published.tex",
     }
     page = (tmp_path / "a/report/report.md").read_text()
-    assert "## Published" in page
+    assert "## Published and ours" in page
     assert "+0.40" in page
-    assert not [path for path in write_report(make_study(tmp_path / "b")) if "published" in path]
+    assert not [path for path in write_report(make_study(tmp_path / "b"), formats=FORMATS)[1] if "published" in path]
 
 
 def test_one_own_level_without_a_plan(tmp_path: Path) -> None:
     writer = Writer(tmp_path)
     writer.add(make_own_rows("han_iterative", (0.9,), 1, test_top1=90.0))
     writer.store.write("study.yaml", yaml.safe_dump({"published": [name("han_iterative", 0.9, 91)]}).encode())
-    (line,) = make_published_table(load(tmp_path)).cells
+    (line,) = make_table(load(tmp_path)).cells
     assert line[4:] == ("91", "90.00", "1", "-1.00")

@@ -339,6 +339,24 @@ def bomb(first: str, inner: str) -> str:
     return "\n".join(lines)
 
 
+# What is found out late: by laying out the courses of all methods, by counting trials, by looking for the data.
+LATE: list[Raw] = [
+    {"methods": ["hrank", {"magnitude": {"rewind_to": 500}}]},
+    {"methods": [{"hrank": {"rewind_to": 500, "retrain": "weight_rewind"}}]},
+    {"methods": ["hrank", "gmp"], "recipe": {"epochs": 0}},
+    {"methods": ["hrank", {"l1_filter": {"rewind_to": 4}}]},
+    {"methods": ["hrank"], "data_dir": "nowhere"},
+    {"methods": ["hrank"], "seeds": list(range(50_001))},
+    {"methods": ["hrank"], "also": [{"model": "resnet8", "recipe": {"epochs": 0}, "methods": ["gmp"]}]},
+]
+
+
+@pytest.mark.parametrize("change", LATE, ids=lambda change: str(change)[:60])
+def test_what_is_found_out_late_is_found_out_before_a_network_is_imported(change: Raw, own: Path) -> None:
+    (own / "study.yaml").write_text(yaml.safe_dump({**OWN, **change}))
+    assert imports(["--study", "study.yaml"], own) == (2, False)
+
+
 FAULTS = [
     (bomb("[x]", "[...]"), "is not YAML: line 6: it holds more than 100,000 values"),
     (bomb("{x: 1}", "{<<: [...]}"), "is not YAML: line 6: it holds more than 100,000 values"),

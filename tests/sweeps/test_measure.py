@@ -332,7 +332,7 @@ def test_from_the_command_line_in_a_worker_of_its_own(finished: Path, tmp_path: 
         [sys.executable, str(ROOT / "sweeps/full_study.py"), *words],
         cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    told, _ = driver.communicate(timeout=240)
+    told, _ = driver.communicate(timeout=480)
     assert driver.returncode == 0, told
     assert "latency: 2 forms to measure, alone on a node with " in told
     assert "[2/2] mlp on 1x8x8, fp32, masked, 50 % zeros: batch 1 " in told

@@ -10,6 +10,7 @@ from ray.tune.search import Searcher
 from sweeps import ledger, study
 from sweeps.plan import Plan, make_plan
 from sweeps.searcher import PlanSearcher
+from trainables import record
 from trainables.store import Store
 
 RAW: dict[str, Any] = {
@@ -75,7 +76,7 @@ def test_the_plan_is_told_to_the_analysis(plan: Plan) -> None:
 
 def finish(store: Store, plan: Plan, keys: list[str]) -> None:
     for key in keys:
-        store.write(f"rows/{key}.parquet", b"rows")
+        store.write(f"rows/{key}.parquet", record.encode("rows", [{"key": key}]))
         for epoch in (0, 2, 10) if plan.by_key[key].spec.method == "dense" else ():
             store.write(f"artifacts/{key}/epoch-{epoch:06d}-0123456789abcdef.pt", b"weights")
 

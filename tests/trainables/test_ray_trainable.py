@@ -99,7 +99,9 @@ def test_the_third_fault_of_its_own_is_the_end_with_its_traceback(
     assert "in broken" in recorded["traceback"]
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), MemoryError()])
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), MemoryError()]
+)
 def test_a_lack_of_memory_comes_with_advice(
     error: Exception, worker: RayTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,7 +110,7 @@ def test_an_epoch_that_paused_ends_bit_equal_even_where_others_draw_random_numbe
     torch.manual_seed(7)
     running = epoch(model, optimizer)
     walked = 0
-    while (result := running.walk(lambda: running.index in pauses)) is None:
+    while (result := running.walk(lambda epoch=running: epoch.index in pauses)) is None:
         walked += 1
         torch.manual_seed(walked)  # what anything else in the process may do
         if walked % 2:  # every other time in a new process: all that lives on is what state dicts hold

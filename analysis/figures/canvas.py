@@ -1,0 +1,157 @@
+"""The sheet that all figures are drawn on: panels at fixed places in inches, legends beside them, a line at the foot.
+
+Made with matplotlib's object interface and no global state. Places are computed instead of laid out by matplotlib: no
+label can push a panel, and a figure is drawn once per file.
+"""
+
+import io
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "axes.axisbelow": True,
+    "grid.color": "0.92",
+    "grid.linewidth": 0.7,
+    "pdf.fonttype": 42,  # text stays text: journals refuse Type 3 fonts
+    "svg.hashsalt": "pruning",
+}
+DPI = 200
+KINDS = ("png", "pdf", "svg")
+METADATA: dict[str, dict[str, None]] = {  # without dates, so that equal studies give equal bytes
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Producer": None},
+    "svg": {"Date": None},
+}
+WIDTH = 7.4  # inches of the whole figure
+LINE = 0.146  # inches that a line of a legend takes
+LEGEND = 1.85  # inches that a legend takes, beside its panels
+SIGNS = 28  # letters that fit into a line of it
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as files. `name` is its file name without ending; `data` is what it was drawn from; `files` by kind."""
+
+    name: str
+    title: str
+    caption: str
+    data: pd.DataFrame
+    files: dict[str, bytes] = field(repr=False)
+    size: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Inches around the panels: left of each row, below the last row, between rows (with tick labels and titles), and
+    between panels of a row."""
+
+    left: float = 0.62
+    bottom: float = 0.50
+    between: float = 0.46
+    gap: float = 0.42
+    top: float = 0.62
+    legend: float = LEGEND
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Our style, whatever the reader's matplotlibrc says: it shall not change a paper's figures."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        yield
+
+
+class Canvas:
+    """A figure with rows of panels: `axes[row][column]`. To be used within `style()`."""
+
+    def __init__(
+        self, title: str, *, heights: Sequence[float], columns: int = 1, margins: Margins | None = None, foot: str = ""
+    ) -> None:
+        margins = margins or Margins()
+        self.margins = margins
+        foot_lines = textwrap.wrap(foot, 142)
+        low = margins.bottom + 0.06 + 0.125 * len(foot_lines)
+        self.height = margins.top + sum(heights) + margins.between * (len(heights) - 1) + low
+        self.figure = Figure(figsize=(WIDTH, self.height))
+        FigureCanvasAgg(self.figure)
+        width = (WIDTH - margins.left - 0.12 - margins.legend - margins.gap * (columns - 1)) / columns
+        self.axes: list[list[Axes]] = []
+        upper = self.height - margins.top
+        for height in heights:
+            starts = [margins.left + column * (width + margins.gap) for column in range(columns)]
+            places = [(x / WIDTH, (upper - height) / self.height, width / WIDTH, height / self.height) for x in starts]
+            self.axes.append([self.figure.add_axes(place) for place in places])
+            upper -= height + margins.between
+        self.figure.text(0.06 / WIDTH, 1 - 0.08 / self.height, _shorten(title, 92), va="top", fontsize=10)
+        for index, line in enumerate(reversed(foot_lines)):
+            y = (0.05 + 0.125 * index) / self.height
+            self.figure.text(0.06 / WIDTH, y, line, va="bottom", fontsize=6.2, color="0.35")
+
+    def head(self, row: int, title: str, column: int = 0) -> None:
+        """Write a title above a panel."""
+        axes = self.axes[row][column]
+        axes.annotate(title, (0, 1), (0, 4), "axes fraction", "offset points", va="bottom", fontsize=8.5, color="0.2")
+
+    def add_legend(self, row: int, handles: Sequence[Line2D], heading: str = "") -> None:
+        """A legend right of a row."""
+        for handle in handles:
+            handle.set_label("\n".join(_wrap(str(handle.get_label()))))
+        legend = self.axes[row][-1].legend(
+            handles=list(handles),
+            title=heading or None,
+            title_fontsize=7.5,
+            alignment="left",
+            loc="upper left",
+            bbox_to_anchor=(1.02, 1.03),
+            borderaxespad=0.0,
+            frameon=False,
+            handlelength=2.6,
+            fontsize=7,
+            labelspacing=0.3,
+        )
+        legend.set_in_layout(False)
+
+    def save(self, kinds: Sequence[str]) -> tuple[dict[str, bytes], tuple[int, int]]:
+        """The figure as files of these kinds, and its size in pixels as a PNG."""
+        files = {}
+        for kind in kinds:
+            buffer = io.BytesIO()
+            self.figure.savefig(buffer, format=kind, dpi=DPI, metadata=METADATA[kind])
+            files[kind] = buffer.getvalue()
+        return files, (round(WIDTH * DPI), round(self.height * DPI))
+
+
+def find_top(headed: bool) -> float:
+    """Inches above the first row: the title, and the heads of panels where they have some."""
+    return 0.62 if headed else 0.4
+
+
+def count_lines(labels: Sequence[str]) -> int:
+    """Lines that a legend with these labels takes."""
+    return sum(max(1, len(_wrap(label))) for label in labels)
+
+
+def _wrap(label: str) -> list[str]:
+    return textwrap.wrap(label, SIGNS, break_on_hyphens=False)
+
+
+def _shorten(text: str, most: int) -> str:
+    return text if len(text) <= most else textwrap.shorten(text, most, placeholder=" ...")
