@@ -131,3 +131,26 @@ def test_many_cells_at_once_are_as_single_ones(tmp_path: Path) -> None:
         expected = scipy.stats.ttest_rel(mine, dense)
         assert row["p"] == pytest.approx(expected.pvalue, rel=1e-9)
         assert row["difference"] == pytest.approx((mine - dense).mean(), abs=1e-12)
+
+
+def test_bold_goes_by_the_corrected_p_value(tmp_path: Path) -> None:
+    """Four rivals, one of them with p = 0.03: separable alone, not among four."""
+    rng = np.random.default_rng(4)
+    values = {"dense": DENSE, "magnitude": GOOD}
+    values |= {name: list(np.array(GOOD) - 0.2 + rng.normal(0, 0.4, 4)) for name in ("snip", "grasp", "gmp")}
+    values["synflow"] = [value - loss for value, loss in zip(GOOD, (0.1, 0.5, 0.3, 0.5), strict=True)]
+    results = make_study(tmp_path, values)
+    row = find(results, compare_to_best(results), "synflow")
+    assert row["p"] < 0.05 < row["adjusted"]
+    assert "synflow" in {str(results.cells.at[index, "method"]) for index in find_leaders(results)}
+
+
+def test_what_nobody_has_measured_yet_has_no_best(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    for seed in (1, 2):
+        writer.add([make_row("magnitude", 0.5, seed)])
+        writer.add([make_row("synflow", 0.5, seed)])
+        writer.add([make_row("magnitude", 0.9, seed)], outcome="missing")
+        writer.add([make_row("synflow", 0.9, seed)], outcome="missing")
+    results = collect(load(writer.finish()))
+    assert results.cells.loc[compare_to_best(results).index, "sparsity"].tolist() == [0.5]
