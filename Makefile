@@ -17,10 +17,10 @@ study: $(VENV)/installed  ## run a preset and its analysis (PRESET=digits OUT=st
 	$(BIN)/python -m analysis $(OUT)
 
 test: $(VENV)/installed-dev  ## the test suite
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 test-all: $(VENV)/installed-dev  ## the test suite with the long tests
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 chaos: $(VENV)/installed-dev  ## 100 faults against a study that runs, and the proof that none did harm (FAULTS=100 SEED=0)
 	$(BIN)/python tests/chaos/campaign.py --faults $(FAULTS) --seed $(SEED) --log studies/chaos.log --markdown studies/chaos.md

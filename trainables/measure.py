@@ -33,17 +33,23 @@ def describe_trial(spec: TrialSpec, environment: Environment) -> dict[str, Any]:
     }
 
 
-def describe_level(phase: Measure, network: Network, test: Accuracy, validation: Accuracy | None) -> dict[str, Any]:
-    """The columns of what was measured: accuracy, size, cost and health of the network as it is now."""
+def describe_level(
+    phase: Measure, network: Network, test: Accuracy | None, validation: Accuracy | None
+) -> dict[str, Any]:
+    """The columns of what was measured: accuracy, size, cost and health of the network as it is now.
+
+    Args:
+        test: None where the trial may not read the test set.
+    """
     costs = cost.layer_costs(network.model, network.image)
     size = cost.size(network.model, network.masks)
     return {
         "sparsity": phase.sparsity,
         "level": phase.level,
         "stage": phase.stage,
-        "test_top1": test.top1,
-        "test_top5": test.top5,
-        "test_loss": test.loss,
+        "test_top1": test.top1 if test else None,
+        "test_top5": test.top5 if test else None,
+        "test_loss": test.loss if test else None,
         "val_top1": validation.top1 if validation else None,
         "params": size.params,
         "nonzero": size.nonzero,

@@ -116,7 +116,10 @@ class RayTrial(tune.Trainable):
             "gained": trial.course.epochs - trial.epochs_before,
             "train_seconds": trial.course.train_seconds,
         }
-        return {**result, "top1": trial.course.rows[-1]["test_top1"]} if trial.done else result
+        if not trial.done:
+            return result
+        last = trial.course.rows[-1]
+        return {**result, "top1": last["test_top1"] if self.spec.test else last["val_top1"]}
 
     def _close(self) -> None:
         """Let go of the trial and, on a GPU, of its memory."""

@@ -1,7 +1,7 @@
 """A data set resident on a device, shared by all trials of a process."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -13,19 +13,40 @@ from trainables.data import Data, obtain
 EVALUATION_BATCH = 1000  # images; large enough to be fast, small enough for any network here on a 16 GB device
 
 
+class TestSetWithheld(RuntimeError):
+    """A trial that may not read the test set asked for it."""
+
+    __test__ = False  # pytest takes classes of such names for tests
+
+
 @dataclass(frozen=True, eq=False)
 class Resident:
-    """Images on the device: `data` for evaluation and calibration, `pixels` padded for training."""
+    """Images on the device: `data` for evaluation and calibration, `pixels` padded for training.
+
+    withheld: whether the test images have been taken out.
+    """
 
     data: Data
     pixels: Pixels
+    withheld: bool = False
+
+    def withhold(self) -> "Resident":
+        """The same images without those of the test split: asking for them is an error."""
+        data = replace(self.data, test_x=self.data.test_x[:0], test_y=self.data.test_y[:0])
+        return replace(self, data=data, withheld=True)
 
     def batches_per_epoch(self, batch: int) -> int:
         """Optimiser steps of one epoch."""
         return len(spans(len(self.data.train_x), batch))
 
     def evaluation(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """All images of the "validation" or the "test" split in order, normalised; nothing where the split is empty."""
+        """All images of the "validation" or the "test" split in order, normalised; nothing where the split is empty.
+
+        Raises:
+            TestSetWithheld: the test split is not for this trial.
+        """
+        if split == "test" and self.withheld:
+            raise TestSetWithheld("the test set must not be read in a search, but this trial asked for it")
         x, y = (self.data.val_x, self.data.val_y) if split == "validation" else (self.data.test_x, self.data.test_y)
         return plain_batches(x, y, mean=self.data.mean, std=self.data.std, batch=EVALUATION_BATCH)
 

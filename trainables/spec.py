@@ -29,6 +29,7 @@ class TrialSpec(BaseModel):
     last is where it ends; there are none where the method's own rule decides. `retrain` is None where the method does
     not use the retrain recipe, so that a change of it does not make a new trial. `rewind_epochs` (dense trials only)
     are further epochs to store for others; they change what is kept, not the result, and are no part of the key.
+    `test`: whether the test set may be read; a candidate of a search may not, and is measured on validation data only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +43,7 @@ class TrialSpec(BaseModel):
     recipe: Recipe = Recipe()
     retrain: Recipe | None = None
     rewind_epochs: tuple[int, ...] = ()
+    test: bool = True
 
     @property
     def identity(self) -> dict[str, object]:
@@ -53,6 +55,7 @@ class TrialSpec(BaseModel):
             "sparsities": list(self.sparsities),
             "recipe": self.recipe.model_dump(mode="json", exclude_defaults=True),
             "retrain": None if self.retrain is None else self.retrain.model_dump(mode="json", exclude_defaults=True),
+            **({} if self.test else {"test": False}),
         }
 
     @property
@@ -129,7 +132,7 @@ def epochs_of(phases: list[Phase]) -> int:
 
 
 def dense_spec(spec: TrialSpec, rewind_epochs: tuple[int, ...] = ()) -> TrialSpec:
-    """The dense trial that shares a trial's data set, model, recipe and seed."""
+    """The dense trial that shares a trial's data set, model, recipe and seed, and may read the test set if it may."""
     return TrialSpec(
         dataset=spec.dataset,
         model=spec.model,
@@ -137,6 +140,7 @@ def dense_spec(spec: TrialSpec, rewind_epochs: tuple[int, ...] = ()) -> TrialSpe
         seed=spec.seed,
         recipe=spec.recipe,
         rewind_epochs=rewind_epochs,
+        test=spec.test,
     )
 
 

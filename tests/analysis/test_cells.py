@@ -90,3 +90,13 @@ def test_settings_are_not_mixed() -> None:
 def test_unknown_column() -> None:
     with pytest.raises(ValueError, match="no column 'test_top2'"):
         summarise(pd.DataFrame([make_row("dense", 0.0, 1)]), "test_top2")
+
+
+def test_planned_cells_have_the_stages_of_their_own_knobs(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    writer.add([make_row("wanda", 0.5, 1, stage=stage) for stage in ("raw", "recalibrated")])
+    writer.add([make_row("wanda", 0.5, 1, knobs='{"finetune": true}', stage="finetuned")])
+    writer.add([make_row("wanda", 0.9, 1, knobs='{"finetune": true}')], outcome="missing")
+    study = load(writer.finish())
+    cells = summarise(study.rows, "test_top1", plan=study.plan)
+    assert cells.loc[cells["n"] == 0, ["sparsity", "stage"]].to_numpy().tolist() == [[0.9, "finetuned"]]

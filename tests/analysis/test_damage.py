@@ -200,7 +200,8 @@ def test_a_folder_in_the_place_of_a_text_is_passed_over(path: str, store: Store)
 def test_a_study_file_that_would_unfold_or_run_is_left_out(text: str, store: Store) -> None:
     store.write("study.yaml", text.encode())
     study = load(store)
-    assert study.spec == {} and any("skipped study.yaml" in warning for warning in study.warnings)
+    assert len(study.spec) == 0  # its text, if it were there, would be too long to print
+    assert any("skipped study.yaml" in warning for warning in study.warnings)
 
 
 JUNK: list[Any] = [

@@ -1,7 +1,9 @@
 """Whole studies on Ray, from the command line: killed, continued, extended, with trials that fail."""
 
+import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -111,7 +113,7 @@ def clean() -> Iterator[list[subprocess.Popen[str]]]:
             driver.kill()
             driver.wait()
         for pid in children_of(driver.pid, ""):
-            with __import__("contextlib").suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
 
@@ -141,8 +143,9 @@ def test_killed_driver_and_killed_worker_leave_the_rows_of_an_undisturbed_run(
         time.sleep(1)
     code, told = finish(clean[-1])
     assert code == 0, told
-    if before:
-        assert told.startswith(f"continuing: {before} of {len(plan.trials)} trials done")
+    # Workers of a killed driver may finish a row they were at before they notice.
+    known = re.match(rf"continuing: (\d) of {len(plan.trials)} trials done", told)
+    assert known is not None and before <= int(known[1]) < len(plan.trials)
     for name in ("rows", "curves", "layers"):
         assert table(tmp_path / "out", name, plan) == table(undisturbed / "out", name, plan)
     assert store.list("checkpoints") == []
