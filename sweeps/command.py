@@ -30,6 +30,8 @@ def run(options: Namespace, *, default_preset: str) -> int:
         return _list_presets()
     if options.list_methods:
         return _list_methods()
+    if options.calibrate and not options.dry_run:
+        raise Mistake("--calibrate times this machine for --dry-run: give both")
     spec = read_study(options, default_preset=default_preset)
     store = find_store(options, spec)
     anew = options.fresh and not options.dry_run
@@ -56,7 +58,7 @@ def _describe(options: Namespace, spec: StudySpec, plan: Plan, store: Store) -> 
     state = ledger.read(plan, store, retry_failed=options.retry_failed)
     if state.missing:
         spec.check_data()
-    print(describe_plan(spec, plan, state, store))
+    print(describe_plan(spec, plan, state, store, calibrate=options.calibrate))
     return DONE
 
 
@@ -107,12 +109,15 @@ def _launch(options: Namespace, spec: StudySpec, plan: Plan, state: ledger.Ledge
                 cost(setting.model, images.image, images.classes)
     except DataError as error:
         raise Mistake(str(error)) from None
+    from sweeps.account import Account
     from sweeps.cluster import connected, lack
+    from sweeps.pace import share
     from sweeps.progress import Progress
     from sweeps.run import run as run_plan
 
     titles = {key: trial.title for key, trial in plan.by_key.items()}
-    progress = Progress(titles, {key: plan.by_key[key].epochs for key in state.missing})
+    account = Account(spec.prices, share(resources), state.spent)
+    progress = Progress(titles, {key: plan.by_key[key].epochs for key in state.missing}, account=account)
     verb = "continuing" if len(state.missing) < len(titles) else "starting"
     counts = f"{len(state.done)} of {len(titles)} trials done, {len(state.missing)} to run"
     progress.say(f"{verb}: {counts}; study in {store.place()}")
@@ -143,13 +148,12 @@ def _check_gpus(spec: StudySpec, plan: Plan, state: ledger.Ledger) -> None:
 
     if torch.cuda.is_available() or is_running():
         return
-    from sweeps.estimate import device_hours
+    from sweeps.estimate import cpu_seconds
     from sweeps.progress import duration
 
-    hours = device_hours(spec, plan, state.missing, gpu=False)
     raise Mistake(
         f"study '{spec.name}' wants GPUs and this machine has none; on its CPU it would take about "
-        f"{duration(3600 * hours)}: give --gpus-per-trial 0 to do so, --address for a cluster, "
+        f"{duration(cpu_seconds(spec, plan, state))}: give --gpus-per-trial 0 to do so, --address for a cluster, "
         "or run --preset digits, which takes minutes here"
     )
 

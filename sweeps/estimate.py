@@ -1,96 +1,34 @@
-"""What a plan will cost, before it runs: epochs, device hours, disk. Rough by nature, and says what it rests on."""
+"""What a plan will cost, before it runs: epochs, device hours, money, disk. Rough, and says what it rests on."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cache
-from math import inf
-
+from sweeps.account import Account
+from sweeps.devices import CPU, TYPICAL_GPU, unit
 from sweeps.ledger import Ledger
-from sweeps.networks import Misfit, cost
-from sweeps.plan import Plan
-from sweeps.progress import duration
+from sweeps.pace import Pace, from_calibration, from_done, from_table, network_cost, share
+from sweeps.plan import Plan, Planned
+from sweeps.prices import Prices
 from sweeps.study import StudySpec
 from trainables.store import Store
 
-# Training images with and without a held-out validation split; image shape; classes.
-SIZES = {
-    "digits": (1295, 1438, (1, 8, 8), 10),
-    "cifar10": (45_000, 50_000, (3, 32, 32), 10),
-    "cifar100": (45_000, 50_000, (3, 32, 32), 100),
-    "mnist": (54_000, 60_000, (1, 28, 28), 10),
-    "fashion_mnist": (54_000, 60_000, (1, 28, 28), 10),
-}
-ANY = (45_000, 50_000, (3, 32, 32), 10)  # another data set is taken for one of CIFAR-10's size
 
-# Floating-point operations a second in training, eager PyTorch: ResNet-18 measured at 105 images/s and core on a CPU
-# with AMX in bf16 and 35 in fp32; a GPU as a careful script reaches on an A100 (about 12,000 images/s).
-CPU_CORE, GPU = 2.0e11, 4.0e13
-STEP = 0.004  # seconds of framework work an optimiser step takes however small the network
-SAMPLE = 60  # finished trials read to learn the pace
-
-
-@dataclass(frozen=True)
-class Pace:
-    """Seconds one epoch takes on one device slot, and what that rests on."""
-
-    seconds: float
-    basis: str
-
-
-@cache
-def _cost(model: str, dataset: str) -> tuple[int, int]:
-    """Multiply-accumulates of one image and parameters of a network; 0 and 0 where it does not take images of the
-    shape that we guess for a data set of the user's own.
+def find_paces(spec: StudySpec, plan: Plan, state: Ledger, *, calibrate: bool = False) -> list[Pace]:
+    """One pace for the device that trials ran on or are to run on, and for a study that wants GPUs one for each other
+    that it gives a price of.
 
     Raises:
-        Mistake: see `networks.cost`.
+        Mistake: see `pace.from_calibration`.
     """
-    _, _, image, classes = SIZES.get(dataset, ANY)
-    try:
-        return cost(model, image, classes)
-    except Misfit:
-        if dataset in SIZES:
-            raise
-        return 0, 0
+    measured = from_calibration(spec, plan) if calibrate else from_done(spec, plan, state)
+    if not spec.resources.gpus_per_trial:
+        return [measured or from_table(spec, CPU)]
+    found = [measured] if measured else []
+    priced = [name for name in spec.prices.per_hour if name != CPU and not (measured and name in measured.device)]
+    return found + [from_table(spec, name) for name in priced or ([] if found else [TYPICAL_GPU])]
 
 
-def expected_pace(spec: StudySpec, plan: Plan, keys: Iterable[str], *, gpu: bool) -> Pace:
-    """Mean pace of these trials from their networks' multiply-accumulates and a table of devices.
-
-    Training takes six operations a multiply-accumulate: forward, and twice that backward.
-    """
-    rate = GPU * (spec.resources.gpus_per_trial or 1) if gpu else CPU_CORE * spec.resources.cpus_per_trial
-    seconds, epochs, basis = 0.0, 0, "a table of devices"
-    for trial in (plan.by_key[key] for key in keys):
-        held_out, joined, _, _ = SIZES.get(trial.spec.dataset, ANY)
-        macs, _ = _cost(trial.spec.model, trial.spec.dataset)
-        if not macs:
-            basis = "a table of devices, without the network's own work: it does not take images of 3x32x32"
-        images = held_out if trial.spec.recipe.hold_out else joined
-        epoch = 6 * macs * images / rate + STEP * images / trial.spec.recipe.batch
-        seconds, epochs = seconds + trial.epochs * epoch, epochs + trial.epochs
-    return Pace(seconds / epochs if epochs else 0.0, basis)
-
-
-def observed_pace(plan: Plan, state: Ledger, store: Store) -> Pace | None:
-    """Pace of the trials that are done, or None while there are none."""
-    from trainables import record
-
-    seconds, epochs = 0.0, 0
-    for key in sorted(state.done)[:: max(1, len(state.done) // SAMPLE)]:
-        try:
-            rows = record.decode("rows", store.read(f"rows/{key}.parquet")).to_pylist()
-        except Exception:  # a damaged file fails in as many ways as Parquet has; the pace is that of the others
-            continue
-        if rows:
-            seconds, epochs = seconds + (rows[-1]["train_seconds"] or 0.0), epochs + (rows[-1]["epochs"] or 0)
-    return Pace(seconds / epochs, "the trials that are done") if epochs and 0 < seconds < inf else None
-
-
-def device_hours(spec: StudySpec, plan: Plan, keys: Iterable[str], *, gpu: bool) -> float:
-    """Hours these trials would keep one GPU, or the cores of one trial, busy."""
-    wanted = list(keys)
-    return plan.epochs(wanted) * expected_pace(spec, plan, wanted, gpu=gpu).seconds / 3600
+def cpu_seconds(spec: StudySpec, plan: Plan, state: Ledger) -> float:
+    """Seconds in which a CPU, with a trial on each of its cores in turn, would do what is missing of a study."""
+    on_cpu = spec.model_copy(update={"resources": spec.resources.model_copy(update={"gpus_per_trial": 0})})
+    return from_table(on_cpu, CPU).seconds(plan.by_key[key] for key in state.missing)
 
 
 def disk_bytes(plan: Plan) -> float:
@@ -99,48 +37,63 @@ def disk_bytes(plan: Plan) -> float:
     for trial in plan.trials:
         if trial.spec.method == "dense":
             stored = len({0, trial.spec.recipe.epochs, *trial.spec.rewind_epochs})
-            total += 4 * stored * _cost(trial.spec.model, trial.spec.dataset)[1]
+            total += 4 * stored * network_cost(trial.spec.model, trial.spec.dataset)[1]
     return total
 
 
-def describe_plan(spec: StudySpec, plan: Plan, state: Ledger, store: Store) -> str:
-    """The plan as lines: per method the trials, those done, the epochs to train and the device hours."""
-    gpu = bool(spec.resources.gpus_per_trial)
-    pace = observed_pace(plan, state, store) or expected_pace(spec, plan, state.missing or plan.by_key, gpu=gpu)
-    device = "GPU hours" if gpu else f"hours of {spec.resources.cpus_per_trial:g} CPU"
-    share = spec.resources.gpus_per_trial if gpu else 1
-    lines = [
+def describe_plan(spec: StudySpec, plan: Plan, state: Ledger, store: Store, *, calibrate: bool = False) -> str:
+    """The plan as lines: per method the trials, those done, the epochs to train and the device hours; then money.
+
+    Raises:
+        Mistake: see `pace.from_calibration`.
+    """
+    paces = find_paces(spec, plan, state, calibrate=calibrate)
+    head = [
         f"study {spec.name}: {', '.join(f'{s.model} on {s.dataset}' for s in spec.settings)}; {len(spec.seeds)} seeds; "
         f"directory {store.place()}",
         f"{len(plan.trials)} trials, {len(state.done)} done, {len(state.missing)} missing, "
         f"{len(state.failed)} failed, {len(state.blocked)} not run because of those",
         "",
-        f"{'method':<18}{'trials':>8}{'done':>8}{'missing':>9}{'epochs':>9}  {device}",
+        f"{'method':<18}{'trials':>8}{'done':>8}{'missing':>9}{'epochs':>9}"
+        + "".join(f"  {unit(pace.device):>14}" for pace in paces),
     ]
-    missing = set(state.missing)
-    total_epochs = 0
-    for method, trials in plan.by_method().items():
-        keys = [trial.key for trial in trials]
-        epochs = plan.epochs(key for key in keys if key in missing)
-        total_epochs += epochs
-        lines.append(
-            f"{method:<18}{len(keys):>8}{sum(key in state.done for key in keys):>8}"
-            f"{sum(key in missing for key in keys):>9}{epochs:>9}  {_hours(epochs * pace.seconds * share)}"
-        )
-    lines += [
-        f"{'total':<18}{len(plan.trials):>8}{len(state.done):>8}{len(missing):>9}{total_epochs:>9}  "
-        f"{_hours(total_epochs * pace.seconds * share)}",
-        "",
-        f"{duration(pace.seconds)} an epoch, from {pace.basis}"
-        if pace.seconds >= 10
-        else f"{pace.seconds:.2f} s an epoch, from {pace.basis}",
+    lines = [_line(name, trials, plan, state, paces) for name, trials in plan.by_method().items()]
+    lines.append(_line("total", list(plan.trials), plan, state, paces))
+    lines += ["", *_money(spec.prices, plan, state, paces)]
+    if state.spent:
+        lines.append(f"spent: {Account(spec.prices, share(spec.resources), state.spent).told()}")
+    lines.append(
         f"shared dense trainings: {plan.epochs()} epochs instead of {sum(t.alone for t in plan.trials)} "
-        f"({plan.sharing:.2f})",
-        f"disk: about {disk_bytes(plan) / 1e6:,.0f} MB",
-    ]
-    return "\n".join(lines)
+        f"({plan.sharing:.2f})"
+    )
+    lines.append(f"disk: about {disk_bytes(plan) / 1e6:,.0f} MB")
+    return "\n".join(head + lines)
 
 
-def _hours(seconds: float) -> str:
-    hours = seconds / 3600
+def _line(name: str, trials: list[Planned], plan: Plan, state: Ledger, paces: list[Pace]) -> str:
+    left = _missing(plan, state, trials)
+    hours = "".join(f"  {_about(pace.hours(left)):>14}" for pace in paces)
+    done = sum(trial.key in state.done for trial in trials)
+    return f"{name:<18}{len(trials):>8}{done:>8}{len(left):>9}{plan.epochs(t.key for t in left):>9}{hours}"
+
+
+def _missing(plan: Plan, state: Ledger, trials: list[Planned]) -> list[Planned]:
+    missing = set(state.missing)
+    return [trial for trial in trials if trial.key in missing]
+
+
+def _money(prices: Prices, plan: Plan, state: Ledger, paces: list[Pace]) -> list[str]:
+    """Per device: what its hours rest on, and what they cost where the study file gives a price."""
+    lines = []
+    for pace in paces:
+        hours = pace.hours(_missing(plan, state, list(plan.trials)))
+        price = prices.of(pace.device)
+        cost = "" if price is None else f" x {price:g} = {prices.told(hours * price)}"
+        lines.append(f"{_about(hours)} {unit(pace.device)}{cost}, from {pace.basis}")
+    return lines
+
+
+def _about(hours: float) -> str:
+    if hours < 0.005:
+        return "< 0.01" if hours else "0"
     return f"≈ {hours:.2f}" if hours < 10 else f"≈ {hours:,.0f}"

@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--fresh", action="store_true", help="delete what the study directory holds and start anew")
     show = made.add_argument_group("only look")
     show.add_argument("--dry-run", action="store_true", help="print the plan, what is done and what it would cost")
+    show.add_argument("--calibrate", action="store_true", help="with --dry-run: time training on this machine first")
     show.add_argument("--list-presets", action="store_true", help="print the studies that come with the project")
     show.add_argument("--list-methods", action="store_true", help="print every pruning method with its paper and cost")
     return made

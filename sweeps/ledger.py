@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 
 from sweeps.mistake import printable
 from sweeps.plan import Plan
@@ -23,13 +24,22 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Spent:
+    """What a trial has cost: seconds in its workers, the name of the device, and the epochs it trained in them."""
+
+    seconds: float
+    device: str
+    epochs: int
+
+
+@dataclass(frozen=True)
 class Ledger:
     """The state of a plan at one moment.
 
-    done: trials whose rows are there and whole. damaged: trials whose file of rows is not; they count as missing, and
-    their rows are written anew. failed: given up, by key. blocked: trials that cannot run, with the parent that
-    failed. missing: trials to run now, in the plan's order; a dense trial whose rows are there is among them again if
-    a missing trial needs weights it has not stored.
+    done: trials whose rows are there and whole. spent: what they cost, by key. damaged: trials whose file of rows is
+    not; they count as missing, and their rows are written anew. failed: given up, by key. blocked: trials that cannot
+    run, with the parent that failed. missing: trials to run now, in the plan's order; a dense trial whose rows are
+    there is among them again if a missing trial needs weights it has not stored.
     """
 
     done: frozenset[str]
@@ -37,15 +47,17 @@ class Ledger:
     blocked: dict[str, str]
     missing: tuple[str, ...]
     damaged: tuple[str, ...] = ()
+    spent: dict[str, Spent] = field(default_factory=dict)
 
 
 def read(plan: Plan, store: Store, *, retry_failed: bool = False) -> Ledger:
     """Compare a plan with the study directory; with `retry_failed`, trials that failed count as missing."""
     have_rows = {_key(path, "rows", ".parquet") for path in store.list("rows", ".parquet")}
-    damaged = _damaged(store, [key for key in plan.by_key if key in have_rows])
+    spent = _spent(store, [key for key in plan.by_key if key in have_rows])
     recorded = [] if retry_failed else store.list("failures", ".json")
     failures = {_key(path, "failures", ".json"): path for path in recorded}
-    done = {key for key in plan.by_key if key in have_rows and key not in damaged}
+    done = {key for key in plan.by_key if spent.get(key)}
+    damaged = tuple(key for key, found in spent.items() if not found)
     failed = {key: _failure(store, key, failures[key]) for key in plan.by_key if key in failures and key not in done}
     blocked: dict[str, str] = {}
     for trial in plan.trials:
@@ -57,21 +69,28 @@ def read(plan: Plan, store: Store, *, retry_failed: bool = False) -> Ledger:
     if needed:
         stored = _stored_epochs(store)
         missing |= {parent for parent in needed if not _wanted_epochs(plan, parent) <= stored.get(parent, set())}
-    return Ledger(frozenset(done), failed, blocked, tuple(key for key in plan.by_key if key in missing), damaged)
+    in_order = tuple(key for key in plan.by_key if key in missing)
+    whole = {key: found for key, found in spent.items() if found}
+    return Ledger(frozenset(done), failed, blocked, in_order, damaged, whole)
 
 
-def _damaged(store: Store, keys: list[str]) -> tuple[str, ...]:
-    """Trials whose rows cannot be read; many files at once, because a bucket takes its time for each."""
+def _spent(store: Store, keys: list[str]) -> dict[str, Spent | None]:
+    """What trials cost, from their rows; None where these cannot be read. Many files are read at once, because a
+    bucket takes its time for each."""
     from trainables import record
 
-    def is_damaged(key: str) -> bool:
+    def find(key: str) -> Spent | None:
         try:
-            return not len(record.decode("rows", store.read(f"rows/{key}.parquet")))
+            table = record.decode("rows", store.read(f"rows/{key}.parquet"))
         except (FileNotFoundError, record.DamagedTable):
-            return True
+            return None
+        if not len(table):
+            return None
+        seconds, device, epochs = (table.column(name)[-1].as_py() for name in ("trial_seconds", "device", "epochs"))
+        return Spent(seconds if seconds and 0 < seconds < inf else 0.0, device or "", epochs or 0)
 
     with ThreadPoolExecutor(16) as threads:
-        return tuple(key for key, bad in zip(keys, threads.map(is_damaged, keys), strict=True) if bad)
+        return dict(zip(keys, threads.map(find, keys), strict=True))
 
 
 def forget_failures(store: Store, keys: Iterable[str]) -> None:

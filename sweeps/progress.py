@@ -3,6 +3,11 @@
 import time
 from typing import Any
 
+from sweeps.account import Account
+from sweeps.ledger import Spent
+
+SECONDS_PER_ACCOUNT = 60.0  # between two lines that say what was spent
+
 
 def duration(seconds: float) -> str:
     """Seconds in words: 42 s, 12 min, 3 h 05 min, 2 d 4 h."""
@@ -22,10 +27,14 @@ class Progress:
     Args:
         titles: how the trials of the plan are called in the lines, by key.
         epochs: epochs that each trial to run will train, by key; the others have ended before this launch.
+        account: keeps what trials cost; told of about once a minute.
     """
 
-    def __init__(self, titles: dict[str, str], epochs: dict[str, int], *, quiet: bool = False) -> None:
+    def __init__(
+        self, titles: dict[str, str], epochs: dict[str, int], *, account: Account | None = None, quiet: bool = False
+    ) -> None:
         self.quiet = quiet
+        self._account, self._accounted = account, time.monotonic()
         self._titles = titles
         self._ended = set(titles) - set(epochs)
         self._left = dict(epochs)
@@ -52,6 +61,8 @@ class Progress:
         self._gained += max(0.0, gained - self._paced.get(key, 0.0))
         self._paced[key] = gained
         self._seen[key] = float(result.get("epochs", 0))
+        if self._account and "seconds" in result:
+            self._account.put(key, Spent(result["seconds"], result["device"], result["epochs"]))
 
     def done(self, key: str, result: dict[str, Any]) -> None:
         """A trial is done."""
@@ -59,6 +70,9 @@ class Progress:
         top1 = result.get("top1")
         measured = f"top-1 {top1:6.2f} %  " if isinstance(top1, float) else ""
         self.say(f"{self._count()} {self._titles[key]}  {measured}{duration(self._elapsed(key))}{self._eta()}")
+        if self._account and time.monotonic() - self._accounted >= SECONDS_PER_ACCOUNT and self._epochs_left():
+            self.say(f"spent: {self._account.told()}; to come: {self._account.told_ahead(self._epochs_left())}")
+            self._accounted = time.monotonic()
 
     def again(self, key: str, error: str) -> None:
         """A trial will go on from its last checkpoint after a fault or the loss of its worker."""
@@ -85,9 +99,12 @@ class Progress:
     def _elapsed(self, key: str) -> float:
         return time.monotonic() - self._started.get(key, time.monotonic())
 
+    def _epochs_left(self) -> float:
+        return sum(epochs - self._seen.get(key, 0.0) for key, epochs in self._left.items())
+
     def _eta(self) -> str:
         """Time left, from the pace of epochs in this launch; nothing where there is no pace yet or nothing left."""
-        left = sum(epochs - self._seen.get(key, 0.0) for key, epochs in self._left.items())
+        left = self._epochs_left()
         if not self._left or not self._gained or self._began is None:
             return ""
         return f"  ETA {duration(left * (time.monotonic() - self._began) / self._gained)}"

@@ -12,6 +12,7 @@ from pruning import registry
 from sweeps import document
 from sweeps.method_entry import LARGEST, MethodEntry, Strict, check_knobs
 from sweeps.mistake import Mistake, nearest, one_line, short
+from sweeps.prices import Prices
 from trainables import data
 from trainables.recipe import Count, Number, Recipe
 from trainables.spec import Scalar
@@ -82,6 +83,7 @@ class StudySpec(Strict):
     sparsities: list[Sparsity] = Field(min_length=1)
     seeds: list[Annotated[Count, Field(ge=0, le=LARGEST)]] = Field(min_length=1)
     resources: Resources = Resources()
+    prices: Prices = Prices()
     checkpoint_seconds: Number = Field(default=60, ge=0)
     also: list["StudySpec"] = Field(default=[], max_length=100)
     published: list[Published] = Field(default=[])

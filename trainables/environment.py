@@ -28,6 +28,15 @@ class Environment(BaseModel):
     threads: int = 1
     checkpoint_seconds: float = 60.0
 
+    @property
+    def hardware(self) -> str:
+        """The device by name: "cpu", or what the GPU calls itself, e.g. "Tesla T4"."""
+        if self.device == "cpu":
+            return "cpu"
+        import torch
+
+        return str(torch.cuda.get_device_name())
+
 
 @cache
 def commit() -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from pruning import cost
 from pruning.health import emptied_layers, is_connected
 from trainables import record, state
@@ -20,11 +18,10 @@ if TYPE_CHECKING:
 
 def describe_trial(spec: TrialSpec, environment: Environment) -> dict[str, Any]:
     """The columns that are the same in every row of a trial."""
-    cuda = environment.device == "cuda"
     return {
         "study": environment.study,
         **spec.columns(),
-        "device": torch.cuda.get_device_name() if cuda else "cpu",
+        "device": environment.hardware,
         "threads": environment.threads,
         "commit": commit(),
         "versions": versions(),

@@ -72,7 +72,8 @@ class RayTrial(tune.Trainable):
 
         Returns: `status` running, retrying, or at the end done, failed, orphaned (the dense weights it starts from are
             gone) or store_lost; `walked` and `steps`; `epochs` trained so far and those `gained` since the trial was
-            opened at the position `start`; when done the `top1` of the last row; else the `error` in one line.
+            opened at the position `start`; `seconds` spent on the trial so far, on which `device`; when done the `top1`
+            of the last row; else the `error` in one line.
 
         Raises:
             Leaving: the worker has to go; the trial is checkpointed.
@@ -86,8 +87,7 @@ class RayTrial(tune.Trainable):
                 if given_up := self._given_up():
                     return {"done": True, "status": "failed", "walked": 0, "error": given_up}
                 self.trial = Trial(self.spec, self.environment)
-            while not (self.trial.done or self.terminated or time.monotonic() >= until):
-                self.trial.advance(lambda: self.terminated or time.monotonic() >= until)
+            self._walk(self.trial, until)
             if not self.trial.done and self._must_leave():
                 self.trial.save()
                 raise Leaving
@@ -105,7 +105,13 @@ class RayTrial(tune.Trainable):
             self.busy = False
         return self._told(self.trial)
 
+    def _walk(self, trial: Trial, until: float) -> None:
+        """Walk until a moment of the monotonic clock, or to the end."""
+        while not (trial.done or self.terminated or time.monotonic() >= until):
+            trial.advance(lambda: self.terminated or time.monotonic() >= until)
+
     def _told(self, trial: Trial) -> dict[str, Any]:
+        """What the driver hears of a trial after a step."""
         result = {
             "done": trial.done,
             "status": "done" if trial.done else "running",
@@ -115,6 +121,8 @@ class RayTrial(tune.Trainable):
             "epochs": trial.course.epochs,
             "gained": trial.course.epochs - trial.epochs_before,
             "train_seconds": trial.course.train_seconds,
+            "seconds": trial.seconds,
+            "device": self.environment.hardware,
         }
         if not trial.done:
             return result

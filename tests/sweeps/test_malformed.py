@@ -18,7 +18,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sweeps import command, document, estimate, full_study, mistake, networks, request, study
+from sweeps import command, document, full_study, mistake, networks, pace, request, study
 from trainables import spec
 
 Raw = dict[str, Any]
@@ -298,7 +298,7 @@ def imports(words: list[str], folder: Path) -> tuple[int, bool]:
     sys.modules.pop("boom", None)
     spec.structure.cache_clear()
     networks.cost.cache_clear()
-    estimate._cost.cache_clear()
+    pace.network_cost.cache_clear()
     os.utime(folder / SENTINEL, (0, 0))
     code = judge([*words], folder)
     return code, (folder / SENTINEL).stat().st_mtime > 0

@@ -171,7 +171,7 @@ def test_further_settings_have_their_own_dense_trainings() -> None:
 
 
 def test_estimates_know_the_sizes_of_the_embedded_data() -> None:
-    from sweeps.estimate import SIZES
+    from sweeps.pace import SIZES
     from trainables.data import obtain
 
     data = obtain("digits")
