@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         study = load(given.study)
         if given.other:
             return _compare(study, load(given.other), given, formats)
-        target = Store.at(given.out or f"{study.store.uri}/report")
+        target = Store.at(given.out) if given.out else study.store.below("report")
         if given.watch is not None:
             from analysis.watch import watch
 
@@ -82,7 +82,7 @@ def _compare(study: Study, other: Study, given: argparse.Namespace, formats: Seq
         raise ValueError("--watch takes one study, but got two")
     if given.bootstrap:
         raise ValueError("--bootstrap takes one study, but got two")
-    target = Store.at(given.out or f"{study.store.uri}/report/versus-{other.slug}")
+    target = Store.at(given.out) if given.out else study.store.below(f"report/versus-{other.slug}")
     page, paths = write_comparison(study, other, given.metric, out=target, formats=formats)
     _tell(study, page, paths, target)
     return 0
@@ -111,7 +111,7 @@ def _tell(study: Study, page: Page, paths: list[str], target: Store) -> None:
         what = "report" if stem == "report" else stem.split("/")[0].removesuffix("s") if "/" in stem else "rows"
         first = "html" if "html" in kinds else kinds[0]
         also = ", ".join(f".{kind}" for kind in kinds if kind != first)
-        print(f"{what}: {target.uri}/{stem}.{first}{f' (and {also})' if also else ''}")
+        print(f"{what}: {target.place(f'{stem}.{first}')}{f' (and {also})' if also else ''}")
 
 
 def _read_formats(text: str | None, known: Sequence[str]) -> tuple[str, ...]:

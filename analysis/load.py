@@ -87,7 +87,7 @@ def load(place: Store | str | Path) -> Study:
             frame[column] = frame[column].map({text: _sort_keys(text) for text in frame[column].unique()}).astype("str")
     _tell_retraining_apart(rows, plan)
     spec = check_spec(spec, warnings)
-    name = str(spec.get("name") or store.uri.rstrip("/").rsplit("/", 1)[-1])
+    name = str(spec.get("name") or store.place().rstrip("/").rsplit("/", 1)[-1])
     cards = planned.get("cards") if isinstance(planned, dict) else None
     cards = {str(key): card for key, card in cards.items() if isinstance(card, dict)} if isinstance(cards, dict) else {}
     return Study(store, name, rows, plan, read_failures(store, warnings), spec, cards, warnings)
@@ -149,7 +149,7 @@ def _sort_keys(text: object) -> str:
 def _explain(store: Store) -> str:
     """Why there is no study here, and where one is."""
     if is_remote(store.uri):
-        return f"{store.uri} holds no study (neither study.yaml nor rows/)"
+        return f"{store.place()} holds no study (neither study.yaml nor rows/)"
     folder = Path(store.uri)
     if not folder.exists():
         return f"no directory '{folder}'; give the study directory (--out of the study, default studies/<name>)"

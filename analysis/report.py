@@ -124,7 +124,7 @@ def write_report(
     files = list_files(page, formats)
     if "json" in formats and (len(study.rows) <= MOST or set(formats) != set(FORMATS)):
         files["all_results.json"] = write_records(study.rows)
-    target = out or Store.at(f"{study.store.uri}/report")
+    target = out or study.store.below("report")
     for path, content in files.items():
         target.write(path, content)
     return page, list(files)

@@ -39,7 +39,7 @@ def watch(
                         bootstrap=bootstrap,
                         refresh=every if is_open else 0,
                     )
-                    print(f"{time.strftime('%H:%M:%S')} {gaps.summarise()}: {target.uri}/report.html", flush=True)
+                    print(f"{time.strftime('%H:%M:%S')} {gaps.summarise()}: {target.place('report.html')}", flush=True)
                     seen = now
                     if not is_open:
                         return 0

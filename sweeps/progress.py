@@ -38,7 +38,7 @@ class Progress:
         self._titles = titles
         self._ended = set(titles) - set(epochs)
         self._left = dict(epochs)
-        self._gained = 0.0  # epochs walked in this launch
+        self._gained = 0.0  # epochs walked in this launch, and one for each trial that ended
         self._began: float | None = None
         self._seen: dict[str, float] = {}  # epochs of each trial that are done
         self._paced: dict[str, float] = {}  # of these, those its present attempt has trained
@@ -90,7 +90,7 @@ class Progress:
 
     def _end(self, key: str) -> None:
         self._ended.add(key)
-        self._left.pop(key, None)
+        self._gained += self._left.pop(key, None) is not None
 
     def _count(self) -> str:
         total = len(self._titles)
@@ -103,8 +103,11 @@ class Progress:
         return sum(epochs - self._seen.get(key, 0.0) for key, epochs in self._left.items())
 
     def _eta(self) -> str:
-        """Time left, from the pace of epochs in this launch; nothing where there is no pace yet or nothing left."""
-        left = self._epochs_left()
+        """Time left, from the pace of epochs in this launch; nothing where there is no pace yet or nothing left.
+
+        A trial counts as one epoch more than it trains: it also opens, prunes and measures.
+        """
+        left = self._epochs_left() + len(self._left)
         if not self._left or not self._gained or self._began is None:
             return ""
         return f"  ETA {duration(left * (time.monotonic() - self._began) / self._gained)}"

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+# Ray's workers step back behind all else by default; beside a second test process they would hardly move.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

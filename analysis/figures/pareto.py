@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analysis.figures import marks
@@ -80,14 +81,22 @@ def _draw_panel(axes: Axes, results: Results, points: pd.DataFrame, best: list[S
         axes.plot(cells["cost"], cells["mean"], zorder=4, **look)
         handles.append(Line2D([], [], label=one.label, **look))
     width = np.log10(shown["cost"].max() / shown["cost"].min())
-    labelled = -np.inf
-    for cell in front.itertuples():
-        if (here := np.log10(float(str(cell.cost)))) < labelled + 0.035 * width:
-            continue  # its label would lie on the one before
+    labelled = np.inf
+    for cell in front[::-1].itertuples():
+        if (here := np.log10(float(str(cell.cost)))) > labelled - 0.035 * width:
+            continue  # its label would lie on the point after it
         labelled = here
         text = f"{100 * float(str(cell.place)):.3g} %"
         axes.annotate(
-            text, (cell.cost, cell.mean), (0, 5), textcoords="offset points", fontsize=6.3, rotation=60, va="bottom"
+            text,
+            (cell.cost, cell.mean),
+            (0, 5),
+            textcoords="offset points",
+            fontsize=6.3,
+            rotation=60,
+            va="bottom",
+            zorder=6,
+            path_effects=[Stroke(linewidth=1.8, foreground="white"), Normal()],
         )
     axes.margins(x=0.08)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -105,4 +114,4 @@ def _find_limits(points: pd.DataFrame, unit: str, *, higher: bool) -> tuple[floa
     far = max(float(points["mean"].min()), low - ROOM * room) if higher else low
     top = high if higher else min(float(points["mean"].max()), high + ROOM * room)
     margin = 0.06 * (top - far)
-    return far - margin, top + 2.5 * margin  # room for labels
+    return far - margin, top + 3.2 * margin  # room for labels

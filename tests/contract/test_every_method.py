@@ -28,6 +28,7 @@ SMALL_KNOBS: dict[str, dict[str, Any]] = {
     "han_iterative": {"iterations": 2},
     "hrank": {"layer_epochs": 1},
     "lottery_ticket": {"levels": 2},
+    "obc": {"max_columns": 150},  # some layers are within, some are not
 }
 
 
