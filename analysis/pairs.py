@@ -7,6 +7,7 @@ from analysis.results import Results
 from analysis.stats import LEVEL, adjust, half_width, p_value
 
 ALPHA = 1 - LEVEL
+EQUAL = 1e-9  # differences below this are rounding errors
 
 
 def compare_to_dense(results: Results) -> pd.DataFrame:

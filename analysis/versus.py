@@ -12,7 +12,7 @@ from analysis.figures.versus import draw_versus
 from analysis.gaps import find_gaps
 from analysis.load import Study
 from analysis.page import Page, Section
-from analysis.pairs import ALPHA
+from analysis.pairs import ALPHA, EQUAL
 from analysis.report import FORMATS, list_files
 from analysis.results import Results, collect
 from analysis.stats import adjust, half_width, p_value
@@ -111,7 +111,11 @@ def summarise(versus: Versus) -> list[str]:
             "(t-test, Holm, 5 %)."
         )
         largest = tested.iloc[int(tested["difference"].abs().argmax())]
-        sentences.append(f"The largest difference is {largest['difference']:+.2f}, of {largest['series_a']}.")
+        sentences.append(
+            f"The largest difference is {largest['difference']:+.2f}, of {largest['series_a']}."
+            if abs(largest["difference"]) > EQUAL
+            else f"All {len(tested)} means are equal."
+        )
     if versus.recipes:
         sentences.append("The recipes differ: the differences are those of recipes and code together.")
     commits = [one.commits for one in (versus.a, versus.b)]

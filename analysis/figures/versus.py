@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 
 from analysis.figures import marks
 from analysis.figures.canvas import LINE, Canvas, Margins, Picture, count_lines, find_top, style
+from analysis.pairs import EQUAL
 from analysis.scales import set_axis
 from analysis.series import find_series
 from analysis.views import find_views
@@ -54,6 +55,9 @@ def draw_versus(versus: Versus, kinds: tuple[str, ...]) -> list[Picture]:
                     x = 1 - cells["place_a"]
                     handles.append(marks.draw_course(axes, x, cells["difference"], half, one, shade=shade))
                 axes.set_xlim(*span)
+                low, high = axes.get_ylim()
+                if max(-low, high) < EQUAL or high - low < EQUAL:  # an axis of rounding errors would tell nothing
+                    axes.set_ylim(-0.5, 0.5)
                 axes.set_ylabel(f"B less A ({'points' if metric.unit == '%' else metric.unit})")
                 canvas.head(row, view.title)
                 canvas.add_legend(row, handles)

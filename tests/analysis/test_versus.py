@@ -119,3 +119,20 @@ def test_one_seed_compares_without_a_test(tmp_path: Path) -> None:
     page, _ = write_comparison(a, b, out=Store.at(tmp_path / "out"), formats=("md",))
     assert "With one seed nothing can be tested." in page.summary
     assert page.tables[0].cells[0][6:] == ("+0.50", "1", "–", "–", "–")
+
+
+def test_a_study_against_itself_is_equal_and_its_axes_are_no_rounding_errors(tmp_path: Path) -> None:
+    from analysis.figures import versus as figure
+
+    study = make_study(tmp_path / "a", {"magnitude": [2 / 3, 0.1, 0.7], "random": [0.3, 1 / 3, 0.9]})
+    versus = compare(study, study)
+    versus.cells["difference"] += 5e-17  # as means of differently ordered sums may have
+    assert "All 2 means are equal." in summarise(versus)
+    spans = []
+    save = figure.Canvas.save
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            figure.Canvas, "save", lambda self, kinds: (spans.append(self.axes[0][0].get_ylim()), save(self, kinds))[1]
+        )
+        figure.draw_versus(versus, ("png",))
+    assert spans == [(-0.5, 0.5)]
