@@ -43,7 +43,9 @@ def commit() -> str:
     """The project's git commit, with a + where files differ from it; empty outside a checkout."""
     root = Path(__file__).resolve().parent.parent
     try:
-        asked = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+        # The checkout may have been copied here by another user, as `ray up` does, which git distrusts by default.
+        asked = ["git", "-c", "safe.directory=*", "-C", str(root)]
+        asked += ["describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
         return subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""

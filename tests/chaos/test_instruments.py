@@ -56,7 +56,7 @@ def test_lost_work_is_what_a_later_opening_computes_again(tmp_path: Path) -> Non
     log(tmp_path, 2, "20.0 open k", "20.1 c k", "20.2 d k", "20.3 e k")  # went on after b
     log(tmp_path, 3, "30.0 open k", "30.1 f k", "31.0 open other", "31.1 a other")
     (loss,) = Evidence.read(tmp_path).losses()
-    assert (loss.pid, loss.key, loss.count, loss.until) == (1, "k", 2, 20.0)
+    assert (loss.pid, loss.key, loss.count, loss.until) == (1, "k", 2, 20.1)
     assert loss.seconds == pytest.approx(0.4) and loss.pause == pytest.approx(0.4)
 
 
@@ -198,6 +198,25 @@ def test_claims_on_processes_and_files_can_fail(calm: Path, tmp_path: Path) -> N
     assert "FAIL trial processes, drivers or actors left: 1\n       ray::RayTrial" in table.verdict(claims)
 
 
+def test_a_loss_is_charged_to_the_checkpoint_that_was_damaged_before_the_trial_went_on(tmp_path: Path) -> None:
+    log(tmp_path, 1, "10.0 open k", "10.1 a k", "10.2 b k")
+    log(tmp_path, 2, "20.0 open k")  # killed before its first batch, and what process 1 had left was damaged
+    log(tmp_path, 3, "30.0 open k", "30.1 a k")
+    (loss,) = Evidence.read(tmp_path).losses()
+    killed = fault("trial killed", 10.3, 1)
+    damaged = fault("checkpoint damaged", 21.0, 2)
+    too_late, another = fault("checkpoint damaged", 31.0, 3), fault("checkpoint damaged", 22.0, 9, "other")
+    stage: Any = SimpleNamespace(faults=[killed, damaged, another, too_late])
+    assert verdict.damages(stage, loss) == [damaged]
+    assert verdict.blame(stage, [loss]) == [(loss, damaged)]
+    stage.faults = [killed, another, too_late]
+    assert verdict.damages(stage, loss) == [] and verdict.blame(stage, [loss]) == [(loss, killed)]
+
+
+def fault(kind: str, at: float, pid: int, key: str = "k") -> faults.Fault:
+    return faults.Fault(faults.Planned(1, kind, 0.0, False, 0.0, 0.0), at, (pid,), (key,))
+
+
 def test_a_loss_longer_than_a_checkpoint_interval_fails(calm: Path, tmp_path: Path) -> None:
     path = one(copied(calm, tmp_path) / "probe", "*.log")
     lines = [line.split(" ", 2) for line in path.read_text().splitlines()]
@@ -207,7 +226,7 @@ def test_a_loss_longer_than_a_checkpoint_interval_fails(calm: Path, tmp_path: Pa
     (tmp_path / "probe/99999.log").write_text("".join(f"2{line[1:]}" for line in spread))
     path.write_text("".join(f"{' '.join(line)}\n" for line in lines[:opened]) + "".join(spread))
     failed = [claim.line for claim in judged(calm, tmp_path) if not claim.holds]
-    assert "losses within one checkpoint interval of 0.5 s, two where the newest was damaged: 0 of 1" in failed
+    assert "losses within one checkpoint interval of 0.5 s, and one for each damaged one: 0 of 1" in failed
 
 
 # Processes and the disk

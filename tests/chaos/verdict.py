@@ -82,14 +82,27 @@ def _soonest(fault: Fault, *moments: float | None) -> float | None:
 
 
 def blame(stage: Stage, losses: list[Loss]) -> list[tuple[Loss, Fault | None]]:
-    """Each loss with the fault that caused it: the last one before the trial was opened again that hit its process."""
+    """Each loss with the fault that caused it: the last one before the trial went on that damaged its checkpoint; else
+    the last that hit its process."""
     found: list[tuple[Loss, Fault | None]] = []
     for loss in losses:
         before = [fault for fault in stage.faults if fault.at <= loss.until]
         direct = [fault for fault in before if loss.pid in fault.hit]
-        culprits = direct or before
+        culprits = damages(stage, loss) or direct or before
         found.append((loss, culprits[-1] if culprits else None))
     return found
+
+
+def damages(stage: Stage, loss: Loss) -> list[Fault]:
+    """The faults that damaged a checkpoint of a trial after it was written by the process that died and before the trial
+    went on: it may have been opened in between by a process that was killed before its first batch."""
+    return [
+        fault
+        for fault in stage.faults
+        if fault.planned.kind == "checkpoint damaged"
+        and fault.at <= loss.until
+        and (loss.pid in fault.hit or (loss.key in fault.keys and fault.at >= loss.ended))
+    ]
 
 
 def judge(stage: Stage, seen: Evidence, still: Folder, calm: Evidence, left_over: list[str]) -> list[Claim]:
@@ -127,7 +140,7 @@ def _work(stage: Stage, seen: Evidence, calm: Evidence, keys: set[str]) -> list[
     losses = blame(stage, seen.losses())
     beyond = []
     for loss, fault in losses:
-        intervals = 2 if fault and fault.planned.kind == "checkpoint damaged" else 1
+        intervals = 1 + len(damages(stage, loss))
         if loss.seconds > intervals * interval + loss.pause:
             cause = f"{fault.planned.number} {fault.planned.kind}" if fault else "no fault"
             beyond.append(
@@ -140,7 +153,7 @@ def _work(stage: Stage, seen: Evidence, calm: Evidence, keys: set[str]) -> list[
         Claim.none("batches that the undisturbed run does not have", strange),
         Claim.all("trials that went on after a fault", len(found), stuck),
         Claim(
-            f"losses within one checkpoint interval of {interval:g} s, two where the newest was damaged: "
+            f"losses within one checkpoint interval of {interval:g} s, and one for each damaged one: "
             f"{len(losses) - len(beyond)} of {len(losses)}",
             not beyond,
             tuple(beyond[:5]),

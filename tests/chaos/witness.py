@@ -27,7 +27,7 @@ class Opening:
 class Loss:
     """Batches that one opening computed and the next ones computed again.
 
-    `began`, `ended`: when the first and the last of them began. `until`: when the trial was opened again. `pause`: the
+    `began`, `ended`: when the first and the last of them began. `until`: when the first of them began again. `pause`: the
     longest time between two of them, in seconds.
     """
 
@@ -84,13 +84,15 @@ class Evidence:
         """What had to be computed again, by opening."""
         found = []
         for key, openings in self.by_key.items():
-            later: set[str] = set()
+            later: dict[str, float] = {}
             for this, following in reversed(list(pairwise(openings))):
-                later |= {mark for _, mark in following.batches}
-                lost = [at for at, mark in this.batches if at < following.at and mark in later]
+                later |= {mark: at for at, mark in following.batches}
+                lost = [(at, later[mark]) for at, mark in this.batches if at < following.at and mark in later]
                 if lost:
-                    pause = max((b - a for a, b in pairwise(lost)), default=0.0)
-                    found.append(Loss(this.pid, key, lost[0], lost[-1], following.at, len(lost), pause))
+                    moments = [at for at, _ in lost]
+                    pause = max((b - a for a, b in pairwise(moments)), default=0.0)
+                    until = min(again for _, again in lost)
+                    found.append(Loss(this.pid, key, moments[0], moments[-1], until, len(lost), pause))
         return sorted(found, key=lambda loss: loss.until)
 
     def key_of(self, pid: int, at: float) -> str | None:

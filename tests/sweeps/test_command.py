@@ -140,7 +140,7 @@ def test_time_left_comes_from_the_pace_of_epochs(
     clock[0] = 21.0
     progress.moved("a", {"epochs": 10})
     progress.done("a", {"top1": 91.234})
-    assert capsys.readouterr().out == "[2/3] a (k=1)  top-1  91.23 %  20 s  ETA 60 s\n"
+    assert capsys.readouterr().out == "[2/3] a (k=1)  top-1  91.23 %  20 s  ETA 56 s\n"
     progress.failed("b", "E: x", "failures/b.json")
     assert capsys.readouterr().out == "[3/3] b  FAILED: E: x  (failures/b.json)\n"
 
@@ -188,7 +188,7 @@ def test_a_failing_parent_tells_only_of_children_of_this_launch(
     from sweeps import command as commands
     from sweeps.losses import Losses
     from sweeps.plan import make_plan
-    from sweeps.run import _Report
+    from sweeps.run import Report
     from trainables.store import Store
 
     options = full_study.parser().parse_args(["--preset", "digits", "--methods", "magnitude", "--seeds", "0"])
@@ -196,7 +196,7 @@ def test_a_failing_parent_tells_only_of_children_of_this_launch(
     dense = plan.trials[0].key
     missing = (dense, plan.children[dense][0])  # the other children are done
     progress = Progress({key: key for key in plan.by_key}, dict.fromkeys(missing, 1))
-    report = _Report(progress, plan, missing, Store.at(tmp_path), Losses())
+    report = Report(progress, plan, missing, Store.at(tmp_path), Losses())
     failed = SimpleNamespace(trial_id="a", config={"key": dense}, last_result={"status": "failed", "error": "E: x"})
     report.on_trial_complete(0, [], failed)
     told = capsys.readouterr().out.splitlines()

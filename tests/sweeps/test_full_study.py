@@ -117,6 +117,7 @@ def clean() -> Iterator[list[subprocess.Popen[str]]]:
                 os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.slow  # the chaos campaign's short form, which is not, kills the same and nodes besides
 def test_killed_driver_and_killed_worker_leave_the_rows_of_an_undisturbed_run(
     undisturbed: Path, tmp_path: Path, clean: list[subprocess.Popen[str]]
 ) -> None:
