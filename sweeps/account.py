@@ -39,4 +39,6 @@ class Account:
         prices = [self._prices.of(device) for device in hours]
         paid = [spent * price for spent, price in zip(hours.values(), prices, strict=True) if price is not None]
         money = f" ({self._prices.told(sum(paid))})" if paid and len(paid) == len(hours) else ""
-        return f"{sum(hours.values()):.2f} {unit(next(iter(hours))) if len(hours) == 1 else 'device hours'}{money}"
+        total = sum(hours.values())
+        number = f"{total:.2f}" if total >= 0.1 or not total else f"{total:.2g}"
+        return f"{number} {unit(next(iter(hours))) if len(hours) == 1 else 'device hours'}{money}"

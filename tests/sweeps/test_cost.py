@@ -171,3 +171,4 @@ def test_money_is_not_told_where_a_device_has_no_price() -> None:
     assert Account(Prices(per_hour={"T4": 2.0}), 1, spent).told() == "2.00 device hours"
     assert Account(Prices(per_hour={"T4": 2.0, "cpu": 1.0}), 1, spent).told() == "2.00 device hours (3.00 USD)"
     assert Account(Prices(), 1, {}).told() == "0.00 device hours"
+    assert Account(Prices(), 1, {"a": Spent(12.0, "cpu", 1)}).told() == "0.0033 CPU core hours"
