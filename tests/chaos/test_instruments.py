@@ -56,7 +56,7 @@ def test_lost_work_is_what_a_later_opening_computes_again(tmp_path: Path) -> Non
     log(tmp_path, 2, "20.0 open k", "20.1 c k", "20.2 d k", "20.3 e k")  # went on after b
     log(tmp_path, 3, "30.0 open k", "30.1 f k", "31.0 open other", "31.1 a other")
     (loss,) = Evidence.read(tmp_path).losses()
-    assert (loss.pid, loss.key, loss.count, loss.until) == (1, "k", 2, 20.1)
+    assert (loss.pid, loss.key, loss.count, loss.until) == (1, "k", 2, 20.2)
     assert loss.seconds == pytest.approx(0.4) and loss.pause == pytest.approx(0.4)
 
 
@@ -200,9 +200,9 @@ def test_claims_on_processes_and_files_can_fail(calm: Path, tmp_path: Path) -> N
 
 def test_a_loss_is_charged_to_the_checkpoint_that_was_damaged_before_the_trial_went_on(tmp_path: Path) -> None:
     log(tmp_path, 1, "10.0 open k", "10.1 a k", "10.2 b k")
-    log(tmp_path, 2, "20.0 open k")  # killed before its first batch, and what process 1 had left was damaged
-    log(tmp_path, 3, "30.0 open k", "30.1 a k")
-    (loss,) = Evidence.read(tmp_path).losses()
+    log(tmp_path, 2, "20.0 open k", "20.1 b k")  # killed soon, and what process 1 had left was damaged
+    log(tmp_path, 3, "30.0 open k", "30.1 a k", "30.2 b k")
+    loss, _ = Evidence.read(tmp_path).losses()
     killed = fault("trial killed", 10.3, 1)
     damaged = fault("checkpoint damaged", 21.0, 2)
     too_late, another = fault("checkpoint damaged", 31.0, 3), fault("checkpoint damaged", 22.0, 9, "other")

@@ -27,7 +27,7 @@ class Opening:
 class Loss:
     """Batches that one opening computed and the next ones computed again.
 
-    `began`, `ended`: when the first and the last of them began. `until`: when the first of them began again. `pause`: the
+    `began`, `ended`: when the first and the last of them began. `until`: when the last of them began again. `pause`: the
     longest time between two of them, in seconds.
     """
 
@@ -91,7 +91,7 @@ class Evidence:
                 if lost:
                     moments = [at for at, _ in lost]
                     pause = max((b - a for a, b in pairwise(moments)), default=0.0)
-                    until = min(again for _, again in lost)
+                    until = max(again for _, again in lost)
                     found.append(Loss(this.pid, key, moments[0], moments[-1], until, len(lost), pause))
         return sorted(found, key=lambda loss: loss.until)
 
