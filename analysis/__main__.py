@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WATCHED = 30  # seconds between two looks at a running study
 LINES = 80  # of a table that is printed
-PRINTED = ("accuracy", "published", "gaps", "versus")  # tables that are printed, too
+PRINTED = ("accuracy", "published", "gaps", "versus", "search-best")  # tables that are printed, too
 
 
 def main(arguments: list[str] | None = None) -> int:

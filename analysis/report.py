@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import yaml
 
+from analysis.candidates import find_search
 from analysis.checklist import tick
 from analysis.figures.accuracy import draw_accuracy
 from analysis.figures.canvas import KINDS as PICTURES
@@ -23,6 +24,7 @@ from analysis.metrics import find_metric
 from analysis.page import Card, Page, Section
 from analysis.records import MOST, write_records
 from analysis.results import Results, collect
+from analysis.search_page import make_search_page
 from analysis.sentences import write_summary
 from analysis.series import Setting, format_knobs
 from analysis.tables.accuracy import make_accuracy_table, make_interpolated_table, make_levels_table
@@ -78,8 +80,11 @@ def make_page(
     Raises:
         ValueError: no such metric (see `metrics.find_metric`).
     """
-    find_metric(metric, study.rows)
     gaps = find_gaps(study)
+    if search := find_search(study):
+        shared = [*_list_gaps(study, gaps), *_describe_environment(study), *_tell_rows(study, formats)]
+        return make_search_page(study, search, gaps, shared, formats=formats, refresh=refresh)
+    find_metric(metric, study.rows)
     pictures: list[Picture] = []
     tables: list[Table] = []
     summary = [f"{gaps.summarise()}."]
@@ -95,7 +100,7 @@ def make_page(
             tuple(tick(results, gaps)),
             "What Blalock et al. 2020 (arXiv 2003.03033) ask of a pruning paper, ticked from the data.",
         )
-        sections = [checklist, *_list_knobs(results), *_list_cards(results), *_describe_environment(results)]
+        sections = [checklist, *_list_knobs(results), *_list_cards(results), *_describe_environment(study)]
     missing = make_gaps_table(study, gaps)
     tables += [missing] if missing.cells else []
     sections += [*_list_gaps(study, gaps), *_show_study_file(study), *_tell_rows(study, formats)]
@@ -191,9 +196,9 @@ def _list_cards(results: Results) -> list[Section]:
     return [Section("Methods", "cards", tuple(found))] if found else []
 
 
-def _describe_environment(results: Results) -> list[Section]:
+def _describe_environment(study: Study) -> list[Section]:
     """What the numbers were measured with."""
-    rows = results.study.rows
+    rows = study.rows
     facts: list[tuple[str, str]] = []
     titles = {
         "commit": "Commit",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtr, stdtrit
+from scipy.special import ndtri, stdtr, stdtrit
 
 LEVEL = 0.95
 RESAMPLES = 10_000
@@ -51,6 +51,20 @@ def bootstrap_interval(values: Iterable[float], *, seed: int = 0) -> tuple[float
     picks = np.random.default_rng(seed).integers(len(numbers), size=(RESAMPLES, len(numbers)))
     low, high = np.quantile(numbers[picks].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def wilson_interval(share: float, n: int) -> tuple[float, float]:
+    """The 95 % Wilson score interval of a share of n independent trials, e.g. of images that are classified rightly.
+
+    Raises:
+        ValueError: no trial, or a share outside 0 ... 1.
+    """
+    if n < 1 or not 0 <= share <= 1:
+        raise ValueError(f"an interval of a share needs 0 <= share <= 1 of at least 1 trial, but got {share:g} of {n}")
+    z = float(ndtri((1 + LEVEL) / 2))
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * float(np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)))
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def find_bootstrap_coverage(n: int) -> int:

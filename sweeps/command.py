@@ -33,7 +33,7 @@ def run(options: Namespace, *, default_preset: str) -> int:
     if options.calibrate and not options.dry_run:
         raise Mistake("--calibrate times this machine for --dry-run: give both")
     spec = read_study(options, default_preset=default_preset)
-    store = find_store(options, spec)
+    store = find_store(options, spec.name)
     anew = options.fresh and not options.dry_run
     if not anew:
         directory.check_same(spec, store)
@@ -75,12 +75,12 @@ def _work(options: Namespace, spec: StudySpec, plan: Plan, store: Store) -> int:
         spec.check_data()
         stopped = _launch(options, spec, plan, state, store)
         if stopped and stopped != BY_USER:
-            print(f"error: {stopped}; continue with\n  {_again()}", file=sys.stderr)
+            print(f"error: {stopped}; continue with\n  {again()}", file=sys.stderr)
             return STOPPED
         state = ledger.read(plan, store)
         ledger.tidy(store, state.done)
         if stopped:
-            print(f"interrupted: {len(state.done)} of {len(plan.trials)} trials done; continue with\n  {_again()}")
+            print(f"interrupted: {len(state.done)} of {len(plan.trials)} trials done; continue with\n  {again()}")
             return INTERRUPTED
     measured = not options.measure or _measure(options, spec, plan, state, store)
     return _conclude(plan, state, store) or (DONE if measured else FAILED)
@@ -167,13 +167,13 @@ def _conclude(plan: Plan, state: ledger.Ledger, store: Store) -> int:
     for key, parent in state.blocked.items():
         print(f"not run: {key}, because {parent} failed")
     if state.failed or state.missing:
-        print(f"run the failed trials again with\n  {_again('--retry-failed')}")
+        print(f"run the failed trials again with\n  {again('--retry-failed')}")
         return FAILED
     print(f"tables and figures: python -m analysis {shlex.quote(store.uri)}")
     return DONE
 
 
-def _again(extra: str = "") -> str:
+def again(extra: str = "") -> str:
     """The command line that continues this study."""
     words = [word for word in sys.argv[1:] if word not in ("--fresh", "--retry-failed")]
     return " ".join(["python", shlex.quote(sys.argv[0]), *map(shlex.quote, words), *([extra] if extra else [])])

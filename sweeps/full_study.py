@@ -4,30 +4,20 @@ What is already done in the study directory is never run again, so the same comm
 retries nothing that failed (unless asked to), and extends a study whose file has grown.
 """
 
-import argparse
 import sys
-from io import TextIOWrapper
+from argparse import Namespace
 from pathlib import Path
-from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]  # a fresh checkout runs uninstalled, from any folder
 sys.path.append(str(Path.cwd()))  # where a user's own network may lie
 
+from sweeps.options import Parser, add_where, run
+
 DEFAULT_PRESET = "full"
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose mistakes are one line, as all others are."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the mistake and end with exit code 2."""
-        from sweeps.mistake import printable
-
-        self.exit(2, f"error: {printable(message)}; see --help\n")
-
-
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line. Building it imports nothing heavy."""
     made = Parser(
         prog="full_study.py",
@@ -46,9 +36,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--data-dir", metavar="DIR", help="Parquet files in the Hugging Face Hub image layout")
     what.add_argument("--out", metavar="DIR", help="the study directory, or an s3:// URI (studies/<name>)")
     how = made.add_argument_group("how to run it")
-    how.add_argument("--cpus-per-trial", metavar="N", help="CPU cores, which are also its threads")
-    how.add_argument("--gpus-per-trial", metavar="N", help="GPUs; 0.25 lets four trials share one")
-    how.add_argument("--address", metavar="HOST:PORT", help="a Ray cluster (default: a running one, else a local one)")
+    add_where(how)
     how.add_argument("--measure", action="store_true", help="measure latency afterwards, alone on a node")
     how.add_argument("--retry-failed", action="store_true", help="run trials again that failed before")
     how.add_argument("--fresh", action="store_true", help="delete what the study directory holds and start anew")
@@ -62,23 +50,13 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without "≈" is no reason to stop
-    options = parser().parse_args(arguments)
-    from sweeps import command
-    from sweeps.mistake import Mistake
-    from trainables.store import StoreForbidden, StoreLost, StoreReadOnly
+    return run(parser(), arguments, _work)
 
-    try:
-        return command.run(options, default_preset=DEFAULT_PRESET)
-    except Mistake as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
-        return 2
-    except StoreLost as lost:
-        print(f"error: {lost}", file=sys.stderr)
-        return 2 if isinstance(lost, (StoreForbidden, StoreReadOnly)) else command.STOPPED
-    except KeyboardInterrupt:
-        return command.INTERRUPTED
+
+def _work(options: Namespace) -> int:
+    from sweeps import command
+
+    return command.run(options, default_preset=DEFAULT_PRESET)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ def check_knobs(raw: Any, *, axes: bool) -> Any:
     if not isinstance(raw, dict):
         raise ValueError(f"knobs are a mapping of names to values, but got {short(raw)}")
     for name, given in raw.items():
+        if not isinstance(name, str):
+            raise ValueError(f"the name of a knob must be a word, but got {short(name)}")
         for value in given if axes and isinstance(given, list) else [given]:
             if not isinstance(value, Scalar):
                 raise ValueError(f"{name} must be a number, a word or yes or no, but got {short(value)}")

@@ -98,13 +98,16 @@ def describe(trial: Planned) -> dict[str, Any]:
     }
 
 
-def make_plan(study: StudySpec) -> Plan:
+def make_plan(study: StudySpec, *, test: bool = True) -> Plan:
     """The trials of a study: every method and knob setting, at every sparsity, with every seed, and the dense ones.
+
+    Args:
+        test: whether the trials may read the test set.
 
     Raises:
         Mistake: more than `TRIALS` of them, more than `STEPS` in one, or a method or network that refuses the study.
     """
-    asked = [_specs(setting, study.seeds[0]) for setting in study.settings]
+    asked = [_specs(setting, study.seeds[0], test) for setting in study.settings]
     if (total := len(study.seeds) * sum(1 + len(specs) for specs in asked)) > TRIALS:
         raise Mistake(f"a study must have at most {TRIALS:,} trials, but this one has {total:,}: ask for fewer at once")
     courses = iter(_courses(study, [spec for specs in asked for spec in specs]))
@@ -112,7 +115,7 @@ def make_plan(study: StudySpec) -> Plan:
     planned: dict[str, Planned] = {}
     rewound: dict[str, set[int]] = {}
     for (setting, listed), seed in product(zip(study.settings, outlines, strict=True), study.seeds):
-        base = TrialSpec(dataset=setting.dataset, model=setting.model, method="dense", seed=seed, recipe=setting.recipe)
+        base = _dense(setting, seed, test)
         shared = setting.recipe.epochs
         planned[base.key] = Planned(base, (), shared, shared)
         for outline in listed:
@@ -139,7 +142,14 @@ class _Outline:
     rewinds: tuple[int, ...]
 
 
-def _specs(setting: StudySpec, seed: int) -> list[TrialSpec]:
+def _dense(setting: StudySpec, seed: int, test: bool) -> TrialSpec:
+    """The dense trial of one setting and seed."""
+    return TrialSpec(
+        dataset=setting.dataset, model=setting.model, method="dense", seed=seed, recipe=setting.recipe, test=test
+    )
+
+
+def _specs(setting: StudySpec, seed: int, test: bool) -> list[TrialSpec]:
     """The trials of one setting for one seed, without the dense one."""
     found = []
     for entry in setting.methods:
@@ -152,6 +162,7 @@ def _specs(setting: StudySpec, seed: int) -> list[TrialSpec]:
                 seed=seed,
                 recipe=setting.recipe,
                 retrain=setting.retrain,
+                test=test,
             )
             for sparsities in first.build_method().trials(tuple(setting.sparsities)):
                 if entry.name == "dense" or not sparsities or sparsities[-1] > 0:

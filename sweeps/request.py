@@ -22,35 +22,35 @@ def read_study(options: Namespace, *, default_preset: str) -> StudySpec:
     for assignment in options.set:
         study.override(raw, assignment)
     if options.methods is not None:
-        _choose_methods(raw, _split(options.methods))
+        _choose_methods(raw, split(options.methods))
     for name, number in (("sparsities", float), ("seeds", int)):
         if (text := getattr(options, name)) is not None:
-            raw[name] = [_number(part, number, f"--{name}") for part in _split(text)]
+            raw[name] = numbers(text, number, f"--{name}")
     for name in ("cpus_per_trial", "gpus_per_trial"):
         if (value := getattr(options, name)) is not None:
             study.override(raw, f"resources.{name}={value}")
     if options.data_dir is not None:
         raw["data_dir"] = options.data_dir
     if isinstance(raw.get("data_dir"), str):
-        raw["data_dir"] = _folder(raw["data_dir"], "data_dir" if options.data_dir is None else "--data-dir")
+        raw["data_dir"] = folder(raw["data_dir"], "data_dir" if options.data_dir is None else "--data-dir")
     return study.build(raw, where=where)
 
 
-def find_store(options: Namespace, spec: StudySpec) -> Store:
+def find_store(options: Namespace, name: str) -> Store:
     """The study directory: `--out`, else `studies/<name>`.
 
     Raises:
         Mistake: `--out` names none.
     """
     try:
-        return Store.at(Path("studies", spec.name) if options.out is None else _folder(options.out, "--out"))
+        return Store.at(Path("studies", name) if options.out is None else folder(options.out, "--out"))
     except Mistake:
         raise
     except ValueError as error:  # a URI of a kind that is not known
         raise Mistake(f"--out: {error}") from None
 
 
-def _folder(text: str, name: str) -> str:
+def folder(text: str, name: str) -> str:
     """A local folder with its whole path, or a URI as it stands.
 
     Raises:
@@ -77,12 +77,18 @@ def _choose_methods(raw: dict[str, Any], chosen: list[str]) -> None:
     raw["methods"] = [{name: knobs[name]} if knobs.get(name) else name for name in chosen]
 
 
-def _split(text: str) -> list[str]:
+def split(text: str) -> list[str]:
+    """The parts of a list separated by commas."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _number(text: str, kind: type[float] | type[int], option: str) -> float | int:
+def numbers(text: str, kind: type[float] | type[int], option: str) -> list[float | int]:
+    """Numbers separated by commas; none of an empty text.
+
+    Raises:
+        Mistake: something else is among them.
+    """
     try:
-        return kind(text)
+        return [kind(part) for part in split(text)]
     except ValueError:
         raise Mistake(f"{option} takes numbers separated by commas, but got '{text}'") from None

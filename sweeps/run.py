@@ -16,6 +16,8 @@ from types import FrameType
 from typing import Any
 
 from ray import tune
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
 
 from sweeps import ledger
 from sweeps.ledger import Ledger
@@ -30,7 +32,7 @@ from trainables.ray_trainable import RayTrial
 from trainables.store import Store, StoreLost
 
 
-class _Report(tune.Callback):
+class Report(tune.Callback):
     """Tells the progress what Tune tells us, and gives up trials that keep losing their workers.
 
     dropped: trials that want another round, because Tune gave them up when their worker was lost before it had begun,
@@ -110,7 +112,7 @@ def _reason(trial: Any) -> str:
     return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
 
 
-class _StopWhenAsked(tune.Stopper):
+class StopWhenAsked(tune.Stopper):
     """Stops each trial at its next report once interruption was asked for, and all when none runs any more."""
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -121,7 +123,7 @@ class _StopWhenAsked(tune.Stopper):
 
 
 @contextmanager
-def _interruptible(say: Callable[[str], None]) -> Iterator[None]:
+def interruptible(say: Callable[[str], None]) -> Iterator[None]:
     """The first SIGINT or SIGTERM asks the study to stop; the second ends it at once."""
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -144,7 +146,7 @@ def run(plan: Plan, environment: Environment, resources: Resources, progress: Pr
     Returns: "" when the launch ran to its end, INTERRUPTED, or in one line why it had to stop.
     """
     store, losses = Store.at(environment.store), Losses()
-    with _interruptible(progress.say):
+    with interruptible(progress.say):
         while not Stop.reason:
             state = ledger.read(plan, store)
             if not state.missing or not _round(plan, state, environment, resources, progress, losses):
@@ -157,17 +159,33 @@ def _round(
     plan: Plan, state: Ledger, environment: Environment, resources: Resources, progress: Progress, losses: Losses
 ) -> bool:
     """One Tuner over what is missing; returns whether it left trials out that are to be tried again."""
+    report = Report(progress, plan, state.missing, Store.at(environment.store), losses)
+    searcher = PlanSearcher(plan, state.missing, environment.model_dump(mode="json"))
+    fit(RayTrial, searcher, report, resources, samples=len(state.missing))
+    return bool(report.dropped)
+
+
+def fit(
+    trainable: type[RayTrial],
+    searcher: Searcher,
+    report: Report,
+    resources: Resources,
+    *,
+    samples: int,
+    scheduler: TrialScheduler | None = None,
+) -> None:
+    """Run what the searcher hands out, up to `samples` trials, to its end or until a stop is asked for."""
     Stop.running = set()
     bundle = {"CPU": resources.cpus_per_trial}
     if resources.gpus_per_trial:
         bundle["GPU"] = resources.gpus_per_trial
-    report = _Report(progress, plan, state.missing, Store.at(environment.store), losses)
     scratch = tempfile.mkdtemp(prefix="study-")
     tuner = tune.Tuner(
-        tune.with_resources(RayTrial, tune.PlacementGroupFactory([bundle])),
+        tune.with_resources(trainable, tune.PlacementGroupFactory([bundle])),
         tune_config=tune.TuneConfig(
-            search_alg=PlanSearcher(plan, state.missing, environment.model_dump(mode="json")),
-            num_samples=len(state.missing),
+            search_alg=searcher,
+            scheduler=scheduler,
+            num_samples=samples,
             reuse_actors=True,
             trial_name_creator=lambda trial: trial.trial_id,
             trial_dirname_creator=lambda trial: trial.trial_id,
@@ -175,7 +193,7 @@ def _round(
         run_config=tune.RunConfig(
             name="tune",
             storage_path=scratch,
-            stop=_StopWhenAsked(),
+            stop=StopWhenAsked(),
             failure_config=tune.FailureConfig(max_failures=-1),  # `Losses` decides when it is enough
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             callbacks=[report],
@@ -189,4 +207,3 @@ def _round(
         Stop.ask(INTERRUPTED)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return bool(report.dropped)

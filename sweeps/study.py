@@ -107,8 +107,9 @@ class StudySpec(Strict):
         inherited = dict(recipe)
         if retrain.get("schedule", recipe.get("schedule")) != recipe.get("schedule"):
             inherited.pop("milestones", None)
+        inherited.pop("changes", None)  # they belong to one training
         rate = recipe.get("lr", Recipe.model_fields["lr"].default)
-        tenth = {"lr": rate / 10} if isinstance(rate, int | float) and rate < LARGEST else {}
+        tenth = {"lr": rate / 10} if isinstance(rate, int | float) and abs(rate) < LARGEST else {}
         return {**raw, "recipe": recipe, "retrain": {**inherited, **tenth, **retrain}}
 
     @field_validator("methods", mode="before")

@@ -10,8 +10,19 @@ FLOORS: dict[str, set[str]] = {  # what each package may import, besides itself 
     "models": {"torch"},
     "pruning": {"torch", "pydantic"},
     "trainables": {"models", "pruning", "torch", "pydantic", "pyarrow", "numpy", "PIL", "torchvision", "sklearn"},
-    "sweeps": {"trainables", "pruning", "models", "ray", "pydantic", "pydantic_core", "yaml", "torch"},
-    "analysis": {"pandas", "numpy", "scipy", "matplotlib", "pyarrow", "yaml", "jinja2", "trainables"},
+    "sweeps": {
+        "trainables",
+        "pruning",
+        "models",
+        "ray",
+        "pydantic",
+        "pydantic_core",
+        "yaml",
+        "torch",
+        "numpy",
+        "optuna",
+    },
+    "analysis": {"pandas", "numpy", "scipy", "matplotlib", "pyarrow", "yaml", "jinja2", "sklearn", "trainables"},
 }
 ALONE = {"trainables/ray_trainable.py": {"ray"}}  # the one adapter
 SCHEMA = {"trainables.record", "trainables.store"}  # all that the analysis may know of trials

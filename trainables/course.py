@@ -155,15 +155,14 @@ class Course:
 
     def _begin_epoch(self, phase: Train, epoch: int) -> Epoch:
         """An epoch at its first batch, or at the one after the pause that a checkpoint holds."""
-        recipe, paused = self._recipe(phase), self._paused
+        recipe, paused = self._recipe(phase).at(epoch), self._paused
         self._paused = None
         if epoch == phase.start and not paused:
             self.network.renew_optimizer(recipe)
             self.best_test = None
         if not paused:
             self._publish(phase, epoch)
-        optimizer = self.network.optimizer
-        assert optimizer is not None, "a training step follows the start of its training or a checkpoint of it"
+        optimizer = self.network.follow(recipe)
         purpose = ("train", epoch) if phase.recipe == "train" else ("retrain", self.level, epoch)
         steps = self.images.batches_per_epoch(recipe.batch)
         return Epoch(

@@ -54,6 +54,15 @@ class Network:
         self.optimizer = make_optimizer(self.model, recipe)
         return self.optimizer
 
+    def follow(self, recipe: Recipe) -> torch.optim.Optimizer:
+        """Go on with the optimiser of the training under way, by a recipe whose fields may have changed."""
+        assert self.optimizer is not None, "a training step follows the start of its training or a checkpoint of it"
+        for group in self.optimizer.param_groups:
+            group["weight_decay"] = recipe.weight_decay
+            if "momentum" in group:
+                group["momentum"] = recipe.momentum
+        return self.optimizer
+
     @torch.no_grad()
     def load(self, weights: Mapping[str, Tensor]) -> None:
         """Put in weights and buffers of the dense network; masks and removed channels stay in force."""

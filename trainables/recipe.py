@@ -21,6 +21,35 @@ Count = Annotated[int, BeforeValidator(_is_no_switch)]
 Epochs = Annotated[Count, Field(ge=0, le=LONGEST)]
 
 
+Augment = Literal["none", "crop", "crop_flip"]
+
+
+class Change(BaseModel):
+    """Fields of a recipe that change within a training, from the start of an epoch on; None stays as it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    epoch: Count = Field(ge=1, le=LONGEST)
+    batch: Count | None = Field(default=None, ge=2, le=1_000_000)
+    lr: Number | None = Field(default=None, gt=0)
+    momentum: Number | None = Field(default=None, ge=0, lt=1)
+    weight_decay: Number | None = Field(default=None, ge=0)
+    label_smoothing: Number | None = Field(default=None, ge=0, lt=1)
+    augment: Augment | None = None
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """What changes, by field."""
+        return {name: value for name, value in self if name != "epoch" and value is not None}
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.fields:
+            known = ", ".join(name for name in Change.model_fields if name != "epoch")
+            raise ValueError(f"a change at epoch {self.epoch} must name one of {known}")
+        return self
+
+
 class Recipe(BaseModel):
     """Optimiser, schedule, batch, augmentation and precision of one training.
 
@@ -41,10 +70,12 @@ class Recipe(BaseModel):
     gamma: Number = Field(default=0.1, gt=0, le=1)
     warmup: Epochs = Field(default=0, description="epochs of linear warm-up")
     label_smoothing: Number = Field(default=0.0, ge=0, lt=1)
-    augment: Literal["none", "crop", "crop_flip"] = "crop_flip"
+    augment: Augment = "crop_flip"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     hold_out: bool = Field(default=True, description="keep the validation split out of the training data")
     record_best_test: bool = Field(default=False, description="also store the best test epoch, in its own column")
+
+    changes: tuple[Change, ...] = Field(default=(), description="fields that change as the training goes on")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -54,9 +85,17 @@ class Recipe(BaseModel):
             raise ValueError(f"milestones belong to schedule 'multistep', but the schedule is '{self.schedule}'")
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones must rise, but got {list(self.milestones)}")
-        if self.nesterov and not self.momentum:
+        if self.nesterov and (not self.momentum or any(change.momentum == 0 for change in self.changes)):
             raise ValueError("nesterov needs momentum above 0")
+        epochs = [change.epoch for change in self.changes]
+        if epochs != sorted(set(epochs)):
+            raise ValueError(f"changes must be at rising epochs, but got {epochs}")
         return self
+
+    def at(self, epoch: int) -> "Recipe":
+        """The recipe as it is in an epoch, counted from 0: with all changes up to it."""
+        passed = [change.fields for change in self.changes if change.epoch <= epoch]
+        return self.model_copy(update={name: value for fields in passed for name, value in fields.items()})
 
     def told(self) -> str:
         """The fields that are not the default, as JSON with sorted keys."""

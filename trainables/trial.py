@@ -144,6 +144,11 @@ class Trial:
         self._saved, self._saved_at = self.position, time.monotonic()
         self._save_seconds = self._saved_at - began
 
+    def discard(self) -> None:
+        """Give the trial up before its end: its checkpoints go, and nothing of it is written any more."""
+        self.store.delete(self._checkpoints)
+        self._saved = self.position
+
     def _restore(self, saved: dict[str, Any]) -> None:
         self.step, self.attempts, self._seconds_before = saved["step"], saved["attempts"] + 1, saved["seconds"]
         phase, _ = self._next() or (None, 0)

@@ -40,7 +40,7 @@ class HRank(FilterMethod):
     )
     images: int = Field(default=640, ge=1)
     layer_by_layer: bool = True
-    layer_epochs: int = Field(default=15, ge=1)
+    layer_epochs: int = Field(default=15, ge=1, le=1000)
 
     def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
         """Prune and train for each group, then retrain and measure.

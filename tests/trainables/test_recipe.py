@@ -56,3 +56,30 @@ def test_warm_up_rises_linearly() -> None:
 def test_contradictions_are_refused(fields: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Recipe.model_validate(fields)
+
+
+def test_changes_are_in_force_from_their_epoch_on() -> None:
+    recipe = Recipe(epochs=6, lr=0.1, changes=({"epoch": 2, "lr": 0.2}, {"epoch": 4, "weight_decay": 0.5, "lr": 0.05}))
+    assert [recipe.at(epoch).lr for epoch in range(6)] == [0.1, 0.1, 0.2, 0.2, 0.05, 0.05]
+    assert [recipe.at(epoch).weight_decay for epoch in (3, 4)] == [1e-4, 0.5]
+    plain = Recipe(epochs=6, lr=0.2)
+    assert recipe.at(3).learning_rate(3.5) == plain.learning_rate(3.5)
+
+
+def test_a_recipe_without_changes_is_told_as_before() -> None:
+    assert "changes" not in Recipe(epochs=3).told() and '"epoch": 1' in Recipe(changes=({"epoch": 1, "lr": 1},)).told()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ([{"epoch": 2}], "a change at epoch 2 must name one of batch, lr"),
+        ([{"epoch": 0, "lr": 0.1}], "greater than or equal to 1"),
+        ([{"epoch": 3, "lr": 0.1}, {"epoch": 3, "lr": 0.2}], "changes must be at rising epochs, but got \\[3, 3\\]"),
+        ([{"epoch": 3, "gamma": 0.1}], "Extra inputs"),
+        ([{"epoch": 3, "lr": -1}], "greater than 0"),
+    ],
+)
+def test_mistakes_in_changes(changes: list[dict[str, float]], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        Recipe.model_validate({"changes": changes})

@@ -1,0 +1,252 @@
+"""What the search command does, from the options to the exit code."""
+
+import json
+import math
+import os
+import sys
+import tempfile
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from sweeps import command, lease, study
+from sweeps.command import DONE, FAILED, INTERRUPTED, STOPPED
+from sweeps.mistake import Mistake
+from sweeps.plan import make_plan
+from sweeps.request import find_store
+from sweeps.search import candidates, directory, space, winner
+from sweeps.search import spec as search_spec
+from sweeps.search.candidates import Candidate
+from sweeps.search.directory import BEST, BEST_FOLDER
+from sweeps.search.proposals import Proposals
+from sweeps.search.request import read_search
+from sweeps.search.spec import SearchSpec
+from sweeps.search.spending import Spending
+from sweeps.stop import INTERRUPTED as BY_USER
+from sweeps.stop import Stop
+from trainables.environment import Environment
+from trainables.store import Store
+
+if TYPE_CHECKING:
+    from sweeps.search.search import Search
+
+
+def run(options: Namespace, *, default_preset: str) -> int:
+    """Do what the options ask for and return the exit code.
+
+    Raises:
+        Mistake: something the user can put right.
+    """
+    if options.list_presets:
+        for name, path in search_spec.presets().items():
+            print(f"{name:32} {study.read(path).get('description', '')}")
+        return DONE
+    spec = read_search(options, default_preset=default_preset)
+    store = find_store(options, spec.name)
+    check(spec)
+    anew = options.fresh and not options.dry_run
+    if not anew:
+        directory.check_same(spec, store)
+    if options.dry_run:
+        print(describe(spec, candidates.read(store), store))
+        return DONE
+    spec.study(spec.sparsities[0], {}, seeds=[spec.seed]).check_data()
+    with lease.held(store, say=_say, lost=Stop.ask):
+        if anew:
+            directory.erase(store)
+        return _work(options, spec, store)
+
+
+def check(spec: SearchSpec) -> None:
+    """See that candidates make one trial at each sparsity, and can be scored and improved as asked.
+
+    Raises:
+        Mistake: they cannot.
+    """
+    from pruning.phases import Prune, Train
+
+    for configuration in spec.corners:
+        trial = Proposals(spec, spec.sparsities[0]).resolve(configuration).trial.spec
+        if not trial.sparsities and len(spec.sparsities) > 1:
+            raise Mistake(f"method '{spec.method}' decides by itself how much to prune: give one sparsity, as its name")
+        phases = trial.phases()
+        order = spec.strategy.order
+        if order in ("flow", "snip") and not isinstance(phases[0], Prune):
+            raise Mistake(f"order: {order} scores the pruned network, but '{spec.method}' trains first; use tenth")
+        trainings = [phase for phase in phases if isinstance(phase, Train)]
+        if spec.strategy.draw == "population" and [one.recipe for one in trainings] != [_TRAINED[spec.changing]]:
+            raise Mistake(
+                f"a population changes {spec.changing} within one training, but '{spec.method}' has "
+                f"{', '.join(f'one by {one.recipe}' for one in trainings) or 'none'}"
+            )
+        if spec.strategy.stop != "none" and not any(isinstance(phase, Train) for phase in phases):
+            raise Mistake(f"stop: {spec.strategy.stop} needs epochs to stop after, but {spec.method} trains none")
+
+
+_TRAINED = {"recipe": "train", "retrain": "retrain"}
+
+
+def _work(options: Namespace, spec: SearchSpec, store: Store) -> int:
+    """Search on, choose, and run what is best again with other seeds."""
+    stopped, found = _search(options, spec, store)
+    if stopped == BY_USER:
+        print(f"interrupted: {_count(found)}; continue with\n  {command.again()}")
+        return INTERRUPTED
+    if stopped:
+        print(f"error: {stopped}; continue with\n  {command.again()}", file=sys.stderr)
+        return STOPPED
+    at = {sparsity: [one for one in found if one.sparsity == sparsity] for sparsity in spec.sparsities}
+    chosen = winner.choose(spec, at)
+    _conclude(spec, found, chosen, store)
+    if not chosen:
+        print("nothing was trained to its end, so there is no best configuration")
+        return FAILED
+    text = yaml.safe_dump(winner.write_study(spec, chosen), sort_keys=False).encode()
+    store.write(BEST, text)
+    return DONE if options.no_confirm else confirm(options, text, store)
+
+
+def _search(options: Namespace, spec: SearchSpec, store: Store) -> tuple[str, list[Candidate]]:
+    """Run the search as far as it goes; why it had to stop before its end, if it had to, and all candidates."""
+    from sweeps.search.search import OVER, Search
+
+    resources = spec.resources
+    environment = Environment(
+        store=store.uri,
+        study=spec.name,
+        data_dir=spec.data_dir,
+        device="cuda" if resources.gpus_per_trial else "cpu",
+        threads=max(1, math.floor(resources.cpus_per_trial)),
+        checkpoint_seconds=spec.checkpoint_seconds,
+    )
+    search = Search(spec, environment, say=_say)
+    directory.describe(spec, search, store)
+    stopped = ""
+    if search.wants_more:
+        stopped = _launch(options, search)
+        directory.describe(spec, search, store)
+    if stopped in ("", OVER):
+        _say(_tell_end(search))
+        stopped = ""
+    return stopped, search.all
+
+
+def _launch(options: Namespace, search: "Search") -> str:
+    from sweeps.cluster import connected, lack
+    from sweeps.search.run import run as run_search
+    from trainables.data import DataError, prepare
+
+    try:
+        prepare(search.spec.dataset, data_dir=search.spec.data_dir)
+    except DataError as error:
+        raise Mistake(str(error)) from None
+    _say(f"{'continuing' if search.all else 'starting'}: {_count(search.all)}; search in {search.store.place()}")
+    if search.spec.strategy.draw == "population":  # its members wait for each other: none may be held back
+        os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(max(16, search.spec.budget.trials or 0)))
+    with connected(options.address) as own:
+        if reason := lack(search.spec.resources):
+            if own:
+                raise Mistake(reason)
+            _say(f"waiting for the cluster to grow: {reason}")
+        return run_search(search)
+
+
+def _tell_end(search: "Search") -> str:
+    """Why the search is over, and what it would do next."""
+    told = f"search over: {search.spending.describe(search.all)}"
+    begun = [one for one in search.all if one.outcome in ("running", "scored")]
+    if begun and search.spending.is_over(search.all):
+        one = begun[0]
+        return f"{told}; next: go on with {one.sparsity:g} #{one.number} ({one.told}){_MORE}"
+    if search.spec.strategy.draw == "population":
+        return f"{told}; a larger budget adds members"
+    sparsity = min(search.at, key=lambda value: len(search.at[value]))
+    if (proposal := search.peek(sparsity)) is None:
+        return f"{told}; every point of the space has been tried"
+    return f"{told}; next: {sparsity:g} ({space.tell(proposal.configuration)}){_MORE}"
+
+
+_MORE = "; a larger budget goes on there"
+
+
+def confirm(options: Namespace, text: bytes, store: Store) -> int:
+    """Run the study of the best in the directory `best/` of the search: only there the test set is read."""
+    from sweeps import ledger
+    from sweeps.full_study import parser
+
+    below = store.below(BEST_FOLDER)
+    made = study.build(yaml.safe_load(text), where=BEST)
+    if _read_keys(below) <= set(make_plan(made).by_key):
+        below.delete("study.yaml")  # it may lie there with fewer sparsities, or of an earlier version of the project
+    else:
+        _say(f"the best has changed since it was confirmed, with the test set: {below.place()} is made anew")
+        ledger.erase(below)
+    _say(f"confirming the best with seeds {', '.join(map(str, made.seeds))} in {below.place()}")
+    with tempfile.TemporaryDirectory(prefix="best-") as scratch:
+        path = Path(scratch, BEST)
+        path.write_bytes(text)
+        words = ["--study", str(path), "--out", below.uri]
+        words += ["--address", options.address] if options.address else []
+        return command.run(parser().parse_args(words), default_preset="")
+
+
+def _read_keys(below: Store) -> set[str]:
+    """The keys of what was confirmed before."""
+    try:
+        return {str(trial["key"]) for trial in json.loads(below.read("plan.json"))["trials"]}
+    except FileNotFoundError:
+        return set()
+    except (ValueError, TypeError, LookupError):
+        raise Mistake(
+            f"{below.place('plan.json')} cannot be read; delete it if what lies beside it is of this search"
+        ) from None
+
+
+def _conclude(spec: SearchSpec, found: list[Candidate], chosen: dict[float, list[Candidate]], store: Store) -> None:
+    for sparsity, best in chosen.items():
+        for one in best:
+            macs = f", {one.effective_macs:,.0f} effective MACs" if one.effective_macs is not None else ""
+            told = f"{one.val_top1:.2f} % of the validation set{macs}"
+            print(f"best at {sparsity:g}: {one.told}: {told}")
+    for one in found:
+        if one.outcome == "failed":
+            print(f"failed: {one.describe()}")
+    print(f"candidates in {store.place(candidates.FOLDER)}; best configuration in {store.place(BEST)}")
+    print(f"report: python -m analysis {store.uri}", flush=True)
+
+
+def describe(spec: SearchSpec, found: list[Candidate], store: Store) -> str:
+    """The search in words, before it runs."""
+    spending = Spending(spec, store)
+    points = space.count(spec.space) if spec.strategy.draw == "grid" else None
+    budget = ", ".join(f"{value:g} {name}" for name, value in spec.budget if value is not None and name != "price")
+    rule = "" if spec.strategy.stop == "none" else f", {spec.strategy.stop} stops early"
+    lines = [
+        f"search {spec.name}: {spec.method} for {spec.model} on {spec.dataset}; directory {store.place()}",
+        f"space: {', '.join(f'{name} {_tell(one)}' for name, one in spec.space.items())}",
+        f"strategy: {spec.strategy.draw}{rule}{f'; {points} points at each sparsity' if points else ''}",
+        f"sparsities: {', '.join(f'{value:g}' for value in spec.sparsities)}; budget: {budget or 'the whole grid'}",
+        f"epochs of the longest candidate: {spec.longest}; {_count(found)}; spent: {spending.describe(found)}",
+        f"then the best of each sparsity with seeds {', '.join(map(str, spec.confirm_seeds))}, on the test set",
+    ]
+    return "\n".join(lines)
+
+
+def _tell(one: space.Dimension) -> str:
+    if one.choices is not None:
+        return f"in {one.choices}"
+    return f"{one.ends[0]:g} to {one.ends[1]:g}{' (log)' if one.log_range else ''}"
+
+
+def _count(found: list[Candidate]) -> str:
+    counts: dict[str, int] = {}
+    for one in found:
+        counts[one.outcome] = counts.get(one.outcome, 0) + 1
+    told = ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))
+    return f"{len(found)} candidates ({told})" if told else "no candidates so far"
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

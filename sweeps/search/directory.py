@@ -1,0 +1,81 @@
+"""What the directory of a search says of itself: `search.yaml`, as asked for, and what the analysis reads."""
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from sweeps import document, ledger
+from sweeps.mistake import Mistake, short
+from sweeps.plan import Plan
+from sweeps.search import candidates
+from sweeps.search.proposals import Proposals
+from sweeps.search.spec import SearchSpec
+from trainables.store import Store, StoreLost
+
+if TYPE_CHECKING:
+    from sweeps.search.search import Search
+
+FILE, BEST, BEST_FOLDER = "search.yaml", "best.yaml", "best"
+MAY_CHANGE = {"name", "description", "data_dir", "sparsities", "budget", "confirm_seeds", "resources"} | {
+    "checkpoint_seconds"
+}
+
+
+def check_same(spec: SearchSpec, store: Store) -> None:
+    """Refuse to mix two searches, or a search and a study: only budget, seeds to confirm with, resources and further
+    sparsities may change.
+
+    Raises:
+        Mistake: something else differs from what the directory holds.
+    """
+    before = _read(store)
+    if before is None:
+        if store.exists("plan.json"):
+            raise Mistake(f"{store.place()} holds a study, not a search; choose another --out")
+        return
+    now = spec.model_dump(mode="json")
+    for field in now:
+        if field not in MAY_CHANGE and before.get(field) != now[field]:
+            raise Mistake(
+                f"{store.place()} holds a search with {field} = {short(before.get(field))}, but now it is "
+                f"{short(now[field])}; choose another --out, or --fresh to delete what is there"
+            )
+
+
+def _read(store: Store) -> dict[str, Any] | None:
+    try:
+        before = document.parse(store.read(FILE), large=True)
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        raise Mistake(f"{store.place()} is a file; --out names a directory") from None
+    except StoreLost:
+        raise
+    except (OSError, ValueError) as error:
+        raise Mistake(f"{store.place(FILE)} cannot be read: {error}; delete it if all is of this search") from None
+    if not isinstance(before, dict):
+        raise Mistake(f"{store.place(FILE)} is no mapping of keys to values; delete it if all is of this search")
+    return before
+
+
+def describe(spec: SearchSpec, search: "Search | None", store: Store) -> None:
+    """Write what was asked for, and as a study what is expected: candidates with rows, and those under way."""
+    store.write(FILE, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
+    as_study = spec.study(spec.sparsities[0], {}, seeds=[spec.seed]).model_dump(mode="json")
+    as_study |= {"description": spec.description, "sparsities": list(spec.sparsities)}
+    store.write("study.yaml", yaml.safe_dump(as_study, sort_keys=False).encode())
+    planned = {}
+    for one in search.all if search else []:
+        if one.outcome in ("done", "running", "failed"):
+            found = Proposals(spec, one.sparsity).resolve(one.configuration, one.changes)
+            planned[found.trial.key] = found.trial
+            if found.dense:
+                planned[found.dense.key] = found.dense
+    store.write("plan.json", Plan(tuple(planned.values())).to_json())
+
+
+def erase(store: Store) -> None:
+    """Delete a search with all that belongs to it; nothing else that lies in the directory."""
+    ledger.erase(store)
+    for name in (FILE, BEST, BEST_FOLDER, candidates.FOLDER):
+        store.delete(name)

@@ -1,0 +1,119 @@
+"""Searches without Ray: what Tune does with a search, one worker after the other in this process."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray.tune.schedulers import TrialScheduler
+
+from sweeps.search import spec as search_spec
+from sweeps.search import winner
+from sweeps.search.candidate_trial import CandidateTrial
+from sweeps.search.candidates import Candidate
+from sweeps.search.scheduler import StoppingScheduler
+from sweeps.search.search import Search
+from sweeps.search.spec import SearchSpec
+from sweeps.stop import Stop
+from trainables import ray_trainable
+from trainables.environment import Environment
+
+RAW: dict[str, Any] = {
+    "name": "small",
+    "dataset": "digits",
+    "model": "mlp",
+    "method": "synflow",
+    "recipe": {"epochs": 3, "batch": 256, "lr": 0.05, "augment": "none"},
+    "sparsities": [0.9, 0.95],
+    "space": {"iterations": {"log_range": [1, 50]}, "schedule": {"choices": ["exponential", "linear"]}},
+    "strategy": "random",
+    "budget": {"trials": 6},
+    "confirm_seeds": [1, 2],
+}
+
+
+def make_spec(**changes: Any) -> SearchSpec:
+    """A small search on digits; `changes` replace parts of its file."""
+    return search_spec.build({**RAW, **changes}, where="test")
+
+
+@dataclass(frozen=True, eq=False)  # by identity, as Tune's
+class Handed:
+    """A trial as Tune hands it to a scheduler."""
+
+    trial_id: str
+    config: dict[str, Any]
+
+
+class Killed(Exception):
+    """The driver and its workers are gone without a word."""
+
+
+@contextmanager
+def without_ray() -> Iterator[None]:
+    """Workers do not ask Ray for nodes that go, which would start it; SIGTERM, which they take, is as before later."""
+    before, draining = signal.getsignal(signal.SIGTERM), ray_trainable._is_draining
+    ray_trainable._is_draining = lambda: False
+    try:
+        yield
+    finally:
+        ray_trainable._is_draining = draining
+        signal.signal(signal.SIGTERM, before)
+        Stop.reason = ""
+
+
+def open_search(spec: SearchSpec, folder: Path, lines: list[str] | None = None) -> Search:
+    """The search of a directory, as a launch makes it."""
+    environment = Environment(store=str(folder), study=spec.name, checkpoint_seconds=0)
+    return Search(spec, environment, say=(lines if lines is not None else []).append)
+
+
+def run(
+    spec: SearchSpec, folder: Path, *, slots: int = 2, kill_after: int = 10**9, lines: list[str] | None = None
+) -> Search:
+    """Run a search with so many workers, each of which reports in turn.
+
+    Raises:
+        Killed: so many results have come.
+    """
+    search = open_search(spec, folder, lines)
+    scheduler = StoppingScheduler(search)
+    running: dict[str, tuple[Handed, CandidateTrial]] = {}
+    begun, results = 0, 0
+    with without_ray():
+        while True:
+            while len(running) < slots:
+                config = search.suggest(f"t{begun}", slots)
+                if not isinstance(config, dict):
+                    break
+                running[f"t{begun}"] = (Handed(f"t{begun}", config), CandidateTrial(config))
+                begun += 1
+            if not running:
+                return search
+            for name, (trial, worker) in list(running.items()):
+                result = worker.step()
+                results += 1
+                if results > kill_after:
+                    raise Killed
+                if not result["done"]:
+                    decision = scheduler.on_trial_result(None, trial, result)  # type: ignore[arg-type]
+                if result["done"] or decision == TrialScheduler.STOP or Stop.reason:
+                    search.complete(name, result)
+                    if Stop.reason:
+                        worker.cleanup()
+                    del running[name]
+
+
+def found(search: Search) -> list[Candidate]:
+    """What became of the candidates, without what differs between two runs of the same search."""
+    from dataclasses import replace
+
+    return [replace(one, seconds=0.0, ended=None) for one in search.all]
+
+
+def best(search: Search) -> dict[float, tuple[Any, ...]]:
+    """The best of each sparsity: its key and accuracy."""
+    chosen = winner.choose(search.spec, search.at)
+    return {sparsity: (one[0].key, one[0].val_top1) for sparsity, one in chosen.items()}
