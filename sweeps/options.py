@@ -21,9 +21,7 @@ def add_where(group: argparse._ArgumentGroup) -> None:
     """Options on what a trial takes of which cluster."""
     group.add_argument("--cpus-per-trial", metavar="N", help="CPU cores, which are also its threads")
     group.add_argument("--gpus-per-trial", metavar="N", help="GPUs; 0.25 lets four trials share one")
-    group.add_argument(
-        "--address", metavar="HOST:PORT", help="a Ray cluster (default: a running one, else its own)"
-    )
+    group.add_argument("--address", metavar="HOST:PORT", help="a Ray cluster (default: a running one, else its own)")
 
 
 def run(parser: Parser, arguments: list[str] | None, work: Callable[[argparse.Namespace], int]) -> int:
