@@ -56,7 +56,7 @@ def execute(folder: Path, **settings: str) -> str:
 
 def checkout(folder: Path) -> Path:
     """A repository with the files of this checkout, also those not committed yet."""
-    listed = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "--", "*.py", "*.yaml"]
+    listed = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
     for name in subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split():
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
