@@ -22,6 +22,7 @@ from trainables.store import Store, StoreLost
 FILE = "lease.json"
 BEAT = 10.0  # seconds between two renewals
 PATIENCE = 3.5 * BEAT  # how long the lease of another machine is watched for a renewal before it counts as stale
+DYING = 1.0  # seconds that a killed process may take to end; only then is one of this machine taken for alive
 SETTLE = 0.3  # seconds after which, of two drivers that start at the same moment, the last writer is known
 
 
@@ -73,9 +74,11 @@ def _machine() -> str:
 
 
 def _born(pid: int) -> str:
-    """When a process began, in ticks since boot, so that a reused process id is not taken for it; "" where unknown."""
+    """When a process began, in ticks since boot, so that a reused process id is not taken for it; "" where unknown, and
+    of one that has ended but was not waited for."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if state in "ZX" else rest[18]
     except (OSError, IndexError):
         return ""
 
@@ -106,8 +109,11 @@ def _await_end(store: Store, other: Lease, say: Callable[[str], None]) -> None:
     """
     busy = Mistake(f"{store.place()} is already being run by {other.holder}; wait for it or stop it first")
     if other.machine == _machine():
-        if _is_alive(other):
-            raise busy
+        until = time.monotonic() + DYING
+        while _is_alive(other):
+            if time.monotonic() > until:
+                raise busy
+            time.sleep(DYING / 20)
         return
     say(f"this study was being run by {other.holder}; watching {PATIENCE:.0f} s for a sign of life")
     until = time.monotonic() + PATIENCE

@@ -26,6 +26,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "BEAT", 0.05)
     monkeypatch.setattr(lease, "PATIENCE", 0.6)
     monkeypatch.setattr(lease, "SETTLE", 0.02)
+    monkeypatch.setattr(lease, "DYING", 0.1)
 
 
 def ignore(line: str) -> None:
@@ -64,6 +65,25 @@ def test_the_lease_of_a_killed_process_is_taken_over_at_once(store: Store) -> No
     with held(store, say=pytest.fail, lost=pytest.fail):
         now = Lease.parse(store.read(FILE))
         assert now and now.pid == os.getpid()
+
+
+def test_a_killed_process_that_nobody_waited_for_is_dead(store: Store) -> None:
+    zombie = subprocess.Popen(["sleep", "60"])
+    holder = replace(Lease.mine(), pid=zombie.pid, born=lease._born(zombie.pid))
+    store.write(FILE, holder.encode())
+    zombie.kill()  # and not waited for
+    with held(store, say=pytest.fail, lost=pytest.fail):
+        pass
+    zombie.wait()
+
+
+def test_a_process_that_is_about_to_end_is_waited_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "DYING", 30.0)
+    dying = subprocess.Popen(["sleep", "0.3"])
+    store.write(FILE, replace(Lease.mine(), pid=dying.pid, born=lease._born(dying.pid)).encode())
+    with held(store, say=pytest.fail, lost=pytest.fail):
+        pass
+    dying.wait()
 
 
 def test_a_reused_process_id_is_not_taken_for_the_holder(store: Store) -> None:
