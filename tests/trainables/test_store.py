@@ -16,12 +16,13 @@ from trainables.store import Store, is_remote
 ROOT = Path(__file__).resolve().parents[2]
 
 OVERWRITE = """
-import os, sys
+import os, sys, time
 from trainables.store import Store
 store, letter, number = Store.at(sys.argv[1]), sys.argv[2], 0
 while not os.path.exists(sys.argv[3]):
     store.write("rows/a", f"{letter}{number % 1000:03d}".encode() * (1000 * (ord(letter) - 64)))
     number += 1
+    time.sleep(0.2)  # what is replaced all the time cannot be read: a bucket says so and the reader tries again
 """
 
 WRITE_MANY = """
