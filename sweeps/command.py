@@ -4,6 +4,7 @@ import math
 import shlex
 import sys
 from argparse import Namespace
+from typing import TYPE_CHECKING
 
 from pruning import registry
 from sweeps import directory, lease, ledger, study
@@ -16,6 +17,9 @@ from sweeps.stop import Stop
 from sweeps.study import StudySpec
 from trainables.environment import Environment
 from trainables.store import Store
+
+if TYPE_CHECKING:
+    from sweeps.search.spec import SearchSpec
 
 DONE, FAILED, STOPPED, INTERRUPTED = 0, 1, 3, 130
 
@@ -86,19 +90,23 @@ def _work(options: Namespace, spec: StudySpec, plan: Plan, store: Store) -> int:
     return _conclude(plan, state, store) or (DONE if measured else FAILED)
 
 
+def make_environment(spec: "StudySpec | SearchSpec", store: Store) -> Environment:
+    """How the trials of a study or a search are executed."""
+    return Environment(
+        store=store.uri,
+        study=spec.name,
+        data_dir=spec.data_dir,
+        device="cuda" if spec.resources.gpus_per_trial else "cpu",
+        threads=max(1, math.floor(spec.resources.cpus_per_trial)),
+        checkpoint_seconds=spec.checkpoint_seconds,
+    )
+
+
 def _launch(options: Namespace, spec: StudySpec, plan: Plan, state: ledger.Ledger, store: Store) -> str:
     """Run the missing trials; returns why it stopped before the end, if it did."""
     from trainables.data import DataError, load, prepare
 
-    resources = spec.resources
-    environment = Environment(
-        store=store.uri,
-        study=spec.name,
-        data_dir=spec.data_dir,
-        device="cuda" if resources.gpus_per_trial else "cpu",
-        threads=max(1, math.floor(resources.cpus_per_trial)),
-        checkpoint_seconds=spec.checkpoint_seconds,
-    )
+    resources, environment = spec.resources, make_environment(spec, store)
     if resources.gpus_per_trial and not options.address:
         _check_gpus(spec, plan, state)
     try:

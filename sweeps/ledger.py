@@ -84,8 +84,6 @@ def _spent(store: Store, keys: list[str]) -> dict[str, Spent | None]:
             table = record.decode("rows", store.read(f"rows/{key}.parquet"))
         except (FileNotFoundError, record.DamagedTable):
             return None
-        if not len(table):
-            return None
         seconds, device, epochs = (table.column(name)[-1].as_py() for name in ("trial_seconds", "device", "epochs"))
         return Spent(seconds if seconds and 0 < seconds < inf else 0.0, device or "", epochs or 0)
 

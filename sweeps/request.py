@@ -26,6 +26,16 @@ def read_study(options: Namespace, *, default_preset: str) -> StudySpec:
     for name, number in (("sparsities", float), ("seeds", int)):
         if (text := getattr(options, name)) is not None:
             raw[name] = numbers(text, number, f"--{name}")
+    set_where(raw, options)
+    return study.build(raw, where=where)
+
+
+def set_where(raw: dict[str, Any], options: Namespace) -> None:
+    """Put what the options say of resources and data into a study or a search, in place.
+
+    Raises:
+        Mistake: no folder can be named so.
+    """
     for name in ("cpus_per_trial", "gpus_per_trial"):
         if (value := getattr(options, name)) is not None:
             study.override(raw, f"resources.{name}={value}")
@@ -33,7 +43,6 @@ def read_study(options: Namespace, *, default_preset: str) -> StudySpec:
         raw["data_dir"] = options.data_dir
     if isinstance(raw.get("data_dir"), str):
         raw["data_dir"] = folder(raw["data_dir"], "data_dir" if options.data_dir is None else "--data-dir")
-    return study.build(raw, where=where)
 
 
 def find_store(options: Namespace, name: str) -> Store:

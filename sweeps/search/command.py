@@ -1,7 +1,6 @@
 """What the search command does, from the options to the exit code."""
 
 import json
-import math
 import os
 import sys
 import tempfile
@@ -26,7 +25,6 @@ from sweeps.search.spec import SearchSpec
 from sweeps.search.spending import Spending
 from sweeps.stop import INTERRUPTED as BY_USER
 from sweeps.stop import Stop
-from trainables.environment import Environment
 from trainables.store import Store
 
 if TYPE_CHECKING:
@@ -112,15 +110,7 @@ def _search(options: Namespace, spec: SearchSpec, store: Store) -> tuple[str, li
     """Run the search as far as it goes; why it had to stop before its end, if it had to, and all candidates."""
     from sweeps.search.search import OVER, Search
 
-    resources = spec.resources
-    environment = Environment(
-        store=store.uri,
-        study=spec.name,
-        data_dir=spec.data_dir,
-        device="cuda" if resources.gpus_per_trial else "cpu",
-        threads=max(1, math.floor(resources.cpus_per_trial)),
-        checkpoint_seconds=spec.checkpoint_seconds,
-    )
+    environment = command.make_environment(spec, store)
     search = Search(spec, environment, say=_say)
     directory.describe(spec, search, store)
     stopped = ""

@@ -6,7 +6,7 @@ from typing import Any
 
 from sweeps import study
 from sweeps.mistake import Mistake
-from sweeps.request import folder, numbers
+from sweeps.request import numbers, set_where
 from sweeps.search import spec as search_spec
 from sweeps.search.spec import NAMED, SearchSpec
 
@@ -42,13 +42,7 @@ def read_search(options: Namespace, *, default_preset: str) -> SearchSpec:
     for name, kind in BUDGET.items():
         if (text := getattr(options, name)) is not None:
             study.override(raw, f"budget.{name}={_number(text, kind, f'--{name}')}")
-    for name in ("cpus_per_trial", "gpus_per_trial"):
-        if (value := getattr(options, name)) is not None:
-            study.override(raw, f"resources.{name}={value}")
-    if options.data_dir is not None:
-        raw["data_dir"] = options.data_dir
-    if isinstance(raw.get("data_dir"), str):
-        raw["data_dir"] = folder(raw["data_dir"], "data_dir" if options.data_dir is None else "--data-dir")
+    set_where(raw, options)
     return search_spec.build(raw, where=where)
 
 
