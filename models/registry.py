@@ -1,4 +1,6 @@
-"""Every network by name, and the way to a network of the user's own. Importing this does not import torch.
+"""Every network by name, those of torchvision and timm, and the way to one of the user's own.
+
+Importing this does not import torch.
 
 A network is a function `(image, classes)` that returns an `nn.Module`: `image` is (channels, height, width), and the
 module maps [B, channels, height, width] to logits [B, classes]. Weights are drawn from torch's global generator.
@@ -9,8 +11,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from models import zoo
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,7 +48,7 @@ def names() -> list[str]:
 
 
 def check(name: str) -> None:
-    """Pass if the name is in the registry or has the form `package.module:function`, without importing anything.
+    """Pass if the name is in the registry or has the form of a library's or `package.module:function`; imports nothing.
 
     Raises:
         UnknownModel: neither; the message names the nearest fix.
@@ -52,8 +57,15 @@ def check(name: str) -> None:
         return
     if ":" not in name:
         near = get_close_matches(name, MODELS, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(MODELS)}, or package.module:function"
+        others = "torchvision:NAME, timm:NAME, or package.module:function"
+        hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(MODELS)}, {others}"
         raise UnknownModel(f"no model '{name}'; {hint}")
+    if zoo.is_named(name):
+        try:
+            zoo.check(name)
+        except zoo.UnknownNetwork as error:
+            raise UnknownModel(str(error)) from None
+        return
     module, _, function = name.partition(":")
     if not all(part.isidentifier() for part in [*module.split("."), function]):
         raise UnknownModel(f"a model of your own is named 'package.module:function', but got '{name}'")
@@ -82,7 +94,10 @@ def build(name: str, *, image: tuple[int, int, int], classes: int) -> nn.Module:
         inspect.signature(function).bind(image=image, classes=classes)
     except TypeError as error:
         raise InvalidModel(f"model '{name}' must take (image, classes), but: {error}") from error
-    model = function(image=image, classes=classes)
+    try:
+        model = function(image=image, classes=classes)
+    except zoo.UnknownNetwork as error:
+        raise UnknownModel(str(error)) from error
     if not isinstance(model, nn.Module):
         raise InvalidModel(f"model '{name}' must return an nn.Module, but returned {type(model).__name__}")
     return model
@@ -90,6 +105,8 @@ def build(name: str, *, image: tuple[int, int, int], classes: int) -> nn.Module:
 
 def _find(name: str) -> Callable[..., object]:
     """The function behind a checked name."""
+    if zoo.is_named(name):
+        return partial(zoo.build, name)
     path, _, attribute = MODELS.get(name, name).partition(":")
     try:
         module = import_module(path)

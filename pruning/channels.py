@@ -1,8 +1,9 @@
 """Channel groups: which layers of a network share one set of channels, found on its torch.fx graph.
 
 Every tensor in the graph lives in a channel space. A convolution or linear layer reads one space and opens another;
-elementwise layers, pooling and batch-norm pass their space on; an addition joins two spaces into one; a flatten makes
-each channel a run of columns. All layers of one space lose the same channels, so a space is pruned as a whole: a group.
+elementwise layers, pooling, batch-norm and depthwise convolutions pass their space on; an addition joins two spaces
+into one; a flatten makes each channel a run of columns. All layers of one space lose the same channels, so a space is
+pruned as a whole: a group.
 """
 
 from __future__ import annotations
@@ -14,26 +15,16 @@ from math import prod
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional
 
-# Only what maps zero to zero, channel by channel: then a channel of zeros and no channel are the same to what follows.
-_PASSING_MODULES = tuple(
-    getattr(nn, name)
-    for name in [
-        *("Identity", "ReLU", "ReLU6", "LeakyReLU", "ELU", "SELU", "CELU", "GELU", "SiLU", "Mish", "Tanh", "Hardtanh"),
-        *("Hardswish", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout"),
-        *(f"{kind}Pool{sides}d" for kind in ("Max", "Avg", "AdaptiveMax", "AdaptiveAvg") for sides in (1, 2, 3)),
-    ]
+from pruning.channelwise import (
+    PASSING_FUNCTIONS,
+    PASSING_METHODS,
+    PASSING_MODULES,
+    is_channelwise,
+    is_depthwise,
+    is_norm,
 )
-_PASSING_FUNCTIONS = frozenset(
-    getattr(functional, name)
-    for name in [
-        *("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "tanh", "hardtanh"),
-        *("hardswish", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"),
-        *(f"{kind}_pool{sides}d" for kind in ("max", "avg", "adaptive_max", "adaptive_avg") for sides in (1, 2, 3)),
-    ]
-) | {torch.relu, torch.relu_, torch.tanh}
-_PASSING_METHODS = frozenset({"relu", "relu_", "tanh", "contiguous", "clone"})
+
 _JOINING_FUNCTIONS: frozenset[object] = frozenset({operator.add, operator.iadd, torch.add, operator.sub, torch.sub})
 _JOINING_METHODS = frozenset({"add", "add_", "sub", "sub_"})
 _RESHAPING = frozenset({"flatten", "reshape", "view"})
@@ -47,9 +38,9 @@ class UnsupportedNetwork(ValueError):
 class Group:
     """Layers that share `channels` channels, so that one keep-index serves them all. Layers are named as modules.
 
-    name: the first producer. producers: convolutions and linear layers with one output per channel. batch_norms:
-    those on the group's activations. consumers: layers that read the channels, each with its number of input columns
-    per channel (1, or the height x width that a flatten spread the channel over).
+    name: the first producer. producers: convolutions and linear layers with one output per channel. batch_norms,
+    depthwise: those on the group's activations. consumers: layers that read the channels, each with its number of input
+    columns per channel (1, or the height x width that a flatten spread the channel over).
     """
 
     name: str
@@ -57,6 +48,7 @@ class Group:
     producers: tuple[str, ...]
     batch_norms: tuple[str, ...]
     consumers: tuple[tuple[str, int], ...]
+    depthwise: tuple[str, ...] = ()
 
     @property
     def residual(self) -> bool:
@@ -79,7 +71,7 @@ def groups(model: nn.Module, image: tuple[int, int, int]) -> list[Group]:
     _refuse_shared_weights(model)
     skeleton = _without_storage(model).eval()
     try:
-        graph = fx.symbolic_trace(skeleton)
+        graph = fx.GraphModule(skeleton, _Tracer().trace(skeleton))
     except (ValueError, TypeError, RuntimeError, NameError) as error:  # what tracing raises on control flow
         raise UnsupportedNetwork(f"the network's forward pass cannot be traced by torch.fx: {_brief(error)}") from error
     like = next(skeleton.parameters(), torch.empty(0, device="meta"))
@@ -124,6 +116,14 @@ class _Place:
     columns: int = 1
 
 
+class _Tracer(fx.Tracer):
+    """Takes a batch-norm with its activation, as in timm's networks, for one layer."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        parts = all(isinstance(part, PASSING_MODULES) for part in m.children())
+        return (is_norm(m) and parts) or super().is_leaf_module(m, module_qualified_name)
+
+
 class _Walk(fx.Interpreter):
     """Runs the graph once on storage-free tensors and notes for each one the channel space it lives in."""
 
@@ -151,7 +151,7 @@ class _Walk(fx.Interpreter):
         written = {
             name: self._root(after)
             for name, (module, _, _, after) in self.layers.items()
-            if not _is_norm(module) and self._root(after) not in ends
+            if not is_channelwise(module) and self._root(after) not in ends
         }
         found = []
         for space in dict.fromkeys(written.values()):
@@ -162,8 +162,9 @@ class _Walk(fx.Interpreter):
                     name=producers[0],
                     channels=len(self.fetch_attr(producers[0]).weight),
                     producers=producers,
-                    batch_norms=tuple(name for name, module, _ in touching if _is_norm(module)),
-                    consumers=tuple((name, columns) for name, module, columns in touching if not _is_norm(module)),
+                    batch_norms=tuple(name for name, module, _ in touching if is_norm(module)),
+                    depthwise=tuple(name for name, module, _ in touching if is_depthwise(module)),
+                    consumers=tuple((name, cols) for name, module, cols in touching if not is_channelwise(module)),
                 )
             )
         return found
@@ -190,10 +191,10 @@ class _Walk(fx.Interpreter):
             module = self.fetch_attr(str(node.target))
             if isinstance(module, nn.Flatten):
                 return self._flatten(node, sources, out)
-            if isinstance(module, _PASSING_MODULES):
+            if isinstance(module, PASSING_MODULES):
                 return self._passing(node, sources, out)
             return self._layer(node, module, sources, out)
-        if node.target in _PASSING_FUNCTIONS or (node.op == "call_method" and node.target in _PASSING_METHODS):
+        if node.target in PASSING_FUNCTIONS or (node.op == "call_method" and node.target in PASSING_METHODS):
             return self._passing(node, sources, out)
         if node.target in _JOINING_FUNCTIONS or (node.op == "call_method" and node.target in _JOINING_METHODS):
             return self._joining(node, sources, out)
@@ -253,14 +254,14 @@ class _Walk(fx.Interpreter):
         place, inner = self.places[sources[0]], self.env[sources[0]]
         if name in self.layers:
             raise _refusal(node, "the layer is used twice; each use needs a layer of its own")
-        if _is_norm(module):
+        if is_norm(module):
             after = place
         elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
-            if module.groups != 1:
+            if module.groups != 1 and not is_depthwise(module):
                 raise _refusal(node, f"only convolutions with groups=1 can be cut, but it has groups={module.groups}")
             if place.columns != 1 or inner.dim() != module.weight.dim():
                 raise _refusal(node, f"it must read a map with {module.weight.dim()} dimensions")
-            after = _Place(self._new_space())
+            after = place if is_depthwise(module) else _Place(self._new_space())
         elif isinstance(module, nn.Linear):
             if inner.dim() != 2:
                 raise _refusal(node, f"it must read [batch, columns], but reads {inner.dim()} dimensions; flatten(1)")
@@ -269,10 +270,6 @@ class _Walk(fx.Interpreter):
             raise _refusal(node, "what this layer does to channels is not known")
         self.layers[name] = (module, place.space, place.columns, after.space)
         return after
-
-
-def _is_norm(module: nn.Module) -> bool:
-    return isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d)
 
 
 def _refusal(node: fx.Node, reason: str) -> UnsupportedNetwork:

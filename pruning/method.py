@@ -27,7 +27,10 @@ Batches = Iterable[tuple["Tensor", "Tensor"]]
 
 @dataclass(frozen=True)
 class Card:
-    """What a reader wants to know of a method before running it; `--list-methods` and the docs are made of these."""
+    """What a reader wants to know of a method before running it; `--list-methods` and the docs are made of these.
+
+    formula: the rule in plain text, for the method's page; s is the sparsity, w a weight.
+    """
 
     title: str
     paper: str
@@ -35,6 +38,7 @@ class Card:
     kind: Literal["baseline", "unstructured", "structured", "control"]
     cost: str
     when: str
+    formula: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +84,13 @@ class Method(BaseModel):
     """One pruning method. Its fields are its knobs; every value that is not the default is part of a trial's key.
 
     A method that only ranks weights overrides `scores`; one that does more overrides `prune`; one whose course is not
-    "prune, retrain, measure" overrides `phases`; one that changes masks while training overrides `update`.
+    "prune, retrain, measure" overrides `phases`; one that changes masks while training overrides `update`. A class says
+    in its docstring what its knobs mean; these mean the same in every method that has them:
+
+    scope: "global" ranks the weights of all layers together, "layer" those of each layer for itself.
+    retrain: after a prune, "finetune" goes on with the retrain recipe; "weight_rewind" puts the weights back to epoch
+        `rewind_to` and trains from there with the train recipe; "lr_rewind" only puts back the schedule.
+    rewind_to: an epoch of the dense training; 0 is its start.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -92,6 +92,7 @@ class Setting:
     `train_epochs` and `retrain_epochs` are the lengths of the two recipes. `rewind_epochs` are the epochs that other
     trials of the plan rewind to. `image` is the (channels, height, width) of an input. `build` makes the network
     without storage (meta device); it needs torch, so only methods whose course depends on the network ask for it.
+    `groups`: how many channel groups the network has, and how many of them are residual, where known without it.
     """
 
     train_epochs: int
@@ -99,6 +100,7 @@ class Setting:
     rewind_epochs: tuple[int, ...] = ()
     image: tuple[int, int, int] = (3, 32, 32)
     build: Callable[[], "nn.Module"] | None = None
+    groups: tuple[int, int] | None = None
 
     @cached_property
     def network(self) -> "nn.Module":

@@ -59,7 +59,7 @@ class _Walk(fx.Interpreter):
         super().__init__(graph)
         self.extra_traceback = False
         self.channels = {group.name: group.channels for group in found}
-        self.written = {layer: group.name for group in found for layer in group.producers}
+        self.written = {layer: one.name for one in found for layer in (*one.producers, *one.depthwise)}
         self.home: dict[fx.Node, str] = {}  # the group whose channels a node's output holds
         self.sums = {group.name: torch.zeros(group.channels, dtype=torch.int64) for group in found}
         self.maps = dict.fromkeys(self.channels, 0)  # per channel, of all activations and images so far

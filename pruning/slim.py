@@ -29,8 +29,9 @@ class Smaller:
 def shrink(model: nn.Module, keep: KeepPlan, *, image: tuple[int, int, int]) -> nn.Module:
     """A network without the channels that the plan drops; the model itself stays as it is.
 
-    Producers lose outputs, batch-norms lose entries, consumers lose input columns (height x width of them per channel
-    after a flatten). Class, layer names, device, dtype, memory format, modes and `requires_grad` are the model's.
+    Producers lose outputs, batch-norms and depthwise convolutions lose entries, consumers lose input columns (height x
+    width of them per channel after a flatten). Class, layer names, device, dtype, memory format, modes and
+    `requires_grad` are the model's.
 
     Args:
         image: (channels, height, width) of one input.
@@ -50,6 +51,10 @@ def shrink(model: nn.Module, keep: KeepPlan, *, image: tuple[int, int, int]) -> 
             layer = small.get_submodule(name)
             width = "out_features" if isinstance(layer, nn.Linear) else "out_channels"
             _cut(layer, ("weight", "bias"), index, dim=0, width=width, channels=group.channels)
+        for name in group.depthwise:
+            layer = small.get_submodule(name)
+            _cut(layer, ("weight", "bias"), index, dim=0, width="out_channels", channels=group.channels)
+            layer.groups = layer.in_channels = layer.out_channels
         for name in group.batch_norms:
             parts = ("weight", "bias", "running_mean", "running_var")
             _cut(small.get_submodule(name), parts, index, dim=0, width="num_features", channels=group.channels)
@@ -78,7 +83,7 @@ def zeroed(model: nn.Module, keep: KeepPlan, *, image: tuple[int, int, int]) -> 
             continue
         dropped = torch.ones(group.channels, dtype=torch.bool)
         dropped[keep[group.name].cpu()] = False
-        for name in (*group.producers, *group.batch_norms):
+        for name in (*group.producers, *group.depthwise, *group.batch_norms):
             layer = same.get_submodule(name)
             for tensor in (layer.weight, layer.bias, getattr(layer, "running_mean", None)):
                 if isinstance(tensor, Tensor):
@@ -138,7 +143,7 @@ def sparsity_of_widths(model: nn.Module, found: Sequence[Group], kept: Mapping[s
     total = sum(map(prod, shapes.values()))
     for group in found:
         left = kept.get(group.name, group.channels)
-        for name in group.producers:
+        for name in (*group.producers, *group.depthwise):
             shapes[f"{name}.weight"][0] = left
         for name, columns in group.consumers:
             shapes[f"{name}.weight"][1] = left * columns

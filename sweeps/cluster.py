@@ -91,6 +91,31 @@ def is_running() -> bool:
     return find_bootstrap_address(None) in find_gcs_addresses()
 
 
+def find_dashboard() -> str:
+    """The address of the dashboard of the connected cluster; "" where none runs."""
+    from ray._private.worker import get_dashboard_url
+
+    url = get_dashboard_url()
+    return "" if not url else url if "://" in url else f"http://{url}"
+
+
+def find_slots(resources: Resources) -> tuple[int, str]:
+    """How many trials the connected cluster can run at once, and what it has in words; (0, "") while it is away."""
+    try:
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    except Exception:  # the cluster may be going down at this moment
+        return 0, ""
+    slots = 0
+    for node in alive:
+        fits = node.get("CPU", 0) / resources.cpus_per_trial
+        if resources.gpus_per_trial:
+            fits = min(fits, node.get("GPU", 0) / resources.gpus_per_trial)
+        slots += int(fits)
+    has = [f"{sum(node.get(kind, 0) for node in alive):g} {kind}s" for kind in ("CPU", "GPU")]
+    shown = [text for text in has if not text.startswith("0 ")]
+    return slots, f"{', '.join(shown) or 'nothing'} on {len(alive)} node{'' if len(alive) == 1 else 's'}"
+
+
 def lack(resources: Resources) -> str | None:
     """Why no node of the connected cluster, as it is now, can hold one trial; None where one can."""
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]

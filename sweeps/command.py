@@ -4,21 +4,25 @@ import math
 import shlex
 import sys
 from argparse import Namespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pruning import registry
-from sweeps import directory, lease, ledger, study
+from sweeps import directory, facts, lease, ledger, study
 from sweeps.mistake import Mistake
 from sweeps.networks import cost
 from sweeps.plan import Plan, make_plan
-from sweeps.request import find_store, read_study
+from sweeps.request import find_store, learn_methods, read_study
+from sweeps.sink import check_loggers, logging_to
 from sweeps.stop import INTERRUPTED as BY_USER
 from sweeps.stop import Stop
 from sweeps.study import StudySpec
+from sweeps.view import view, write_report
 from trainables.environment import Environment
+from trainables.own_methods import find_changed
 from trainables.store import Store
 
 if TYPE_CHECKING:
+    from sweeps.loggers import Loggers
     from sweeps.search.spec import SearchSpec
 
 DONE, FAILED, STOPPED, INTERRUPTED = 0, 1, 3, 130
@@ -31,9 +35,13 @@ def run(options: Namespace, *, default_preset: str) -> int:
         Mistake: something the user can put right.
     """
     if options.list_presets:
+        options.facts |= facts.tell_presets()
         return _list_presets()
     if options.list_methods:
+        learn_methods(options)
+        options.facts |= facts.tell_methods()
         return _list_methods()
+    logs = check_loggers(options.log)
     if options.calibrate and not options.dry_run:
         raise Mistake("--calibrate times this machine for --dry-run: give both")
     spec = read_study(options, default_preset=default_preset)
@@ -42,18 +50,40 @@ def run(options: Namespace, *, default_preset: str) -> int:
     if not anew:
         directory.check_same(spec, store)
     plan = make_plan(spec)
+    if options.tune_packing:
+        spec = _tune(options, spec, plan)
+    for name in [] if anew else find_changed(plan.sources, store):
+        _say(f"method '{name}' has changed since it ran here: its trials run anew; old rows stay, out of the report")
     if options.dry_run:
         return _describe(options, spec, plan, store)
     state = ledger.read(plan, store)
     if anew or state.missing:
         spec.check_data()  # before anything is written
-    if not (anew or options.measure or state.missing or (options.retry_failed and state.failed)):
+    if not (anew or options.measure or state.missing or logs or (options.retry_failed and state.failed)):
         directory.describe(spec, plan, store)
-        return _conclude(plan, state, store)
+        return _conclude(options, spec, plan, state, store)
     with lease.held(store, say=_say, lost=Stop.ask):
         if anew:  # now that nothing is wrong with the request: a mistake must not cost the old results
             ledger.erase(store)
         return _work(options, spec, plan, store)
+
+
+def _tune(options: Namespace, spec: StudySpec, plan: Plan) -> StudySpec:
+    """The study with the resources that serve this machine best.
+
+    Raises:
+        Mistake: the command also says what a trial takes, or where it runs; or see `packing.tune`.
+    """
+    from sweeps.packing import tune
+
+    if options.cpus_per_trial or options.gpus_per_trial or options.address:
+        raise Mistake("--tune-packing finds out what a trial should take of this machine: leave out the other options")
+    spec.check_data()
+    packing = tune(spec, plan, say=_say)
+    # A study that continues must not choose anew: the number of threads can change a result in its last bits.
+    place = sys.argv.index("--tune-packing") if "--tune-packing" in sys.argv else len(sys.argv)
+    sys.argv[place : place + 1] = packing.flags.split()
+    return spec.model_copy(update={"resources": packing.resources})
 
 
 def _describe(options: Namespace, spec: StudySpec, plan: Plan, store: Store) -> int:
@@ -62,7 +92,11 @@ def _describe(options: Namespace, spec: StudySpec, plan: Plan, store: Store) -> 
     state = ledger.read(plan, store, retry_failed=options.retry_failed)
     if state.missing:
         spec.check_data()
-    print(describe_plan(spec, plan, state, store, calibrate=options.calibrate))
+    if options.json:
+        told = facts.tell_plan(spec, plan, state, calibrate=options.calibrate)
+        options.facts.update(facts.tell_state(spec, plan, state, store) | told)
+    else:
+        print(describe_plan(spec, plan, state, store, calibrate=options.calibrate))
     return DONE
 
 
@@ -75,19 +109,29 @@ def _work(options: Namespace, spec: StudySpec, plan: Plan, store: Store) -> int:
     directory.describe(spec, plan, store)
     for key in state.damaged:
         _say(f"{store.place(f'rows/{key}.parquet')} is damaged: its trial runs again")
+    stopped = ""
+    with logging_to(options.log, spec.name, store, say=_say) as loggers:
+        for one in loggers:
+            one.fill({key: trial.spec for key, trial in plan.by_key.items()}, sorted(state.done))
+        if state.missing:
+            spec.check_data()
+            stopped = _launch(options, spec, plan, state, store, loggers)
     if state.missing:
-        spec.check_data()
-        stopped = _launch(options, spec, plan, state, store)
+        options.facts.update(facts.tell_state(spec, plan, state, store))
         if stopped and stopped != BY_USER:
             print(f"error: {stopped}; continue with\n  {again()}", file=sys.stderr)
+            options.facts["error"] = stopped
             return STOPPED
         state = ledger.read(plan, store)
         ledger.tidy(store, state.done)
+        options.facts.update(facts.tell_state(spec, plan, state, store))
         if stopped:
             print(f"interrupted: {len(state.done)} of {len(plan.trials)} trials done; continue with\n  {again()}")
             return INTERRUPTED
     measured = not options.measure or _measure(options, spec, plan, state, store)
-    return _conclude(plan, state, store) or (DONE if measured else FAILED)
+    if options.watch:
+        write_report(store)
+    return _conclude(options, spec, plan, state, store) or (DONE if measured else FAILED)
 
 
 def make_environment(spec: "StudySpec | SearchSpec", store: Store) -> Environment:
@@ -99,10 +143,13 @@ def make_environment(spec: "StudySpec | SearchSpec", store: Store) -> Environmen
         device="cuda" if spec.resources.gpus_per_trial else "cpu",
         threads=max(1, math.floor(spec.resources.cpus_per_trial)),
         checkpoint_seconds=spec.checkpoint_seconds,
+        keep_networks=spec.keep_networks if isinstance(spec, StudySpec) else "none",
     )
 
 
-def _launch(options: Namespace, spec: StudySpec, plan: Plan, state: ledger.Ledger, store: Store) -> str:
+def _launch(
+    options: Namespace, spec: StudySpec, plan: Plan, state: ledger.Ledger, store: Store, loggers: "list[Loggers]"
+) -> str:
     """Run the missing trials; returns why it stopped before the end, if it did."""
     from trainables.data import DataError, load, prepare
 
@@ -118,7 +165,7 @@ def _launch(options: Namespace, spec: StudySpec, plan: Plan, state: ledger.Ledge
     except DataError as error:
         raise Mistake(str(error)) from None
     from sweeps.account import Account
-    from sweeps.cluster import connected, lack
+    from sweeps.cluster import connected, find_dashboard, lack
     from sweeps.pace import share
     from sweeps.progress import Progress
     from sweeps.run import run as run_plan
@@ -134,7 +181,23 @@ def _launch(options: Namespace, spec: StudySpec, plan: Plan, state: ledger.Ledge
             if own:
                 raise Mistake(reason)
             progress.say(f"waiting for the cluster to grow: {reason}")
-        return run_plan(plan, environment, resources, progress)
+        if dashboard := find_dashboard():
+            progress.say(f"Ray's dashboard: {dashboard}")
+        if not options.watch:
+            return run_plan(plan, environment, resources, progress, watchers=loggers)
+        epochs = {key: trial.epochs for key, trial in plan.by_key.items()}
+        with view(
+            f"study {spec.name}", store, resources, look=progress.look, name=_name, total=lambda key: epochs.get(key, 0)
+        ) as live:
+            if live:
+                live.learn_rows(store, plan, state.done)
+            return run_plan(plan, environment, resources, progress, watchers=[*loggers, *([live] if live else [])])
+
+
+def _name(key: str, spec: dict[str, Any]) -> str:
+    """What a trial is called in the live view, whatever its sparsity and seed."""
+    knobs = ", ".join(f"{name}={value}" for name, value in spec["knobs"].items())
+    return f"{spec['method']} ({knobs})" if knobs else str(spec["method"])
 
 
 def _measure(options: Namespace, spec: StudySpec, plan: Plan, state: ledger.Ledger, store: Store) -> bool:
@@ -166,8 +229,9 @@ def _check_gpus(spec: StudySpec, plan: Plan, state: ledger.Ledger) -> None:
     )
 
 
-def _conclude(plan: Plan, state: ledger.Ledger, store: Store) -> int:
+def _conclude(options: Namespace, spec: StudySpec, plan: Plan, state: ledger.Ledger, store: Store) -> int:
     """Print how the study stands and return the exit code."""
+    options.facts.update(facts.tell_state(spec, plan, state, store))
     total = len(plan.trials)
     print(f"{len(state.done)} of {total} trials done; rows in {store.place('rows')}")
     for failure in state.failed.values():

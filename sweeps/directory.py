@@ -6,6 +6,7 @@ from sweeps import document
 from sweeps.mistake import Mistake, short
 from sweeps.plan import Plan
 from sweeps.study import StudySpec
+from trainables.own_methods import publish
 from trainables.store import Store, StoreLost
 
 
@@ -49,6 +50,7 @@ def _told(value: object) -> str:
 
 
 def describe(spec: StudySpec, plan: Plan, store: Store) -> None:
-    """Write what was asked for, for the reader and the analysis."""
+    """Write what was asked for, for the reader and the analysis, and the user's own methods, for the workers."""
+    publish(plan.sources, store)
     store.write("study.yaml", yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
     store.write("plan.json", plan.to_json())

@@ -32,12 +32,18 @@ def cpu_seconds(spec: StudySpec, plan: Plan, state: Ledger) -> float:
 
 
 def disk_bytes(plan: Plan) -> float:
-    """Bytes the study directory will hold: weights of the dense trainings; rows and curves are small beside them."""
+    """Bytes the study directory will hold: weights of the dense trainings, and of all networks where they are kept;
+    rows and curves are small beside them."""
     total = 30_000.0 * len(plan.trials)
     for trial in plan.trials:
+        if not plan.keep_networks and trial.spec.method != "dense":
+            continue
+        params = network_cost(trial.spec.model, trial.spec.dataset)[1]
         if trial.spec.method == "dense":
-            stored = len({0, trial.spec.recipe.epochs, *trial.spec.rewind_epochs})
-            total += 4 * stored * network_cost(trial.spec.model, trial.spec.dataset)[1]
+            total += 4 * params * len({0, trial.spec.recipe.epochs, *trial.spec.rewind_epochs})
+        if plan.keep_networks:
+            # A bit per weight and the weights that are left: at worst all, where the method decides by its own rule.
+            total += sum(params / 8 + 4 * params * (1 - sparsity) for sparsity in trial.spec.sparsities or (0.0,))
     return total
 
 
@@ -63,8 +69,8 @@ def describe_plan(spec: StudySpec, plan: Plan, state: Ledger, store: Store, *, c
     if state.spent:
         lines.append(f"spent: {Account(spec.prices, share(spec.resources), state.spent).told()}")
     lines.append(
-        f"shared dense trainings: {plan.epochs()} epochs instead of {sum(t.alone for t in plan.trials)} "
-        f"({plan.sharing:.2f})"
+        f"shared work: {plan.epochs()} epochs instead of {plan.alone} ({plan.sharing:.2f}), if every sparsity of every "
+        "method and seed trained its own start"
     )
     lines.append(f"disk: about {disk_bytes(plan) / 1e6:,.0f} MB")
     return "\n".join(head + lines)

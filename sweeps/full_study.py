@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]  # a fresh checkout runs uninstalled, from any folder
 sys.path.append(str(Path.cwd()))  # where a user's own network may lie
 
-from sweeps.options import Parser, add_where, run
+from sweeps.options import Parser, add_about, add_follow, add_own, add_where, run
 
 DEFAULT_PRESET = "full"
 
@@ -33,10 +33,13 @@ def parser() -> Parser:
     what.add_argument("--sparsities", metavar="X,Y", help="fractions of zeros, each in [0, 1)")
     what.add_argument("--seeds", metavar="N,M", help="seeds, e.g. 0,1,2")
     what.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="any field: recipe.epochs=5")
+    add_own(what)
     what.add_argument("--data-dir", metavar="DIR", help="Parquet files in the Hugging Face Hub image layout")
     what.add_argument("--out", metavar="DIR", help="the study directory, or an s3:// URI (studies/<name>)")
     how = made.add_argument_group("how to run it")
     add_where(how)
+    how.add_argument("--tune-packing", action="store_true", help="time 1, 2, 4, 8 trials at once, take the best")
+    add_follow(how)
     how.add_argument("--measure", action="store_true", help="measure latency afterwards, alone on a node")
     how.add_argument("--retry-failed", action="store_true", help="run trials again that failed before")
     how.add_argument("--fresh", action="store_true", help="delete what the study directory holds and start anew")
@@ -45,6 +48,7 @@ def parser() -> Parser:
     show.add_argument("--calibrate", action="store_true", help="with --dry-run: time training on this machine first")
     show.add_argument("--list-presets", action="store_true", help="print the studies that come with the project")
     show.add_argument("--list-methods", action="store_true", help="print every pruning method with its paper and cost")
+    add_about(made)
     return made
 
 

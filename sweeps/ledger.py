@@ -8,10 +8,24 @@ from math import inf
 
 from sweeps.mistake import printable
 from sweeps.plan import Plan
-from trainables.store import Store, StoreLost
+from trainables.store import Store, StoreLost, is_remote
 
-PARTS = ("rows", "curves", "layers", "latency", "artifacts", "checkpoints", "failures", "report")
+PARTS = (
+    "rows",
+    "curves",
+    "layers",
+    "latency",
+    "artifacts",
+    "checkpoints",
+    "failures",
+    "report",
+    "methods",
+    "networks",
+    "logged",
+    "logs",
+)
 FILES = ("study.yaml", "plan.json")
+THREADS = {"local": 4, "remote": 32}  # a disk is bound by decoding, a bucket by waiting
 
 
 @dataclass(frozen=True)
@@ -36,10 +50,11 @@ class Spent:
 class Ledger:
     """The state of a plan at one moment.
 
-    done: trials whose rows are there and whole. spent: what they cost, by key. damaged: trials whose file of rows is
-    not; they count as missing, and their rows are written anew. failed: given up, by key. blocked: trials that cannot
-    run, with the parent that failed. missing: trials to run now, in the plan's order; a dense trial whose rows are
-    there is among them again if a missing trial needs weights it has not stored.
+    done: trials whose rows are there and whole, and where the plan keeps networks, those too. spent: what they cost, by
+    key. damaged: trials whose file of rows is not whole; they count as missing, and their rows are written anew.
+    failed: given up, by key. blocked: trials that cannot run, with the parent that failed. missing: trials to run now,
+    in the plan's order; a dense trial whose rows are there is among them again if a missing trial needs weights it has
+    not stored.
     """
 
     done: frozenset[str]
@@ -56,7 +71,8 @@ def read(plan: Plan, store: Store, *, retry_failed: bool = False) -> Ledger:
     spent = _spent(store, [key for key in plan.by_key if key in have_rows])
     recorded = [] if retry_failed else store.list("failures", ".json")
     failures = {_key(path, "failures", ".json"): path for path in recorded}
-    done = {key for key in plan.by_key if spent.get(key)}
+    kept = _kept(store) if plan.keep_networks else have_rows
+    done = {key for key in plan.by_key if spent.get(key) and key in kept}
     damaged = tuple(key for key, found in spent.items() if not found)
     failed = {key: _failure(store, key, failures[key]) for key in plan.by_key if key in failures and key not in done}
     blocked: dict[str, str] = {}
@@ -75,19 +91,17 @@ def read(plan: Plan, store: Store, *, retry_failed: bool = False) -> Ledger:
 
 
 def _spent(store: Store, keys: list[str]) -> dict[str, Spent | None]:
-    """What trials cost, from their rows; None where these cannot be read. Many files are read at once, because a
-    bucket takes its time for each."""
+    """What trials cost, from their rows; None where these cannot be read, or are of another trial."""
     from trainables import record
 
     def find(key: str) -> Spent | None:
         try:
-            table = record.decode("rows", store.read(f"rows/{key}.parquet"))
+            seconds, device, epochs = record.last(store.read(f"rows/{key}.parquet"), key)
         except (FileNotFoundError, record.DamagedTable):
             return None
-        seconds, device, epochs = (table.column(name)[-1].as_py() for name in ("trial_seconds", "device", "epochs"))
         return Spent(seconds if seconds and 0 < seconds < inf else 0.0, device or "", epochs or 0)
 
-    with ThreadPoolExecutor(16) as threads:
+    with ThreadPoolExecutor(THREADS["remote" if is_remote(store.uri) else "local"]) as threads:
         return dict(zip(keys, threads.map(find, keys), strict=True))
 
 
@@ -129,6 +143,11 @@ def _failure(store: Store, key: str, path: str) -> Failure:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         error = "the record of this failure cannot be read"
     return Failure(key, error, path)
+
+
+def _kept(store: Store) -> set[str]:
+    """Keys of the trials whose networks are kept."""
+    return {path.removeprefix("networks/").rpartition("/")[0] for path in store.list("networks", ".pt")}
 
 
 def _wanted_epochs(plan: Plan, dense: str) -> set[int]:

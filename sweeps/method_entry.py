@@ -2,12 +2,12 @@
 
 from itertools import product
 from math import isfinite, prod
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pruning import registry
-from pruning.registry import UnknownMethod
+from pruning.registry import InvalidMethod, UnknownMethod
 from sweeps.mistake import nearest, one_line, short
 from trainables.spec import Scalar
 
@@ -42,11 +42,28 @@ def check_knobs(raw: Any, *, axes: bool) -> Any:
     return raw
 
 
+def learn(raw: Any) -> Any:
+    """Take in the user's own methods that a study file names: a path, or a list of paths.
+
+    Raises:
+        ValueError: they cannot be taken in; one line.
+    """
+    places = [] if raw is None else [raw] if isinstance(raw, str) else raw
+    if not isinstance(places, list) or not all(isinstance(place, str) for place in places):
+        raise ValueError(f"it is a path or a list of paths, but got {short(raw)}")
+    registry.learn(*places)
+    return places
+
+
+MethodPath = Annotated[list[str], BeforeValidator(learn)]
+"""Files of the user's own methods, or folders of such files. A field of it stands before those that name methods."""
+
+
 class MethodEntry(Strict):
     """One method with its knobs; a list as a knob's value is an axis of the grid."""
 
-    name: str
-    knobs: dict[str, Scalar | list[Scalar]] = {}
+    name: str = Field(description="one of --list-methods, or all: every method that is not named")
+    knobs: dict[str, Scalar | list[Scalar]] = Field(default={}, description="a list of values is an axis of the grid")
 
     @field_validator("knobs", mode="plain")
     @classmethod
@@ -57,7 +74,7 @@ class MethodEntry(Strict):
     def _known(self) -> Self:
         try:
             method = registry.find(self.name)
-        except UnknownMethod as error:
+        except (UnknownMethod, InvalidMethod) as error:
             raise ValueError(str(error)) from None
         for knob in self.knobs:
             if knob not in method.model_fields:

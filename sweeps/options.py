@@ -1,20 +1,51 @@
 """What the command lines share: mistakes in one line, where to run, and exit codes. Imports nothing heavy."""
 
 import argparse
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from io import TextIOWrapper
-from typing import NoReturn
+from typing import Any, NoReturn
+
+SHELLS = ("bash", "zsh", "fish", "tcsh")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose mistakes are one line, as all others are."""
+    """A parser whose mistakes are one line, as all others are; what it reads has `facts`, empty, to be told by --json.
+
+    mistake: the last one, without what is printed around it.
+    """
+
+    mistake = ""
 
     def error(self, message: str) -> NoReturn:
         """Print the mistake and end with exit code 2."""
         from sweeps.mistake import printable
 
-        self.exit(2, f"error: {printable(message)}; see --help\n")
+        self.mistake = f"{printable(message)}; see --help"
+        self.exit(2, f"error: {self.mistake}\n")
+
+    def parse_known_args(  # type: ignore[override]  # the overloads of argparse
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Read what is known of a command line."""
+        found, rest = super().parse_known_args(args, namespace)
+        found.facts = {}
+        return found, rest
+
+
+def add_own(group: argparse._ArgumentGroup) -> None:
+    """Options on the network, and on methods of the user's own."""
+    told = "resnet20, torchvision:NAME, timm:NAME, or package.module:function of your own"
+    group.add_argument("--model", metavar="NAME", help=f"the network: {told}")
+    group.add_argument(
+        "--method-path",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="a file with a method of your own, or a folder of such files",
+    )
 
 
 def add_where(group: argparse._ArgumentGroup) -> None:
@@ -24,11 +55,49 @@ def add_where(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--address", metavar="HOST:PORT", help="a Ray cluster (default: a running one, else its own)")
 
 
+def add_follow(group: argparse._ArgumentGroup) -> None:
+    """Options on how a run is followed."""
+    group.add_argument("--watch", action="store_true", help="a live view on a terminal, and a report kept current")
+    group.add_argument("--log", metavar="NAME,NAME", help="log to tensorboard, mlflow or wandb, too")
+
+
+def add_about(parser: Parser) -> None:
+    """Options on the command itself."""
+    about = parser.add_argument_group("about this command")
+    about.add_argument("--json", action="store_true", help="print one JSON object on stdout, all else on stderr")
+    about.add_argument("--version", action="store_true", help="print the version")
+    about.add_argument("--completion", metavar="SHELL", choices=SHELLS, help=f"print a script for {', '.join(SHELLS)}")
+
+
 def run(parser: Parser, arguments: list[str] | None, work: Callable[[argparse.Namespace], int]) -> int:
     """Read the command line, do the work, and return the exit code; a mistake is one line."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without "≈" is no reason to stop
-    options = parser.parse_args(arguments)
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit as end:
+        if end.code == 2 and "--json" in (sys.argv[1:] if arguments is None else arguments):
+            _print_facts({"error": parser.mistake}, 2)
+        raise
+    if options.version:
+        from trainables.version import version
+
+        print(json.dumps({"version": version()}) if options.json else f"{parser.prog} {version()}")
+        return 0
+    if options.completion:
+        from sweeps.completion import write_completion
+
+        print(write_completion(parser, options.completion), end="")
+        return 0
+    if not options.json:
+        return _answer(options, work)
+    with redirect_stdout(sys.stderr):
+        code = _answer(options, work)
+    _print_facts(options.facts, code)
+    return code
+
+
+def _answer(options: argparse.Namespace, work: Callable[[argparse.Namespace], int]) -> int:
     from sweeps import command
     from sweeps.mistake import Mistake
     from trainables.store import StoreForbidden, StoreLost, StoreReadOnly
@@ -36,10 +105,15 @@ def run(parser: Parser, arguments: list[str] | None, work: Callable[[argparse.Na
     try:
         return work(options)
     except Mistake as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
-        return 2
+        code, error = 2, str(mistake)
     except StoreLost as lost:
-        print(f"error: {lost}", file=sys.stderr)
-        return 2 if isinstance(lost, (StoreForbidden, StoreReadOnly)) else command.STOPPED
+        code, error = 2 if isinstance(lost, (StoreForbidden, StoreReadOnly)) else command.STOPPED, str(lost)
     except KeyboardInterrupt:
-        return command.INTERRUPTED
+        code, error = command.INTERRUPTED, f"interrupted; continue with\n  {command.again()}"
+    options.facts["error"] = error
+    print(f"error: {error}" if code != command.INTERRUPTED else error, file=sys.stderr)
+    return code
+
+
+def _print_facts(facts: dict[str, Any], code: int) -> None:
+    print(json.dumps({**facts, "exit_code": code}, indent=1, default=str), flush=True)

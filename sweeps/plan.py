@@ -8,7 +8,7 @@ from itertools import groupby, product
 from typing import Any, NoReturn
 
 from pruning import registry
-from pruning.phases import Phase
+from pruning.phases import Measure, Phase
 from sweeps.mistake import Mistake
 from sweeps.study import StudySpec
 from trainables.spec import TrialSpec, dense_spec, epochs_of, needs_dense, rewinds
@@ -21,7 +21,8 @@ STEPS = 1_000_000  # of a trial; they are kept in a list
 class Planned:
     """One trial of a plan: what it is, the keys of the trials it needs, and the epochs it trains itself.
 
-    `alone` is the number of epochs it would train if the dense training it starts from were not shared.
+    `alone` is the number of epochs if nothing were shared: if every sparsity that it measures were reached by a trial
+    of its own, by the same course, from a dense training of its own.
     """
 
     spec: TrialSpec
@@ -43,9 +44,13 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """All trials of a study, dense trainings first, then by falling number of epochs, so that the tail is short."""
+    """All trials of a study, dense trainings first, then by falling number of epochs, so that the tail is short.
+
+    keep_networks: whether a trial is done only when its networks are kept, too.
+    """
 
     trials: tuple[Planned, ...]
+    keep_networks: bool = False
 
     @cached_property
     def by_key(self) -> dict[str, Planned]:
@@ -67,20 +72,30 @@ class Plan:
 
     @property
     def sharing(self) -> float:
-        """Epochs to train, as a fraction of those if every trial trained its own start."""
-        alone = sum(trial.alone for trial in self.trials)
-        return self.epochs() / alone if alone else 1.0
+        """Epochs to train, as a fraction of those if nothing were shared."""
+        return self.epochs() / self.alone if self.alone else 1.0
+
+    @property
+    def alone(self) -> int:
+        """Epochs to train if nothing were shared."""
+        return sum(trial.alone for trial in self.trials)
 
     def by_method(self) -> dict[str, list[Planned]]:
         """Trials by method, sorted by name."""
         ordered = sorted(self.trials, key=lambda trial: trial.spec.method)
         return {name: list(group) for name, group in groupby(ordered, key=lambda trial: trial.spec.method)}
 
+    @property
+    def sources(self) -> dict[str, str]:
+        """SHA-256 of the files of the user's own methods that the trials run, by name."""
+        return {name: digest for trial in self.trials for name, digest in trial.spec.sources.items()}
+
     def to_json(self) -> bytes:
         """What is expected of the study, for the analysis: `plan.json`."""
         trials = [describe(trial) for trial in self.trials]
         cards = {name: describe_method(name) for name in self.by_method()}
-        return json.dumps({"trials": trials, "cards": cards}, indent=1, default=str).encode()
+        whole = {"trials": trials, "cards": cards, "sources": self.sources}
+        return json.dumps(whole, indent=1, default=str).encode()
 
 
 def describe_method(name: str) -> dict[str, Any]:
@@ -121,24 +136,27 @@ def make_plan(study: StudySpec, *, test: bool = True) -> Plan:
         for outline in listed:
             spec = outline.spec.model_copy(update={"seed": seed})
             parents = (base.key,) if outline.dense else ()
-            trial = Planned(spec, parents, outline.epochs, outline.epochs + (shared if parents else 0))
+            starts = shared * len(outline.reached) if parents else 0
+            trial = Planned(spec, parents, outline.epochs, sum(outline.reached) + starts)
             planned[trial.key] = trial
             if parents:
                 rewound.setdefault(base.key, set()).update(outline.rewinds)
     for key, epochs in rewound.items():
         dense = planned[key]
         planned[key] = replace(dense, spec=dense_spec(dense.spec, tuple(sorted(epochs))))
-    return Plan(tuple(sorted(planned.values(), key=lambda t: (t.spec.method != "dense", -t.epochs))))
+    in_order = tuple(sorted(planned.values(), key=lambda t: (t.spec.method != "dense", -t.epochs)))
+    return Plan(in_order, keep_networks=study.keep_networks == "all")
 
 
 @dataclass(frozen=True)
 class _Outline:
     """What the trials of all seeds share: the spec (of one of them), whether it needs the dense training, its epochs,
-    and those of the dense training that it goes back to."""
+    those after which it has measured each sparsity, and those of the dense training that it goes back to."""
 
     spec: TrialSpec
     dense: bool
     epochs: int
+    reached: tuple[int, ...]
     rewinds: tuple[int, ...]
 
 
@@ -163,6 +181,7 @@ def _specs(setting: StudySpec, seed: int, test: bool) -> list[TrialSpec]:
                 recipe=setting.recipe,
                 retrain=setting.retrain,
                 test=test,
+                sources=registry.sources(entry.name, knobs),
             )
             for sparsities in first.build_method().trials(tuple(setting.sparsities)):
                 if entry.name == "dense" or not sparsities or sparsities[-1] > 0:
@@ -210,4 +229,14 @@ def _outline(spec: TrialSpec, phases: list[Phase]) -> _Outline:
     dense = spec.method != "dense" and needs_dense(spec.build_method(), phases)
     if not any(getattr(phase, "recipe", None) == "retrain" for phase in phases):
         spec = spec.model_copy(update={"retrain": None})
-    return _Outline(spec, dense, epochs, rewinds(phases))
+    return _Outline(spec, dense, epochs, _reached(phases), rewinds(phases))
+
+
+def _reached(phases: list[Phase]) -> tuple[int, ...]:
+    """Epochs that a course has trained when it last measures each of its sparsities."""
+    trained, found = 0, {}
+    for phase in phases:
+        trained += epochs_of([phase])
+        if isinstance(phase, Measure):
+            found[phase.sparsity] = trained
+    return tuple(found.values())

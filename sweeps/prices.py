@@ -12,8 +12,10 @@ from trainables.recipe import Number
 class Prices(Strict):
     """Money for an hour of a device: `per_hour` by name as in the table of devices, "cpu" for one core of a CPU."""
 
-    currency: str = Field(default="USD", min_length=1, max_length=20)
-    per_hour: dict[str, Annotated[Number, Field(ge=0)]] = Field(default={}, max_length=100)
+    currency: str = Field(default="USD", min_length=1, max_length=20, description="printed behind amounts")
+    per_hour: dict[str, Annotated[Number, Field(ge=0)]] = Field(
+        default={}, max_length=100, description="by the name of the GPU; cpu: one core"
+    )
 
     def of(self, device: str) -> float | None:
         """The price of an hour; None where there is none. A device may call itself more, e.g. "Tesla T4"."""

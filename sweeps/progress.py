@@ -5,6 +5,8 @@ from typing import Any
 
 from sweeps.account import Account
 from sweeps.ledger import Spent
+from sweeps.look import Look
+from sweeps.mistake import printable
 
 SECONDS_PER_ACCOUNT = 60.0  # between two lines that say what was spent
 
@@ -35,7 +37,8 @@ class Progress:
     ) -> None:
         self.quiet = quiet
         self._account, self._accounted = account, time.monotonic()
-        self._titles = titles
+        self._titles = {key: printable(title) for key, title in titles.items()}
+        self._failed = 0
         self._ended = set(titles) - set(epochs)
         self._left = dict(epochs)
         self._gained = 0.0  # epochs walked in this launch, and one for each trial that ended
@@ -43,6 +46,7 @@ class Progress:
         self._seen: dict[str, float] = {}  # epochs of each trial that are done
         self._paced: dict[str, float] = {}  # of these, those its present attempt has trained
         self._started: dict[str, float] = {}
+        self._modes: set[str] = set()  # precisions and devices that have been told of
 
     def say(self, line: str) -> None:
         """Print one line at once."""
@@ -61,6 +65,13 @@ class Progress:
         self._gained += max(0.0, gained - self._paced.get(key, 0.0))
         self._paced[key] = gained
         self._seen[key] = float(result.get("epochs", 0))
+        if "precision" in result:
+            mode = (
+                f"training in {result['precision']}{', compiled,' if result['compiled'] else ''} on {result['device']}"
+            )
+            if mode not in self._modes:
+                self._modes.add(mode)
+                self.say(f"{mode}: {self._titles.get(key, key)}")  # a search has no titles
         if self._account and "seconds" in result:
             self._account.put(key, Spent(result["seconds"], result["device"], result["epochs"]))
 
@@ -76,16 +87,18 @@ class Progress:
 
     def again(self, key: str, error: str) -> None:
         """A trial will go on from its last checkpoint after a fault or the loss of its worker."""
-        self.say(f"{self._count()} {self._titles[key]}  will go on: {error}")
+        self.say(f"{self._count()} {self._titles[key]}  will go on: {printable(error)}")
 
     def failed(self, key: str, error: str, path: str) -> None:
         """A trial is given up."""
         self._end(key)
-        self.say(f"{self._count()} {self._titles[key]}  FAILED: {error}  ({path})")
+        self._failed += 1
+        self.say(f"{self._count()} {self._titles[key]}  FAILED: {printable(error)}  ({path})")
 
     def not_run(self, key: str, parent: str) -> None:
         """A trial cannot run, because the one it needs failed."""
         self._end(key)
+        self._failed += 1
         self.say(f"{self._count()} {self._titles[key]}  not run, because {parent} failed")
 
     def _end(self, key: str) -> None:
@@ -102,12 +115,23 @@ class Progress:
     def _epochs_left(self) -> float:
         return sum(epochs - self._seen.get(key, 0.0) for key, epochs in self._left.items())
 
+    def look(self) -> Look:
+        """How the launch stands now."""
+        spent = self._account.told() if self._account and self._gained else ""
+        if self._account and spent and (left := self._epochs_left()):
+            spent = f"{spent}; to come: {self._account.told_ahead(left)}"
+        return Look(len(self._ended), len(self._titles), self._failed, self._seconds_left(), spent)
+
     def _eta(self) -> str:
-        """Time left, from the pace of epochs in this launch; nothing where there is no pace yet or nothing left.
+        left = self._seconds_left()
+        return "" if left is None else f"  ETA {duration(left)}"
+
+    def _seconds_left(self) -> float | None:
+        """Time left, from the pace of epochs in this launch; None where there is no pace yet or nothing left.
 
         A trial counts as one epoch more than it trains: it also opens, prunes and measures.
         """
         left = self._epochs_left() + len(self._left)
         if not self._left or not self._gained or self._began is None:
-            return ""
-        return f"  ETA {duration(left * (time.monotonic() - self._began) / self._gained)}"
+            return None
+        return left * (time.monotonic() - self._began) / self._gained

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps import study
+from sweeps.method_entry import learn
 from sweeps.mistake import Mistake
 from sweeps.study import StudySpec
 from trainables.store import Store, is_remote
@@ -31,7 +32,7 @@ def read_study(options: Namespace, *, default_preset: str) -> StudySpec:
 
 
 def set_where(raw: dict[str, Any], options: Namespace) -> None:
-    """Put what the options say of resources and data into a study or a search, in place.
+    """Put what the options say of resources, data, the network and own methods into a study or a search, in place.
 
     Raises:
         Mistake: no folder can be named so.
@@ -43,6 +44,37 @@ def set_where(raw: dict[str, Any], options: Namespace) -> None:
         raw["data_dir"] = options.data_dir
     if isinstance(raw.get("data_dir"), str):
         raw["data_dir"] = folder(raw["data_dir"], "data_dir" if options.data_dir is None else "--data-dir")
+    if options.model is not None:
+        raw["model"] = options.model
+    set_methods(raw, options)
+
+
+def set_methods(raw: dict[str, Any], options: Namespace) -> None:
+    """Put the files of the user's own methods into a study or a search, in place, with their whole paths.
+
+    Raises:
+        Mistake: no file can be named so.
+    """
+    given = raw.get("method_path")
+    listed = [given] if isinstance(given, str) else given or []
+    if isinstance(listed, list) and all(isinstance(place, str) for place in listed) and (listed or options.method_path):
+        paths = [folder(place, "method_path") for place in listed]
+        paths += [folder(place, "--method-path") for place in options.method_path]
+        raw["method_path"] = list(dict.fromkeys(paths))
+
+
+def learn_methods(options: Namespace) -> None:
+    """Take in the user's own methods that the options and the study file name, where nothing else of it matters.
+
+    Raises:
+        Mistake: they cannot be taken in, or the file cannot be read.
+    """
+    raw = study.read(options.study) if options.study is not None else {}
+    set_methods(raw, options)
+    try:
+        learn(raw.get("method_path"))
+    except ValueError as error:
+        raise Mistake(f"method_path: {error}") from None
 
 
 def find_store(options: Namespace, name: str) -> Store:

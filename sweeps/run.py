@@ -9,7 +9,7 @@ import re
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -22,11 +22,13 @@ from ray.tune.search import Searcher
 from sweeps import ledger
 from sweeps.ledger import Ledger
 from sweeps.losses import Losses, tell
+from sweeps.mistake import printable
 from sweeps.plan import Plan
 from sweeps.progress import Progress
 from sweeps.searcher import PlanSearcher
 from sweeps.stop import INTERRUPTED, Stop
 from sweeps.study import Resources
+from sweeps.watcher import Watcher
 from trainables.environment import Environment
 from trainables.ray_trainable import RayTrial
 from trainables.store import Store, StoreLost
@@ -39,8 +41,16 @@ class Report(tune.Callback):
         or because the weights of their dense training must be made anew.
     """
 
-    def __init__(self, progress: Progress, plan: Plan, missing: tuple[str, ...], store: Store, losses: Losses) -> None:
-        self.progress, self.store, self.losses = progress, store, losses
+    def __init__(
+        self,
+        progress: Progress,
+        plan: Plan,
+        missing: tuple[str, ...],
+        store: Store,
+        losses: Losses,
+        watchers: Sequence[Watcher] = (),
+    ) -> None:
+        self.progress, self.store, self.losses, self.watchers = progress, store, losses, list(watchers)
         self.dropped: set[str] = set()
         launched = set(missing)  # a child may be done since an earlier launch: it is not told of again
         self.children = {key: [c for c in plan.children.get(key, []) if c in launched] for key in missing}
@@ -48,6 +58,7 @@ class Report(tune.Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         Stop.running.add(trial.trial_id)
         self.progress.started(_key(trial))
+        self._watched(lambda one: one.started(_key(trial), trial.config["spec"]))
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -58,19 +69,23 @@ class Report(tune.Callback):
         if result.get("status") == "retrying":
             self.progress.again(key, str(result.get("error")))
         self.progress.moved(key, result)
+        self._watched(lambda one: one.moved(key, result))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         Stop.running.discard(trial.trial_id)
         result = trial.last_result or {}
         if result.get("status") == "done":
             self.progress.done(_key(trial), result)
-        elif result.get("status") == "failed":
+            self._watched(lambda one: one.done(_key(trial), result))
+            return
+        if result.get("status") == "failed":
             self._failed(_key(trial), str(result.get("error")))
         elif result.get("status") == "orphaned":
             self.dropped.add(_key(trial))
             self._lost(_key(trial), str(result.get("error")), told=str(result.get("error")))
         elif result.get("status") == "store_lost":
             Stop.ask(str(result.get("error")))
+        self._watched(lambda one: one.left(_key(trial)))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         Stop.running.discard(trial.trial_id)
@@ -82,6 +97,7 @@ class Report(tune.Callback):
         self._lost(_key(trial), error := _reason(trial), told=tell(error))
 
     def _lost(self, key: str, error: str, *, told: str) -> None:
+        self._watched(lambda one: one.left(key))
         given_up = self.losses.add(key, error)
         if not given_up:
             self.progress.again(key, told)
@@ -95,8 +111,19 @@ class Report(tune.Callback):
 
     def _failed(self, key: str, error: str) -> None:
         self.progress.failed(key, error, f"failures/{key}.json")
+        self._watched(lambda one: one.failed(key, error))
         for child in self.children[key]:
             self.progress.not_run(child, key)
+
+    def _watched(self, tell: Callable[[Watcher], None]) -> None:
+        """Tell all watchers; one that fails is told no more, because Tune would end the study for it."""
+        for one in list(self.watchers):
+            try:
+                tell(one)
+            except Exception as error:
+                self.watchers.remove(one)
+                reason = printable(f"{type(one).__name__}: {type(error).__name__}: {error}")
+                self.progress.say(f"warning: {reason}; the study goes on without it")
 
 
 def _key(trial: Any) -> str:
@@ -140,7 +167,14 @@ def interruptible(say: Callable[[str], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def run(plan: Plan, environment: Environment, resources: Resources, progress: Progress) -> str:
+def run(
+    plan: Plan,
+    environment: Environment,
+    resources: Resources,
+    progress: Progress,
+    *,
+    watchers: Sequence[Watcher] = (),
+) -> str:
     """Run the missing trials on the connected cluster.
 
     Returns: "" when the launch ran to its end, INTERRUPTED, or in one line why it had to stop.
@@ -149,17 +183,23 @@ def run(plan: Plan, environment: Environment, resources: Resources, progress: Pr
     with interruptible(progress.say):
         while not Stop.reason:
             state = ledger.read(plan, store)
-            if not state.missing or not _round(plan, state, environment, resources, progress, losses):
+            if not state.missing or not _round(plan, state, environment, resources, progress, losses, watchers):
                 break
     reason, Stop.reason = Stop.reason, ""
     return reason
 
 
 def _round(
-    plan: Plan, state: Ledger, environment: Environment, resources: Resources, progress: Progress, losses: Losses
+    plan: Plan,
+    state: Ledger,
+    environment: Environment,
+    resources: Resources,
+    progress: Progress,
+    losses: Losses,
+    watchers: Sequence[Watcher],
 ) -> bool:
     """One Tuner over what is missing; returns whether it left trials out that are to be tried again."""
-    report = Report(progress, plan, state.missing, Store.at(environment.store), losses)
+    report = Report(progress, plan, state.missing, Store.at(environment.store), losses, watchers)
     searcher = PlanSearcher(plan, state.missing, environment.model_dump(mode="json"))
     fit(RayTrial, searcher, report, resources, samples=len(state.missing))
     return bool(report.dropped)

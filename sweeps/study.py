@@ -1,7 +1,7 @@
 """What the user asks for: a study file as a strict model, with presets beside it. Imports neither torch nor Ray."""
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticSerializationError
@@ -10,7 +10,7 @@ from models.registry import UnknownModel
 from models.registry import check as check_model
 from pruning import registry
 from sweeps import document
-from sweeps.method_entry import LARGEST, MethodEntry, Strict, check_knobs
+from sweeps.method_entry import LARGEST, MethodEntry, MethodPath, Strict, check_knobs
 from sweeps.mistake import Mistake, nearest, one_line, short
 from sweeps.prices import Prices
 from trainables import data
@@ -27,13 +27,14 @@ def _is_sparsity(value: float) -> float:
 
 
 Sparsity = Annotated[Number, AfterValidator(_is_sparsity)]
+Seed = Annotated[Count, Field(ge=0, le=LARGEST)]
 
 
 class Resources(Strict):
     """What one trial takes of the cluster. Fractions of a GPU let several trials share it."""
 
-    cpus_per_trial: Number = Field(default=1, gt=0, le=10_000)
-    gpus_per_trial: Number = Field(default=0, ge=0, le=1000)
+    cpus_per_trial: Number = Field(default=1, gt=0, le=10_000, description="cores, and so threads")
+    gpus_per_trial: Number = Field(default=0, ge=0, le=1000, description="0.25: four trials on a GPU")
 
     @model_validator(mode="after")
     def _as_ray_counts(self) -> Self:
@@ -48,15 +49,15 @@ class Resources(Strict):
 class Published(Strict):
     """A number from the literature that the tables show beside ours."""
 
-    dataset: str
-    model: str
-    method: str
-    knobs: dict[str, Scalar] = Field(default={})
-    sparsity: Sparsity
-    metric: str = "test_top1"
-    value: Number
-    source: str
-    note: str = ""
+    dataset: str = Field(description="as in the study")
+    model: str = Field(description="as in the study")
+    method: str = Field(description="by the name it has here")
+    knobs: dict[str, Scalar] = Field(default={}, description="of the method, where not the default")
+    sparsity: Sparsity = Field(description="the fraction of zeros that the number is for")
+    metric: str = Field(default="test_top1", description="a column of the rows")
+    value: Number = Field(description="the number, in the unit of that column")
+    source: str = Field(description="the paper or repository it stands in")
+    note: str = Field(default="", description="what differs there, e.g. best epoch")
 
     @field_validator("knobs", mode="plain")
     @classmethod
@@ -69,24 +70,27 @@ class StudySpec(Strict):
 
     `retrain` is the recipe of retraining after a prune; what a study file leaves out of it is as in `recipe`, except
     that its learning rate is a tenth where none is given. The dense baseline is always part of a study. `also` holds
-    further settings: data set, model, recipes, methods or sparsities that replace those of the study.
+    further settings: data set, model, recipes, methods or sparsities that replace those of the study. `keep_networks`
+    says whether the network of every measured level stays in the study directory, to be exported.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
-    description: str = ""
-    dataset: str
-    model: str
-    data_dir: str | None = None
-    recipe: Recipe = Recipe()
-    retrain: Recipe
-    methods: list[MethodEntry] = Field(min_length=1, max_length=100)
-    sparsities: list[Sparsity] = Field(min_length=1)
-    seeds: list[Annotated[Count, Field(ge=0, le=LARGEST)]] = Field(min_length=1)
-    resources: Resources = Resources()
-    prices: Prices = Prices()
-    checkpoint_seconds: Number = Field(default=60, ge=0)
-    also: list["StudySpec"] = Field(default=[], max_length=100)
-    published: list[Published] = Field(default=[])
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100, description="names its directory")
+    description: str = Field(default="", description="a sentence for lists and the report")
+    dataset: str = Field(description="a data set of the project, or a folder in data_dir")
+    model: str = Field(description="a name of the project, torchvision:NAME, timm:NAME or package.module:function")
+    data_dir: str | None = Field(default=None, description="folder that holds data sets in Parquet")
+    recipe: Recipe = Field(default=Recipe(), description="how the dense network is trained, and any in full")
+    retrain: Recipe = Field(description="how a pruned one is trained on; as recipe, at a tenth of its lr")
+    method_path: MethodPath = Field(default=[], description="files or folders with methods of your own")
+    methods: list[MethodEntry] = Field(min_length=1, max_length=100, description="names, or names with knobs; all")
+    sparsities: list[Sparsity] = Field(min_length=1, description="fractions of zeros, each in [0, 1)")
+    seeds: list[Seed] = Field(min_length=1, description="everything is done once for each")
+    resources: Resources = Field(default=Resources(), description="what a trial takes of the cluster")
+    prices: Prices = Field(default=Prices(), description="what an hour of a device costs")
+    checkpoint_seconds: Number = Field(default=60, ge=0, description="between two checkpoints of a trial")
+    keep_networks: Literal["none", "all"] = Field(default="none", description="keep what was measured, for export")
+    also: list["StudySpec"] = Field(default=[], max_length=100, description="further settings: what differs in them")
+    published: list[Published] = Field(default=[], description="numbers of papers, shown beside ours")
 
     @property
     def settings(self) -> list["StudySpec"]:

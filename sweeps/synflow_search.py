@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]  # a fresh checkout runs uninstalled, from any folder
 sys.path.append(str(Path.cwd()))  # where a user's own network may lie
 
-from sweeps.options import Parser, add_where, run
+from sweeps.options import Parser, add_about, add_follow, add_own, add_where, run
 
 DEFAULT_PRESET = "synflow_digits"
 
@@ -36,6 +36,7 @@ def parser() -> Parser:
     what.add_argument("--seed", metavar="N", help="of the draws and of the candidates' training")
     what.add_argument("--confirm-seeds", metavar="N,M", help="that the best is trained anew with")
     what.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="any field: recipe.epochs=5")
+    add_own(what)
     what.add_argument("--data-dir", metavar="DIR", help="Parquet files in the Hugging Face Hub image layout")
     what.add_argument("--out", metavar="DIR", help="the directory of the search, or an s3:// URI (studies/<name>)")
     much = made.add_argument_group("how much, over all sparsities")
@@ -45,11 +46,13 @@ def parser() -> Parser:
     much.add_argument("--price", metavar="N", help="of a device hour")
     how = made.add_argument_group("how to run it")
     add_where(how)
+    add_follow(how)
     how.add_argument("--no-confirm", action="store_true", help="search only: leave the test set alone")
     how.add_argument("--fresh", action="store_true", help="delete what the directory holds and start anew")
     show = made.add_argument_group("only look")
     show.add_argument("--dry-run", action="store_true", help="print what would be searched, and what is done")
     show.add_argument("--list-presets", action="store_true", help="print the searches that come with the project")
+    add_about(made)
     return made
 
 

@@ -9,6 +9,22 @@ import pytest
 # Ray's workers step back behind all else by default; beside a second test process they would hardly move.
 os.environ.setdefault("RAY_worker_niceness", "0")
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--method-path`: the contract tests run over methods of the user's own, too."""
+    told = "a file with a method of your own, or a folder of such files, for tests/contract"
+    parser.addoption("--method-path", metavar="PATH", action="append", default=[], help=told)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    from pruning import registry
+
+    places = [str(config.invocation_params.dir / place) for place in config.getoption("--method-path")]
+    try:
+        registry.learn(*places)
+    except registry.InvalidMethod as error:
+        raise pytest.UsageError(f"--method-path: {error}") from None
+
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -7,6 +7,7 @@ import torch
 from pruning.phases import Train
 from trainables.course import Course
 from trainables.environment import Environment
+from trainables.process import settle
 from trainables.spec import TrialSpec
 
 SECONDS = 3.0
@@ -22,8 +23,7 @@ def time_epoch(spec: TrialSpec, environment: Environment, *, seconds: float = SE
         environment: where to train; its store should be a temporary one, because weights may be published there.
         seconds: for how long to train at most.
     """
-    torch.set_num_threads(environment.threads)
-    torch.set_flush_denormal(True)
+    settle(environment.threads)
     course = Course(spec, environment)
     course.begin()
     index, phase = next((i, one) for i, one in enumerate(course.phases) if isinstance(one, Train))

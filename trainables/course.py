@@ -21,7 +21,7 @@ from trainables.network import Network
 from trainables.recipe import Recipe
 from trainables.resident import resident
 from trainables.seeds import generator
-from trainables.spec import TrialSpec, dense_spec
+from trainables.spec import TrialSpec, dense_spec, epochs_of
 from trainables.store import Store
 from trainables.training import Accuracy, Epoch, HeldMasks, evaluate, recalibrate
 
@@ -47,7 +47,8 @@ class Course:
         self.images = images if spec.test else images.withhold()
         self.method = spec.build_method()
         self.phases: list[Phase] = spec.phases(self.images.data.image, self.images.data.classes)
-        self.network = Network(spec, self.images.data.image, self.images.data.classes, self.device)
+        steps = epochs_of(self.phases) * self.images.batches_per_epoch(spec.recipe.batch)
+        self.network = Network(spec, self.images.data.image, self.images.data.classes, self.device, steps=steps)
         self.level, self.epochs, self.train_seconds = 0, 0, 0.0
         self.best_test: float | None = None
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -142,6 +143,7 @@ class Course:
         if result is None:
             return False
         self._epoch = None
+        self.notes += self.network.doubts()
         self.epochs += 1
         where = {"key": self.spec.key, "step": step, "epoch": epoch, "phase": phase.recipe, "lr": result.lr}
         self.curves.append({**where, "split": "train", "loss": result.loss, "top1": result.top1})
@@ -184,6 +186,7 @@ class Course:
             label_smoothing=recipe.label_smoothing,
             update=self._updates(phase, epoch, steps) if phase.updates else None,
             paused=paused,
+            forward=self.network.forward(recipe),
         )
 
     def _updates(self, phase: Train, epoch: int, steps: int) -> Callable[[int], HeldMasks | None]:

@@ -16,6 +16,7 @@ class Environment(BaseModel):
     """How a trial is executed, as opposed to what it is.
 
     `store` is the study directory, `checkpoint_seconds` the longest time between two checkpoints (0: after every step).
+    `keep_networks`: whether the network of every measured level stays in the study directory.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,6 +28,7 @@ class Environment(BaseModel):
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int = 1
     checkpoint_seconds: float = 60.0
+    keep_networks: Literal["none", "all"] = "none"
 
     @property
     def hardware(self) -> str:

@@ -24,7 +24,7 @@ def describe_trial(spec: TrialSpec, environment: Environment) -> dict[str, Any]:
         "device": environment.hardware,
         "threads": environment.threads,
         "commit": commit(),
-        "versions": versions(),
+        "versions": ", ".join([versions(), *(f"{name} sha256:{digest[:12]}" for name, digest in spec.sources.items())]),
         "host": host(),
         "schema_version": record.SCHEMA_VERSION,
     }
@@ -56,6 +56,7 @@ def describe_level(
         "effective_macs": cost.effective_macs(costs, network.masks),
         "bytes": size.bytes,
         "precision": network.precision,
+        "compiled": network.compiled,
         "connected": is_connected(network.model, network.masks, network.image),
         "emptied_layers": ", ".join(emptied_layers(network.masks)),
         "digest": state.digest(network.model.state_dict(), dict(network.masks)),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from models.registry import build
 from pruning.masks import all_kept, apply, prunable
 from pruning.slim import shrink
+from trainables.compiled import Forward, choose_compiled
 from trainables.seeds import derive
 from trainables.training import choose_precision, make_optimizer
 
@@ -25,14 +26,19 @@ class Network:
     masks: bool, one per prunable weight, True where kept; what they remove is zero in the model at every moment.
     keeps: for each time the network was made smaller, which channels of its groups stayed.
     dense_params, dense_prunable: parameters and prunable weights before any pruning.
+    compiled: whether it trains compiled; decided by `steps`, the optimiser steps of the whole trial.
     """
 
-    def __init__(self, spec: TrialSpec, image: tuple[int, int, int], classes: int, device: torch.device) -> None:
+    def __init__(
+        self, spec: TrialSpec, image: tuple[int, int, int], classes: int, device: torch.device, *, steps: int = 0
+    ) -> None:
         self.spec, self.image, self.classes, self.device = spec, image, classes, device
         self.model = self._initial("init")
         self.dense_params = sum(parameter.numel() for parameter in self.model.parameters())
         self.dense_prunable = sum(weight.numel() for weight in prunable(self.model).values())
         self.precision = choose_precision(spec.recipe.precision, self.model, device)
+        self.compiled = choose_compiled(spec.recipe.compile, self.model, steps=steps, device=device)
+        self._forward: Forward | None = None
         self.masks: Mapping[str, Tensor] = all_kept(self.model)
         self.keeps: list[dict[str, Tensor]] = []
         self.optimizer: torch.optim.Optimizer | None = None
@@ -62,6 +68,23 @@ class Network:
             if "momentum" in group:
                 group["momentum"] = recipe.momentum
         return self.optimizer
+
+    def forward(self, recipe: Recipe) -> nn.Module | Forward:
+        """The forward pass of the training under way."""
+        if not self.compiled:
+            return self.model
+        ours = self._forward
+        if ours is None or ours.model is not self.model or ours.batch != recipe.batch:
+            lenient = self.spec.recipe.compile == "auto"
+            self._forward = ours = Forward(self.model, batch=recipe.batch, device=self.device, lenient=lenient)
+        return ours
+
+    def doubts(self) -> list[str]:
+        """What the row must say of the training: that compiling failed; it then goes on without, also elsewhere."""
+        if not (self._forward and self._forward.error):
+            return []
+        error, self.compiled, self._forward = self._forward.error, False, None
+        return [f"trained without torch.compile, which failed: {error}"]
 
     @torch.no_grad()
     def load(self, weights: Mapping[str, Tensor]) -> None:
@@ -123,6 +146,7 @@ class Network:
             "optimizer": self.optimizer.state_dict() if midway and self.optimizer else None,
             "scaler": self.scaler.state_dict(),
             "precision": self.precision,
+            "compiled": self.compiled,
         }
 
     def restore(self, saved: Mapping[str, Any], recipe: Recipe) -> None:
@@ -132,7 +156,7 @@ class Network:
             self.model = self._smaller(keep)
         self.model.load_state_dict(saved["model"])
         self.masks = {name: mask.to(self.device) for name, mask in saved["masks"].items()}
-        self.precision = saved["precision"]
+        self.precision, self.compiled = saved["precision"], saved["compiled"]
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self.scaler.load_state_dict(saved["scaler"])
         if saved["optimizer"] is not None:

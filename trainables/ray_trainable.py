@@ -22,11 +22,13 @@ from ray._private.state import state
 
 from trainables.course import ParentMissing
 from trainables.environment import Environment
+from trainables.own_methods import fetch
 from trainables.spec import TrialSpec
 from trainables.store import Store, StoreLost
 from trainables.trial import Trial
 
 SECONDS_PER_RESULT = 1.0  # steps are bundled or cut, so that the driver hears of a trial about once a second
+TOLD = ("level", "stage", "sparsity", "test_top1", "val_top1")  # of each row when a trial is done
 FAULTS = 3  # of its own that a trial may have before it is given up
 MEMORY_ADVICE = (
     "give each trial more memory: fewer trials on a device (--gpus-per-trial, --cpus-per-trial), "
@@ -49,6 +51,7 @@ class RayTrial(tune.Trainable):
     spec: TrialSpec
     environment: Environment
     faults: int
+    heard: int
     busy = False
     terminated = False
 
@@ -57,7 +60,7 @@ class RayTrial(tune.Trainable):
         self.spec = TrialSpec.model_validate(config["spec"])
         self.environment = Environment.model_validate(config["environment"])
         self.trial = None
-        self.faults = 0
+        self.faults = self.heard = 0
         if signal.getsignal(signal.SIGTERM) != self._on_sigterm:
             self._end = signal.signal(signal.SIGTERM, self._on_sigterm)
 
@@ -72,8 +75,10 @@ class RayTrial(tune.Trainable):
 
         Returns: `status` running, retrying, or at the end done, failed, orphaned (the dense weights it starts from are
             gone) or store_lost; `walked` and `steps`; `epochs` trained so far and those `gained` since the trial was
-            opened at the position `start`; `seconds` spent on the trial so far, on which `device`; when done the `top1`
-            of the last row; else the `error` in one line.
+            opened at the position `start`; `seconds` spent on the trial so far, on which `device`, in which `precision`
+            and whether `compiled`; the next step as `label`, the `level`, and what the `curve` has gained from its row
+            number `curve_from` on; when done the `top1` of the last row and the accuracies of all `levels`; else the
+            `error` in one line.
 
         Raises:
             Leaving: the worker has to go; the trial is checkpointed.
@@ -86,7 +91,8 @@ class RayTrial(tune.Trainable):
             if self.trial is None:
                 if given_up := self._given_up():
                     return {"done": True, "status": "failed", "walked": 0, "error": given_up}
-                self.trial = Trial(self.spec, self.environment)
+                fetch(self.spec.sources, Store.at(self.environment.store))
+                self.trial, self.heard = Trial(self.spec, self.environment), 0
             self._walk(self.trial, until)
             if not self.trial.done and self._must_leave():
                 self.trial.save()
@@ -123,11 +129,19 @@ class RayTrial(tune.Trainable):
             "train_seconds": trial.course.train_seconds,
             "seconds": trial.seconds,
             "device": self.environment.hardware,
+            "precision": trial.course.network.precision,
+            "compiled": trial.course.network.compiled,
+            "label": trial.label,
+            "level": trial.course.level,
+            "curve_from": self.heard,
+            "curve": trial.course.curves[self.heard :],
         }
+        self.heard = len(trial.course.curves)
         if not trial.done:
             return result
-        last = trial.course.rows[-1]
-        return {**result, "top1": last["test_top1"] if self.spec.test else last["val_top1"]}
+        rows = trial.course.rows
+        levels = [{name: row[name] for name in TOLD} for row in rows]
+        return {**result, "top1": rows[-1]["test_top1" if self.spec.test else "val_top1"], "levels": levels}
 
     def _close(self) -> None:
         """Let go of the trial and, on a GPU, of its memory."""

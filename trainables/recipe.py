@@ -29,13 +29,13 @@ class Change(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    epoch: Count = Field(ge=1, le=LONGEST)
-    batch: Count | None = Field(default=None, ge=2, le=1_000_000)
-    lr: Number | None = Field(default=None, gt=0)
-    momentum: Number | None = Field(default=None, ge=0, lt=1)
-    weight_decay: Number | None = Field(default=None, ge=0)
-    label_smoothing: Number | None = Field(default=None, ge=0, lt=1)
-    augment: Augment | None = None
+    epoch: Count = Field(ge=1, le=LONGEST, description="from its start on, counted from 0")
+    batch: Count | None = Field(default=None, ge=2, le=1_000_000, description="as in a recipe, from then on")
+    lr: Number | None = Field(default=None, gt=0, description="as in a recipe; the schedule goes on around it")
+    momentum: Number | None = Field(default=None, ge=0, lt=1, description="as in a recipe")
+    weight_decay: Number | None = Field(default=None, ge=0, description="as in a recipe")
+    label_smoothing: Number | None = Field(default=None, ge=0, lt=1, description="as in a recipe")
+    augment: Augment | None = Field(default=None, description="as in a recipe")
 
     @property
     def fields(self) -> dict[str, object]:
@@ -58,20 +58,21 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    epochs: Epochs = 160
-    batch: Count = Field(default=128, ge=2, le=1_000_000)
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    lr: Number = Field(default=0.1, gt=0)
-    momentum: Number = Field(default=0.9, ge=0, lt=1)
-    nesterov: bool = False
-    weight_decay: Number = Field(default=1e-4, ge=0)
-    schedule: Literal["constant", "cosine", "multistep"] = "cosine"
-    milestones: tuple[Epochs, ...] = ()
-    gamma: Number = Field(default=0.1, gt=0, le=1)
+    epochs: Epochs = Field(default=160, description="passes over the training images")
+    batch: Count = Field(default=128, ge=2, le=1_000_000, description="images in a step")
+    optimizer: Literal["sgd", "adam", "adamw"] = Field(default="sgd", description="of torch.optim")
+    lr: Number = Field(default=0.1, gt=0, description="learning rate that the schedule begins with")
+    momentum: Number = Field(default=0.9, ge=0, lt=1, description="of sgd")
+    nesterov: bool = Field(default=False, description="Nesterov's momentum, with sgd")
+    weight_decay: Number = Field(default=1e-4, ge=0, description="of all parameters")
+    schedule: Literal["constant", "cosine", "multistep"] = Field(default="cosine", description="of the learning rate")
+    milestones: tuple[Epochs, ...] = Field(default=(), description="epochs at which multistep lowers the rate")
+    gamma: Number = Field(default=0.1, gt=0, le=1, description="factor of the rate at a milestone")
     warmup: Epochs = Field(default=0, description="epochs of linear warm-up")
-    label_smoothing: Number = Field(default=0.0, ge=0, lt=1)
-    augment: Augment = "crop_flip"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    label_smoothing: Number = Field(default=0.0, ge=0, lt=1, description="share of the target spread over all classes")
+    augment: Augment = Field(default="crop_flip", description="random crops, and mirror images")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(default="auto", description="auto: by the hardware")
+    compile: bool | Literal["auto"] = Field(default="auto", description="torch.compile: auto where it pays")
     hold_out: bool = Field(default=True, description="keep the validation split out of the training data")
     record_best_test: bool = Field(default=False, description="also store the best test epoch, in its own column")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from models.sizes import GROUPS
 from pruning.method import Method
 from pruning.phases import Measure, Phase, Prune, Recalibrate, Reinitialise, Rewind, Setting, Train
 from pruning.registry import build
@@ -30,6 +31,8 @@ class TrialSpec(BaseModel):
     not use the retrain recipe, so that a change of it does not make a new trial. `rewind_epochs` (dense trials only)
     are further epochs to store for others; they change what is kept, not the result, and are no part of the key.
     `test`: whether the test set may be read; a candidate of a search may not, and is measured on validation data only.
+    `sources`: SHA-256 of the files of the user's own methods that the trial runs, by name; none for those that come
+    with the project. So a changed file makes new trials.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +47,7 @@ class TrialSpec(BaseModel):
     retrain: Recipe | None = None
     rewind_epochs: tuple[int, ...] = ()
     test: bool = True
+    sources: dict[str, str] = {}
 
     @property
     def identity(self) -> dict[str, object]:
@@ -56,6 +60,7 @@ class TrialSpec(BaseModel):
             "recipe": self.recipe.model_dump(mode="json", exclude_defaults=True),
             "retrain": None if self.retrain is None else self.retrain.model_dump(mode="json", exclude_defaults=True),
             **({} if self.test else {"test": False}),
+            **({"sources": self.sources} if self.sources else {}),
         }
 
     @property
@@ -92,6 +97,7 @@ class TrialSpec(BaseModel):
             retrain_epochs=retrain.epochs,
             rewind_epochs=self.rewind_epochs,
             image=image or (3, 32, 32),
+            groups=GROUPS.get(self.model),
             build=lambda: structure(self.model, image or (3, 32, 32), classes or 10),
         )
 

@@ -100,6 +100,7 @@ class Epoch:
         learning_rate: rate at a fraction 0..1 of this epoch.
         update: called with the step's index after the backward pass; may return new masks to hold from here on.
         paused: what `state` returned, to go on from there.
+        forward: the model's forward pass, if not the model itself.
     """
 
     def __init__(
@@ -117,7 +118,9 @@ class Epoch:
         label_smoothing: float = 0.0,
         update: Callable[[int], HeldMasks | None] | None = None,
         paused: Mapping[str, Any] | None = None,
+        forward: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
+        self.forward = forward or model
         self.model, self.steps, self.optimizer, self.scaler = model, steps, optimizer, scaler
         self.held, self.learning_rate, self.update = held, learning_rate, update
         self.precision, self.device, self.label_smoothing = precision, device, label_smoothing
@@ -164,7 +167,7 @@ class Epoch:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         with autocast(self.precision, self.device):
-            logits = self.model(x)
+            logits = self.forward(x)
         loss = functional.cross_entropy(logits.float(), y, label_smoothing=self.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()

@@ -13,15 +13,16 @@ from typing import Any
 
 import torch
 
-from pruning.phases import Phase, Train
-from trainables import record, state
+from pruning.phases import Measure, Phase, Train
+from trainables import kept, record, state
 from trainables.course import Course
 from trainables.environment import Environment
+from trainables.process import settle
 from trainables.seeds import derive
 from trainables.spec import TrialSpec, step_label
 from trainables.store import Store
 
-FORMAT = 2  # of checkpoints; one of another format is not gone on from
+FORMAT = 3  # of checkpoints; one of another format is not gone on from
 BATCHES = 10**6  # a checkpoint's number is step x BATCHES + batches walked of that step
 SHARE = 0.02  # of a trial's time that checkpoints at the ends of phases may take
 
@@ -35,8 +36,7 @@ class Trial:
 
     def __init__(self, spec: TrialSpec, environment: Environment) -> None:
         self._opened_at = time.monotonic()
-        torch.set_num_threads(environment.threads)
-        torch.set_flush_denormal(True)
+        settle(environment.threads)
         self.spec, self.environment = spec, environment
         self.store = Store.at(environment.store)
         self.course = Course(spec, environment)
@@ -107,6 +107,7 @@ class Trial:
             if not self.course.midway:
                 torch.manual_seed(derive(self.spec.seed, "step", self.step))
             if self.course.walk(*self.steps[self.step], self.step, lambda: self._due() or pause()):
+                self._keep(phase)
                 self.step += 1
                 ends = not isinstance(phase, Train) or epoch + 1 == phase.end
                 if self._due() or self.environment.checkpoint_seconds == 0 or (ends and self._cheap()):
@@ -115,6 +116,14 @@ class Trial:
                 self.save()
         if self.step == len(self.steps):
             self._finish()
+
+    def _keep(self, phase: Phase) -> None:
+        """Keep the network where the study asks for it and this phase was the last to measure its level."""
+        if self.environment.keep_networks == "none" or not isinstance(phase, Measure):
+            return
+        later = [self.course.phases[index] for index, _ in self.steps[self.step + 1 :]]
+        if not any(isinstance(other, Measure) and other.level == phase.level for other in later):
+            kept.keep(self.store, self.course.network, self.course.rows[-1], self.course.images.data)
 
     def _due(self) -> bool:
         """Whether the longest time between two checkpoints is over."""
@@ -155,16 +164,20 @@ class Trial:
         self.course.restore(saved["course"], phase)
 
     def _written(self) -> list[dict[str, Any]]:
-        """The rows, if they and the published weights are all there, e.g. because a worker died right after writing."""
+        """The rows, if they and all published weights and kept networks are there, e.g. because a worker died right
+        after writing."""
         wanted = {epoch for phase in self.course.phases if isinstance(phase, Train) for epoch in phase.publish}
         if not wanted <= state.numbers(self.store, f"artifacts/{self.spec.key}", "epoch"):
+            return []
+        measured = {phase.level for phase in self.course.phases if isinstance(phase, Measure)}
+        if self.environment.keep_networks == "all" and not measured <= kept.levels(self.store, self.spec.key):
             return []
         return self._rows_there()
 
     def _rows_there(self) -> list[dict[str, Any]]:
-        """The rows as they are stored; none where there is no file or a damaged one."""
+        """The rows as they are stored; none where there is no file, or a damaged one, or one of another trial."""
         try:
-            return list(record.decode("rows", self.store.read(self._rows)).to_pylist())
+            return list(record.decode("rows", self.store.read(self._rows), key=self.spec.key).to_pylist())
         except (FileNotFoundError, record.DamagedTable):
             return []
 

@@ -16,6 +16,7 @@ class Dense(Method):
         kind="baseline",
         cost="1 training",
         when="always: every comparison is against it, and most methods start from it",
+        formula="s = 0",
     )
     starts_from: ClassVar[Literal["init", "dense"]] = "init"
 

@@ -22,6 +22,10 @@ class Fpgm(FilterMethod):
         kind="structured",
         cost="1 retraining, of the smaller network",
         when="filter norms are all alike, so that a norm cannot tell which filter is redundant",
+        formula=(
+            "score of filter i = Σⱼ ‖Fᵢ − Fⱼ‖₂    over the filters j of its layer\n"
+            "score of a channel = sum over the layers that write it; remove the lowest of every group, the same share"
+        ),
     )
 
     def filter_scores(self, at: PruneInput, filters: Mapping[str, Tensor]) -> dict[str, Tensor]:

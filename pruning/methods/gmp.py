@@ -32,6 +32,10 @@ class GMP(Method):
         kind="unstructured",
         cost="1 training",
         when="no trained network is at hand: the strongest simple method at the cost of one training",
+        formula=(
+            "s(t) = s − s · (1 − (t − t₀) / (nΔt))³    at t = t₀, t₀ + Δt, ..., t₀ + nΔt\n"
+            "score(w) = |w|, at each of these steps; remove the lowest"
+        ),
     )
     starts_from: ClassVar[Literal["init", "dense"]] = "init"
     scope: Literal["global", "layer"] = "global"

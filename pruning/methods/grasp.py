@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class GraSP(Method):
     """Remove the weights whose absence keeps the gradient largest (Wang et al. 2020, arXiv 2002.07376).
 
-    On `examples_per_class` training images of every class; the network's logits say how many classes there are. The
-    logits are divided by `temperature`: at 200, the authors' value, the softmax is close to uniform, so that the
-    scores do not hang on what the untrained network happens to be confident of.
+    examples_per_class: training images of every class; the network's logits say how many classes there are.
+    temperature: the logits are divided by it. At 200, the authors' value, the softmax is close to uniform, so that the
+        scores do not hang on what the untrained network happens to be confident of.
     """
 
     card = Card(
@@ -27,6 +27,10 @@ class GraSP(Method):
         kind="unstructured",
         cost="two passes of 10 images a class and a Hessian product, 1 training",
         when="beside SNIP, at high sparsity where the flow of gradients is at stake",
+        formula=(
+            "score(w) = w · (Hg)    g = ∂L/∂w, H = ∂²L/∂w², L: cross-entropy of logits / temperature\n"
+            "remove the lowest: without such a weight the norm of g falls least, or rises"
+        ),
     )
     starts_from: ClassVar[Literal["init", "dense"]] = "init"
     examples_per_class: int = Field(default=10, ge=1)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class HanIterative(Method):
     """Prune |w| below q times the layer's standard deviation, finetune, repeat (Han et al. 2015, arXiv 1506.02626).
 
-    `iterations` counts prunes; a finetuning follows each of them.
-
+    iterations: prunes; a finetuning follows each of them.
+    q: the threshold, in standard deviations of the layer.
     std_over: the entries of a layer whose standard deviation counts. "all": pruned zeros, too, which fits published
         runs (finetuning pulls further weights under the threshold; without it nothing more goes after the first
         prune). "survivors": kept weights. "fixed": all weights of the dense network, at every iteration.
@@ -33,6 +33,10 @@ class HanIterative(Method):
         kind="unstructured",
         cost="1 retraining per round",
         when="layers shall find their own sparsities; with reach: requested a rival of iterated magnitude",
+        formula=(
+            "remove w where |w| < q · σ    σ: standard deviation of the layer's weights, zeros included\n"
+            "then finetune; 7 times"
+        ),
     )
     reaches: ClassVar[Literal["exact", "nearest", "own"]] = "own"
     iterations: int = Field(default=7, ge=1, le=1000)

@@ -28,6 +28,7 @@ class HRank(FilterMethod):
 
     images: training images for the ranks.
     layer_by_layer: False cuts all groups at once and only retrains at the end.
+    layer_epochs: epochs of training after each group.
     """
 
     card = Card(
@@ -37,6 +38,10 @@ class HRank(FilterMethod):
         kind="structured",
         cost="ranks of 640 images, 15 epochs per layer and 1 retraining, of ever smaller networks",
         when="you can pay for training after each layer; with layer_by_layer=False as any other filter criterion",
+        formula=(
+            "score of channel c = mean over images of rank(map c)    map c: [height, width], after the activation\n"
+            "remove the lowest; equal ranks are told apart by Σ|w| of the filter"
+        ),
     )
     images: int = Field(default=640, ge=1)
     layer_by_layer: bool = True
@@ -50,12 +55,10 @@ class HRank(FilterMethod):
         """
         if not self.layer_by_layer:
             return super().phases(sparsities, setting)
-        from pruning.channels import groups
-
         (sparsity,) = sparsities
         end = retraining(self.retrain, setting, rewind_to=self.rewind_to)
-        cut = sum(self.mode == "all" or not group.residual for group in groups(setting.network, setting.image))
-        levels = max(1, cut)  # with nothing to cut, the prune says so
+        total, residual = setting.groups or _count_groups(setting)
+        levels = max(1, total if self.mode == "all" else total - residual)  # with nothing to cut, the prune says so
         phases: list[Phase] = []
         for level in range(1, levels + 1):
             phases += [Prune(sparsity, level), Train("retrain", self.layer_epochs, length=self.layer_epochs)]
@@ -83,3 +86,11 @@ class HRank(FilterMethod):
             at.memory.update(super().prune(at).keep)
         name = list(at.memory)[at.level - 1]
         return Smaller({name: at.memory[name]})
+
+
+def _count_groups(setting: Setting) -> tuple[int, int]:
+    """Channel groups of the network, and those of them that are residual streams."""
+    from pruning.channels import groups
+
+    found = groups(setting.network, setting.image)
+    return len(found), sum(group.residual for group in found)

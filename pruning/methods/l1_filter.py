@@ -22,6 +22,10 @@ class L1Filter(FilterMethod):
         kind="structured",
         cost="1 retraining, of the smaller network",
         when="you need real speed on ordinary hardware; the baseline of structured pruning",
+        formula=(
+            "score of filter F = Σ |w|    over the weights w of F\n"
+            "score of a channel = sum over the layers that write it; remove the lowest of every group, the same share"
+        ),
     )
 
     def filter_scores(self, at: PruneInput, filters: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -21,6 +21,9 @@ class LotteryTicket(Method):
     (1 - rate)^k; with `levels: sparsities` the rounds visit the study's sparsities instead, and between two of them
     remove equal fractions of at most `rate`. `rewind_to: k` is late rewinding (Frankle et al. 2020, arXiv 1912.05671);
     `retrain: lr_rewind` keeps the weights and rewinds only the schedule (Renda et al. 2020, arXiv 2003.02389).
+
+    levels: rounds; "sparsities": as many as it takes to visit those of the study.
+    rate: fraction of the remaining weights that a round removes; with `levels: sparsities` at most.
     """
 
     card = Card(
@@ -30,6 +33,11 @@ class LotteryTicket(Method):
         kind="unstructured",
         cost="1 training per round",
         when="you study trainability, or want the best sparse network and can pay for it",
+        formula=(
+            "score(w) = |w|    at the end of round k − 1; remove the lowest\n"
+            "density after round k = (1 − rate)ᵏ\n"
+            "then w ← its value at epoch rewind_to (0: the initial one), and train"
+        ),
     )
     levels: Annotated[int, Field(ge=1, le=1000)] | Literal["sparsities"] = 10
     rate: float = Field(default=0.2, ge=0.001, lt=1)

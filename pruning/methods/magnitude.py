@@ -21,6 +21,7 @@ class Magnitude(Method):
         kind="unstructured",
         cost="1 retraining",
         when="the baseline every other method has to beat",
+        formula="score(w) = |w|; remove the lowest",
     )
     scope: Literal["global", "layer"] = "global"
     retrain: Retrain = "finetune"

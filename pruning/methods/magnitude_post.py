@@ -23,6 +23,7 @@ class MagnitudePost(PostTraining):
         kind="unstructured",
         cost="seconds, no training",
         when="beside SparseGPT, Wanda and OBC, which must beat it",
+        formula="score(w) = |w|; remove the lowest, in every layer the same share, or all but n of every m inputs",
     )
 
     def observe(self, model: nn.Module, name: str, batches: list[Tensor]) -> Tensor:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 class OBC(PostTraining):
     """Remove one weight at a time and adjust all others exactly (Frantar & Alistarh 2022, arXiv 2208.11580).
 
-    Its cost is rows x columns^3: layers of more than `max_columns` columns are pruned by SparseGPT with exact
-    reconstruction instead, and named in the notes.
+    Its cost is rows x columns^3.
+
+    damping: added to the diagonal of H, relative to its mean; ten times as much where a factorisation fails.
+    max_columns: layers with more columns are pruned by SparseGPT with exact reconstruction, and named in the notes.
     """
 
     card = Card(
@@ -29,6 +31,10 @@ class OBC(PostTraining):
         kind="unstructured",
         cost="minutes for small networks, no training",
         when="the network is small and the best post-training result counts; the yardstick for SparseGPT",
+        formula=(
+            "H = 2/N · Σ xxᵀ + λI    x: inputs of the layer; λ = damping · mean(diag H)\n"
+            "remove wⱼ of the lowest wⱼ² / [H⁻¹]ⱼⱼ, then w ← w − wⱼ / [H⁻¹]ⱼⱼ · H⁻¹[:, j] in its row; again and again"
+        ),
     )
     damping: float = Field(default=0.01, ge=0)
     max_columns: int = Field(default=1152, ge=1)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class Random(Method):
     """Keep weights drawn at random before training, uniformly or with Erdos-Renyi-kernel layer densities.
 
-    ERK makes a layer's density proportional to (in + out + kh + kw) / (in * out * kh * kw), so that small layers stay
-    denser (Evci et al. 2020, arXiv 1911.11134).
+    layers: "uniform" prunes all layers alike. "erk" makes a layer's density proportional to (in + out + kh + kw) /
+        (in * out * kh * kw), so that small layers stay denser (Evci et al. 2020, arXiv 1911.11134).
     """
 
     card = Card(
@@ -24,6 +24,11 @@ class Random(Method):
         kind="control",
         cost="1 training",
         when="always: a method that does not beat it has shown nothing",
+        formula=(
+            "score(w) ~ U(0, 1); remove the lowest of each layer\n"
+            "uniform: density of a layer = 1 − s\n"
+            "erk: density of a layer ∝ (in + out + kh + kw) / (in · out · kh · kw), at most 1"
+        ),
     )
     starts_from: ClassVar[Literal["init", "dense"]] = "init"
     layers: Literal["uniform", "erk"] = "uniform"

@@ -21,6 +21,11 @@ class RigL(DynamicSparse):
         kind="unstructured",
         cost="1 training",
         when="the network shall never be dense, not even while it trains; needs a long training",
+        formula=(
+            "every Δt steps, of the k kept weights of every layer, f(t) · k move:\n"
+            "f(t) = drop / 2 · (1 + cos(π · t / T))    T: the fraction `until` of the training\n"
+            "remove the lowest |w|, grow the highest |∂L/∂w|, from 0"
+        ),
     )
 
     def growth(self, at: PruneInput) -> dict[str, Tensor] | None:

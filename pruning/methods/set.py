@@ -24,6 +24,11 @@ class SparseEvolution(DynamicSparse):
         kind="unstructured",
         cost="1 training",
         when="beside RigL, to see what its gradients are worth; never needs a dense gradient",
+        formula=(
+            "every Δt steps, of the k kept weights of every layer, f(t) · k move:\n"
+            "f(t) = drop / 2 · (1 + cos(π · t / T))    T: the fraction `until` of the training\n"
+            "remove the lowest |w|, grow others at random, from 0"
+        ),
     )
 
     def growth(self, at: PruneInput) -> dict[str, Tensor]:

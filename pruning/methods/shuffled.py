@@ -27,6 +27,10 @@ class Shuffled(Control):
         kind="control",
         cost="the other method up to its last prune, 1 training",
         when="you claim that a method finds the right weights, not only the right layer densities",
+        formula=(
+            "w ← π(m) ⊙ θ₀; then train\n"
+            "m: the mask after the last prune of `of`; π: a permutation within each layer; θ₀: the initial weights"
+        ),
     )
     controls: ClassVar[Literal["unstructured", "structured"]] = "unstructured"
     restart: ClassVar[Rewind | Reinitialise] = Rewind(0)

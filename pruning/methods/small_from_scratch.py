@@ -23,6 +23,7 @@ class SmallFromScratch(Control):
         kind="control",
         cost="1 training, of the smaller network",
         when="you claim that pruning filters beats training a small network at once",
+        formula="widths ← those that `of` leaves; w ← θ′, drawn anew; then train",
     )
     reaches: ClassVar[Literal["exact", "nearest", "own"]] = "nearest"
     controls: ClassVar[Literal["unstructured", "structured"]] = "structured"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class SNIP(Method):
     """Keep the weights with the largest |gradient x weight| at initialisation (Lee et al. 2019, arXiv 1810.02340).
 
-    On `examples_per_class` training images of every class; the network's logits say how many classes there are.
+    examples_per_class: training images of every class; the network's logits say how many classes there are.
     """
 
     card = Card(
@@ -25,6 +25,7 @@ class SNIP(Method):
         kind="unstructured",
         cost="one pass of 10 images a class, 1 training",
         when="a sparse network without a dense training, at moderate sparsity",
+        formula="score(w) = |∂L/∂w · w|    L: cross-entropy of the initial network; remove the lowest",
     )
     starts_from: ClassVar[Literal["init", "dense"]] = "init"
     examples_per_class: int = Field(default=10, ge=1)

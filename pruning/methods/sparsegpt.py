@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 class SparseGPT(PostTraining):
     """Prune each layer by optimal-brain-surgeon scores, columns in order (Frantar & Alistarh 2023, arXiv 2301.00774).
 
-    `reconstruct: exact` then replaces the surviving weights by the least-squares solution on the mask that was found.
+    reconstruct: "exact" then replaces the surviving weights by the least-squares solution on the mask that was found.
+    block: columns that are ranked together.
+    damping: added to the diagonal of H, relative to its mean; ten times as much where a factorisation fails.
     """
 
     card = Card(
@@ -28,6 +30,12 @@ class SparseGPT(PostTraining):
         kind="unstructured",
         cost="minutes, no training",
         when="the trained network is given, retraining is not affordable, or 2:4 is wanted",
+        formula=(
+            "H = 2/N · Σ xxᵀ + λI    x: inputs of the layer; λ = damping · mean(diag H)\n"
+            "H⁻¹ = UᵀU    U: upper triangular\n"
+            "score(wᵢⱼ) = (wᵢⱼ / Uⱼⱼ)²    in blocks of 128 columns; remove the lowest\n"
+            "column by column, for each removed one: wᵢ,ⱼ₊₁… ← wᵢ,ⱼ₊₁… − wᵢⱼ / Uⱼⱼ · Uⱼ,ⱼ₊₁…"
+        ),
     )
     reconstruct: Literal["fast", "exact"] = "fast"
     block: int = Field(default=128, ge=1)

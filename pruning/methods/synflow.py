@@ -17,6 +17,9 @@ class SynFlow(Method):
 
     With d = 1 - sparsity, the density after iteration k of n is d^(k/n) (exponential) or 1 - (1 - d) k / n (linear);
     the scores are taken anew before each.
+
+    iterations: n, how often scores are taken and weights removed.
+    schedule: of the density, as above.
     """
 
     card = Card(
@@ -26,6 +29,11 @@ class SynFlow(Method):
         kind="unstructured",
         cost="100 passes of one image, 1 training",
         when="very high sparsity without a dense training; one-shot scores would empty whole layers",
+        formula=(
+            "R = Σ logits of the network with |w| in place of w, for an input of ones\n"
+            "score(w) = |∂R/∂w · w|; remove the lowest, n = 100 times\n"
+            "density after iteration k = (1 − s)^(k/n)"
+        ),
     )
     starts_from: ClassVar[Literal["init", "dense"]] = "init"
     iterations: int = Field(default=100, ge=1)

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class TaylorFilter(FilterMethod):
-    """Remove the filters whose absence changes the loss least (Molchanov et al. 2019, arXiv 1906.10771)."""
+    """Remove the filters whose absence changes the loss least (Molchanov et al. 2019, arXiv 1906.10771).
+
+    examples: training images that the gradients are taken of.
+    """
 
     card = Card(
         title="Taylor filter",
@@ -24,6 +27,10 @@ class TaylorFilter(FilterMethod):
         kind="structured",
         cost="a few forward and backward passes, 1 retraining of the smaller network",
         when="labels are at hand and the criterion shall know the task",
+        formula=(
+            "score of filter F = (Σ ∂L/∂w · w)²    over the weights w of F; mean over batches\n"
+            "score of a channel = sum over the layers that write it; remove the lowest of every group, the same share"
+        ),
     )
     examples: int = Field(default=1024, ge=1)
 

@@ -23,6 +23,10 @@ class Wanda(PostTraining):
         kind="unstructured",
         cost="seconds, no training",
         when="as SparseGPT, when even its solves are too dear; the control for what weight updates are worth",
+        formula=(
+            "score(wᵢⱼ) = |wᵢⱼ| · ‖xⱼ‖₂    xⱼ: input j over all images and positions\n"
+            "remove the lowest of every row i, the same share of each"
+        ),
     )
 
     def observe(self, model: nn.Module, name: str, batches: list[Tensor]) -> Tensor:

@@ -5,13 +5,16 @@ import os
 import sys
 import tempfile
 from argparse import Namespace
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from sweeps import command, lease, study
 from sweeps.command import DONE, FAILED, INTERRUPTED, STOPPED
+from sweeps.look import Look
 from sweeps.mistake import Mistake
 from sweeps.plan import make_plan
 from sweeps.request import find_store
@@ -23,11 +26,14 @@ from sweeps.search.proposals import Proposals
 from sweeps.search.request import read_search
 from sweeps.search.spec import SearchSpec
 from sweeps.search.spending import Spending
+from sweeps.sink import check_loggers, logging_to
 from sweeps.stop import INTERRUPTED as BY_USER
 from sweeps.stop import Stop
+from sweeps.view import view, write_report
 from trainables.store import Store
 
 if TYPE_CHECKING:
+    from sweeps.loggers import Loggers
     from sweeps.search.search import Search
 
 
@@ -40,7 +46,9 @@ def run(options: Namespace, *, default_preset: str) -> int:
     if options.list_presets:
         for name, path in search_spec.presets().items():
             print(f"{name:32} {study.read(path).get('description', '')}")
+            options.facts.setdefault("presets", []).append({"name": name, "path": str(path)})
         return DONE
+    check_loggers(options.log)
     spec = read_search(options, default_preset=default_preset)
     store = find_store(options, spec.name)
     check(spec)
@@ -48,7 +56,9 @@ def run(options: Namespace, *, default_preset: str) -> int:
     if not anew:
         directory.check_same(spec, store)
     if options.dry_run:
-        print(describe(spec, candidates.read(store), store))
+        found = candidates.read(store)
+        options.facts.update(tell(spec, found, store))
+        print(describe(spec, found, store))
         return DONE
     spec.study(spec.sparsities[0], {}, seeds=[spec.seed]).check_data()
     with lease.held(store, say=_say, lost=Stop.ask):
@@ -89,14 +99,19 @@ _TRAINED = {"recipe": "train", "retrain": "retrain"}
 def _work(options: Namespace, spec: SearchSpec, store: Store) -> int:
     """Search on, choose, and run what is best again with other seeds."""
     stopped, found = _search(options, spec, store)
+    options.facts.update(tell(spec, found, store))
     if stopped == BY_USER:
         print(f"interrupted: {_count(found)}; continue with\n  {command.again()}")
         return INTERRUPTED
     if stopped:
         print(f"error: {stopped}; continue with\n  {command.again()}", file=sys.stderr)
+        options.facts["error"] = stopped
         return STOPPED
     at = {sparsity: [one for one in found if one.sparsity == sparsity] for sparsity in spec.sparsities}
     chosen = winner.choose(spec, at)
+    options.facts["best"] = [asdict(one) for best in chosen.values() for one in best]
+    if options.watch:
+        write_report(store)
     _conclude(spec, found, chosen, store)
     if not chosen:
         print("nothing was trained to its end, so there is no best configuration")
@@ -115,7 +130,8 @@ def _search(options: Namespace, spec: SearchSpec, store: Store) -> tuple[str, li
     directory.describe(spec, search, store)
     stopped = ""
     if search.wants_more:
-        stopped = _launch(options, search)
+        with logging_to(options.log, spec.name, store, say=_say) as loggers:
+            stopped = _launch(options, search, loggers)
         directory.describe(spec, search, store)
     if stopped in ("", OVER):
         _say(_tell_end(search))
@@ -123,8 +139,8 @@ def _search(options: Namespace, spec: SearchSpec, store: Store) -> tuple[str, li
     return stopped, search.all
 
 
-def _launch(options: Namespace, search: "Search") -> str:
-    from sweeps.cluster import connected, lack
+def _launch(options: Namespace, search: "Search", loggers: "list[Loggers]") -> str:
+    from sweeps.cluster import connected, find_dashboard, lack
     from sweeps.search.run import run as run_search
     from trainables.data import DataError, prepare
 
@@ -140,7 +156,23 @@ def _launch(options: Namespace, search: "Search") -> str:
             if own:
                 raise Mistake(reason)
             _say(f"waiting for the cluster to grow: {reason}")
-        return run_search(search)
+        if dashboard := find_dashboard():
+            _say(f"Ray's dashboard: {dashboard}")
+        if not options.watch:
+            return run_search(search, watchers=loggers)
+
+        def name(key: str, spec: dict[str, Any]) -> str:
+            one = search.find(key)
+            return str(spec["method"]) if one is None else f"#{one.number} {one.told}"
+
+        def look() -> Look:
+            failed = sum(one.outcome == "failed" for one in search.all)
+            ended = sum(one.ended is not None for one in search.all)
+            total = search.spec.budget.trials
+            return Look(ended, total, failed, spent=search.spending.describe(search.all))
+
+        with view(f"search {search.spec.name}", search.store, search.spec.resources, look=look, name=name) as live:
+            return run_search(search, watchers=[*loggers, *([live] if live else [])])
 
 
 def _tell_end(search: "Search") -> str:
@@ -179,7 +211,11 @@ def confirm(options: Namespace, text: bytes, store: Store) -> int:
         path.write_bytes(text)
         words = ["--study", str(path), "--out", below.uri]
         words += ["--address", options.address] if options.address else []
-        return command.run(parser().parse_args(words), default_preset="")
+        words += ["--watch"] if options.watch else []
+        words += ["--log", options.log] if options.log else []
+        inner = parser().parse_args(words)
+        inner.facts = options.facts.setdefault("confirmed", {})
+        return command.run(inner, default_preset="")
 
 
 def _read_keys(below: Store) -> set[str]:
@@ -205,6 +241,12 @@ def _conclude(spec: SearchSpec, found: list[Candidate], chosen: dict[float, list
             print(f"failed: {one.describe()}")
     print(f"candidates in {store.place(candidates.FOLDER)}; best configuration in {store.place(BEST)}")
     print(f"report: python -m analysis {store.uri}", flush=True)
+
+
+def tell(spec: SearchSpec, found: list[Candidate], store: Store) -> dict[str, Any]:
+    """How the search stands, as plain values."""
+    outcomes = Counter(one.outcome for one in found)
+    return {"search": spec.name, "directory": store.place(), "candidates": len(found), "outcomes": dict(outcomes)}
 
 
 def describe(spec: SearchSpec, found: list[Candidate], store: Store) -> str:

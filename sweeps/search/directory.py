@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from pruning import registry
 from sweeps import document, ledger
 from sweeps.mistake import Mistake, short
 from sweeps.plan import Plan
 from sweeps.search import candidates
 from sweeps.search.proposals import Proposals
 from sweeps.search.spec import SearchSpec
+from trainables.own_methods import find_changed, publish
 from trainables.store import Store, StoreLost
 
 if TYPE_CHECKING:
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
 FILE, BEST, BEST_FOLDER = "search.yaml", "best.yaml", "best"
 MAY_CHANGE = {"name", "description", "data_dir", "sparsities", "budget", "confirm_seeds", "resources"} | {
-    "checkpoint_seconds"
+    "checkpoint_seconds",
+    "method_path",
 }
 
 
@@ -40,6 +43,18 @@ def check_same(spec: SearchSpec, store: Store) -> None:
                 f"{store.place()} holds a search with {field} = {short(before.get(field))}, but now it is "
                 f"{short(now[field])}; choose another --out, or --fresh to delete what is there"
             )
+    for name in find_changed(_sources(spec), store):
+        raise Mistake(
+            f"{store.place()} holds a search with another content of method '{name}'; choose another --out, or "
+            "--fresh to delete what is there"
+        )
+
+
+def _sources(spec: SearchSpec) -> dict[str, str]:
+    """Of the user's own methods that any candidate can run."""
+    points = [{name: value for name, value in one.items() if "." not in name} for one in spec.corners]
+    found = [registry.sources(spec.method, {**spec.knobs, **point}) for point in points]
+    return {name: digest for one in found for name, digest in one.items()}
 
 
 def _read(store: Store) -> dict[str, Any] | None:
@@ -60,6 +75,7 @@ def _read(store: Store) -> dict[str, Any] | None:
 
 def describe(spec: SearchSpec, search: "Search | None", store: Store) -> None:
     """Write what was asked for, and as a study what is expected: candidates with rows, and those under way."""
+    publish(_sources(spec), store)
     store.write(FILE, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
     as_study = spec.study(spec.sparsities[0], {}, seeds=[spec.seed]).model_dump(mode="json")
     as_study |= {"description": spec.description, "sparsities": list(spec.sparsities)}

@@ -1,6 +1,7 @@
 """Runs a search on the connected cluster until it is over, out of budget, or asked to stop."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy
@@ -16,6 +17,7 @@ from sweeps.search.scheduler import StoppingScheduler
 from sweeps.search.search import Search
 from sweeps.search.searcher import CandidateSearcher
 from sweeps.stop import Stop
+from sweeps.watcher import Watcher
 
 SAMPLES = 1_000_000  # that Tune may ask for: how many there are decides the search
 
@@ -51,12 +53,12 @@ class SearchProgress(Progress):
 class SearchReport(study_run.Report):
     """A report over trials that are not known beforehand."""
 
-    def __init__(self, search: Search, losses: Losses) -> None:
-        super().__init__(SearchProgress(search), Plan(()), (), search.store, losses)
+    def __init__(self, search: Search, losses: Losses, watchers: Sequence[Watcher]) -> None:
+        super().__init__(SearchProgress(search), Plan(()), (), search.store, losses, watchers)
         self.children = defaultdict(list)
 
 
-def run(search: Search) -> str:
+def run(search: Search, *, watchers: Sequence[Watcher] = ()) -> str:
     """Run what the search wants to try.
 
     Returns: "" when it ended by itself, else why it had to stop: `search.OVER`, `stop.INTERRUPTED`, or another reason.
@@ -73,7 +75,7 @@ def run(search: Search) -> str:
             study_run.fit(
                 CandidateTrial,
                 CandidateSearcher(search),
-                SearchReport(search, losses),
+                SearchReport(search, losses, watchers),
                 search.spec.resources,
                 samples=SAMPLES,
                 scheduler=scheduler,

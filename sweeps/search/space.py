@@ -22,15 +22,15 @@ MOST = 100_000  # points of a grid
 class Dimension(Strict):
     """One thing to choose: from a list, or from a range, evenly or evenly on a log scale; ends belong to the range.
 
-    A range between two whole numbers holds whole numbers. `points` are those of a grid. `when` names earlier
-    dimensions and the values (one or a list) that they must have; else this one keeps its value of the search file.
+    A range between two whole numbers holds whole numbers. Where `when` is not met, a dimension keeps its value of the
+    search file.
     """
 
-    choices: list[Scalar] | None = Field(default=None, min_length=1)
-    range: tuple[int | float, int | float] | None = None
-    log_range: tuple[int | float, int | float] | None = None
-    points: Count = Field(default=7, ge=1, le=1000)
-    when: dict[str, Scalar | list[Scalar]] = Field(default={})
+    choices: list[Scalar] | None = Field(default=None, min_length=1, description="a list of values")
+    range: tuple[int | float, int | float] | None = Field(default=None, description="its two ends; even")
+    log_range: tuple[int | float, int | float] | None = Field(default=None, description="even on a log scale")
+    points: Count = Field(default=7, ge=1, le=1000, description="of a range in a grid")
+    when: dict[str, Scalar | list[Scalar]] = Field(default={}, description="earlier dimensions with their values")
 
     @field_validator("range", "log_range", mode="before")
     @classmethod

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from functools import cached_property
 from math import ceil
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pruning import registry
 from pruning.registry import UnknownMethod
 from sweeps import study
-from sweeps.method_entry import LARGEST, Strict, check_knobs
+from sweeps.method_entry import MethodPath, Strict, check_knobs
 from sweeps.mistake import Mistake, nearest, one_line, short
 from sweeps.search import space
 from sweeps.search.space import Configuration, Dimension
-from sweeps.study import Resources, Sparsity, StudySpec
+from sweeps.study import Resources, Seed, Sparsity, StudySpec
 from trainables.recipe import Count, Number, Recipe
 from trainables.spec import Scalar
 
@@ -32,23 +32,16 @@ NAMED: dict[str, dict[str, str]] = {
 
 
 class Strategy(Strict):
-    """How the space is searched.
+    """How the space is searched."""
 
-    draw: where configurations come from. stop: the rule that ends candidates early, by their validation accuracy after
-    an epoch. grace: epochs that every candidate may train. factor: of ASHA, one in so many goes on at each rung.
-    brackets: of ASHA, with the first rung ever later. order: candidates are scored first, cheaply, and run best first;
-    pool: how many are scored at each sparsity. interval: epochs between two generations of a population; a quarter of
-    the training where None.
-    """
-
-    draw: Literal["grid", "random", "tpe", "population"] = "random"
-    stop: Literal["none", "asha", "median"] = "none"
-    grace: Count = Field(default=1, ge=1)
-    factor: Number = Field(default=4, gt=1, le=100)
-    brackets: Count = Field(default=1, ge=1, le=10)
-    order: Literal["drawn", "flow", "snip", "tenth"] = "drawn"
-    pool: Count | None = Field(default=None, ge=2, le=10_000)
-    interval: Count | None = Field(default=None, ge=1)
+    draw: Literal["grid", "random", "tpe", "population"] = Field(default="random", description="where points come from")
+    stop: Literal["none", "asha", "median"] = Field(default="none", description="what ends candidates early")
+    grace: Count = Field(default=1, ge=1, description="epochs that every candidate may train")
+    factor: Number = Field(default=4, gt=1, le=100, description="of ASHA: one in so many goes on at each rung")
+    brackets: Count = Field(default=1, ge=1, le=10, description="of ASHA: so many, with the first rung ever later")
+    order: Literal["drawn", "flow", "snip", "tenth"] = Field(default="drawn", description="score first, run best first")
+    pool: Count | None = Field(default=None, ge=2, le=10_000, description="how many are scored at each sparsity")
+    interval: Count | None = Field(default=None, ge=1, description="epochs of a generation; null: a quarter of all")
 
     @model_validator(mode="before")
     @classmethod
@@ -71,14 +64,10 @@ class Strategy(Strict):
 
 
 class Objective(Strict):
-    """What is looked for: the best validation accuracy; that within a cost; or every best trade of the two.
+    """What is looked for: the best validation accuracy; that within a cost; or every best trade of the two."""
 
-    max_effective_macs: multiply-accumulates with kept weights, for one image. pareto: keep all candidates than which
-    none is both more accurate and cheaper.
-    """
-
-    max_effective_macs: Number | None = Field(default=None, gt=0)
-    pareto: bool = False
+    max_effective_macs: Number | None = Field(default=None, gt=0, description="with kept weights, for one image")
+    pareto: bool = Field(default=False, description="keep all than which none is both more accurate and cheaper")
 
     @model_validator(mode="before")
     @classmethod
@@ -91,10 +80,10 @@ class Objective(Strict):
 class Budget(Strict):
     """What a search may spend, over all sparsities: candidates, device hours, or money at a price per device hour."""
 
-    trials: Count | None = Field(default=None, ge=1, le=100_000)
-    hours: Number | None = Field(default=None, gt=0)
-    money: Number | None = Field(default=None, gt=0)
-    price: Number | None = Field(default=None, gt=0)
+    trials: Count | None = Field(default=None, ge=1, le=100_000, description="candidates")
+    hours: Number | None = Field(default=None, gt=0, description="of devices")
+    money: Number | None = Field(default=None, gt=0, description="as many hours as it buys at the price")
+    price: Number | None = Field(default=None, gt=0, description="of a device hour")
 
     @model_validator(mode="after")
     def _priced(self) -> Self:
@@ -119,23 +108,24 @@ class SearchSpec(Strict):
     """
 
     name: str = StudySpec.model_fields["name"]  # type: ignore[assignment]
-    description: str = ""
-    dataset: str
-    model: str
-    data_dir: str | None = None
-    method: str
-    knobs: dict[str, Scalar] = Field(default={})
-    recipe: dict[str, Any] = Field(default={})
-    retrain: dict[str, Any] = Field(default={})
-    sparsities: list[Sparsity] = Field(min_length=1)
-    space: dict[str, Dimension] = Field(min_length=1, max_length=50)
-    strategy: Strategy = Strategy()
-    objective: Objective = Objective()
-    budget: Budget = Budget()
-    seed: Annotated[Count, Field(ge=0, le=LARGEST)] = 0
-    confirm_seeds: list[Annotated[Count, Field(ge=0, le=LARGEST)]] = Field(default=[1, 2, 3, 4, 5], min_length=1)
-    resources: Resources = Resources()
-    checkpoint_seconds: Number = Field(default=60, ge=0)
+    description: str = StudySpec.model_fields["description"]  # type: ignore[assignment]
+    dataset: str = StudySpec.model_fields["dataset"]  # type: ignore[assignment]
+    model: str = StudySpec.model_fields["model"]  # type: ignore[assignment]
+    data_dir: str | None = StudySpec.model_fields["data_dir"]  # type: ignore[assignment]
+    method_path: MethodPath = Field(default=[], description="files or folders with methods of your own")
+    method: str = Field(description="the one that is searched")
+    knobs: dict[str, Scalar] = Field(default={}, description="those that stay")
+    recipe: dict[str, Any] = Field(default={}, description="as in a study; what stays of it")
+    retrain: dict[str, Any] = Field(default={}, description="as in a study; what stays of it")
+    sparsities: list[Sparsity] = Field(min_length=1, description="searched side by side, each for itself")
+    space: dict[str, Dimension] = Field(min_length=1, max_length=50, description="what is chosen: dimensions by name")
+    strategy: Strategy = Field(default=Strategy(), description="how; also grid, random, tpe, asha, median, population")
+    objective: Objective = Field(default=Objective(), description="what for; also accuracy, pareto")
+    budget: Budget = Field(default=Budget(), description="what it may spend")
+    seed: Seed = Field(default=0, description="of the draws, and of the candidates' training")
+    confirm_seeds: list[Seed] = Field(default=[1, 2, 3, 4, 5], min_length=1, description="of the best, trained anew")
+    resources: Resources = StudySpec.model_fields["resources"]  # type: ignore[assignment]
+    checkpoint_seconds: Number = StudySpec.model_fields["checkpoint_seconds"]  # type: ignore[assignment]
 
     @field_validator("knobs", mode="plain")
     @classmethod
@@ -224,6 +214,7 @@ class SearchSpec(Strict):
             "dataset": self.dataset,
             "model": self.model,
             "data_dir": self.data_dir,
+            "method_path": self.method_path,
             "recipe": parts["recipe"],
             "retrain": parts["retrain"],
             "methods": [{self.method: parts[""]}],

@@ -64,6 +64,7 @@ def write_study(spec: SearchSpec, chosen: Mapping[float, Sequence[Candidate]]) -
         "dataset": spec.dataset,
         "model": spec.model,
         **({"data_dir": spec.data_dir} if spec.data_dir else {}),
+        **({"method_path": spec.method_path} if spec.method_path else {}),
         **first,
         "seeds": list(spec.confirm_seeds),
         "resources": spec.resources.model_dump(mode="json"),

@@ -94,7 +94,7 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "39 trials, 0 done, 39 missing" in done.stdout
-    assert "shared dense trainings: 396 epochs instead of 540 (0.73)" in done.stdout
+    assert "shared work: 396 epochs instead of 540 (0.73), if every sparsity" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,13 +1,16 @@
 """The study directory as the only truth: what is damaged is not done, and what the dead left behind is tidied."""
 
+import io
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from sweeps import ledger, study
 from sweeps.plan import Plan, make_plan
 from trainables import record, state
 from trainables.environment import Environment
+from trainables.seal import seal
 from trainables.store import Store
 from trainables.trial import Trial
 
@@ -34,7 +37,9 @@ def done(plan: Plan, tmp_path: Path) -> Store:
     return Store.at(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1", b"not parquet", "half", "flipped", "empty table"])
+@pytest.mark.parametrize(
+    "content", [b"", b"PAR1", b"not parquet", "half", "flipped", "empty table", "another's", "curves", "forged"]
+)
 def test_damaged_rows_are_not_done_and_are_written_anew(content: bytes | str, plan: Plan, done: Store) -> None:
     key = plan.trials[-1].key
     path = f"rows/{key}.parquet"
@@ -44,6 +49,9 @@ def test_damaged_rows_are_not_done_and_are_written_anew(content: bytes | str, pl
         "half": whole[: len(whole) // 2],
         "flipped": whole[:-20] + bytes([whole[-20] ^ 255]) + whole[-19:],
         "empty table": record.encode("rows", []),
+        "another's": done.read(f"rows/{plan.trials[0].key}.parquet"),
+        "curves": done.read(f"curves/{key}.parquet"),
+        "forged": seal(b"PAR1 no table \x00\x00\x00\x00PAR1", {"table": "rows", "keys": [key]}),
     }
     done.write(path, spoilt[content] if isinstance(content, str) else content)
     found = ledger.read(plan, done)
@@ -54,6 +62,29 @@ def test_damaged_rows_are_not_done_and_are_written_anew(content: bytes | str, pl
     assert ledger.read(plan, done).missing == ()
     same = [{name: value for name, value in row.items() if name not in record.CIRCUMSTANCES} for row in before]
     assert [{n: v for n, v in row.items() if n not in record.CIRCUMSTANCES} for row in again] == same
+
+
+def test_rows_of_before_there_were_seals_are_done_and_their_cost_is_known(plan: Plan, done: Store) -> None:
+    before = ledger.read(plan, done)
+    assert before.done == set(plan.by_key) and {spent.epochs for spent in before.spent.values()} == {0, 1}
+    for key in plan.by_key:
+        buffer = io.BytesIO()
+        pq.write_table(record.decode("rows", done.read(f"rows/{key}.parquet")), buffer)
+        done.write(f"rows/{key}.parquet", buffer.getvalue())
+    assert ledger.read(plan, done) == before
+
+
+@pytest.mark.parametrize("place", ["first page", "note", "mark", "digest", "footer", "length"])
+def test_one_flipped_bit_anywhere_is_noticed_or_changes_nothing(place: str, plan: Plan, done: Store) -> None:
+    key = plan.trials[-1].key
+    whole, before = done.read(f"rows/{key}.parquet"), ledger.read(plan, done)
+    mark = whole.index(b"sha-256:")
+    at = {"first page": 40, "note": mark - 20, "mark": mark, "digest": mark + 12, "footer": mark + 60, "length": -6}
+    damaged = bytearray(whole)
+    damaged[at[place]] ^= 4
+    done.write(f"rows/{key}.parquet", bytes(damaged))
+    found = ledger.read(plan, done)
+    assert found == before if place == "mark" else found.damaged == (key,)
 
 
 def test_rows_are_written_once(plan: Plan, done: Store) -> None:

@@ -51,7 +51,31 @@ def test_epochs_are_counted_once_for_what_is_shared(plan: Plan) -> None:
     dense, magnitude, random = 2 * 10, 4 * 4, 4 * 10
     tickets = 2 * (30 + 24)
     assert plan.epochs() == dense + magnitude + random + tickets
-    assert plan.sharing == pytest.approx(plan.epochs() / (plan.epochs() + 10 * (4 + 4)))
+    apart = 2 * (10 + 20 + 30 + 3 * 10) + 2 * (8 + 16 + 24 + 3 * 10)  # tickets of one, two and three rounds
+    assert plan.alone == dense + 4 * (10 + 4) + random + apart
+    assert plan.sharing == pytest.approx(plan.epochs() / plan.alone)
+
+
+def test_the_three_methods_train_at_most_half_of_what_they_would_apart() -> None:
+    """Counted by hand from the preset: 3 seeds, 5 sparsities, 200 epochs dense, 100 of retraining, rounds of 20 %."""
+    raw = study.read_preset("resnet18_three_methods")
+    plan = make_plan(study.build(raw, where="x"))
+    seeds, sparsities, dense, retrain = 3, [0.3, 0.5, 0.7, 0.9, 0.95], 200, 100
+    assert (len(raw["seeds"]), raw["sparsities"], raw["recipe"]["epochs"], raw["retrain"]["epochs"]) == (
+        seeds, sparsities, dense, retrain
+    )  # fmt: skip
+    rounds, density = [], 1.0
+    for sparsity in sparsities:
+        needed = 0
+        while density * 0.8**needed > 1 - sparsity + 1e-9:
+            needed += 1
+        rounds.append(needed)
+        density = 1 - sparsity
+    together = seeds * (dense + 2 * 5 * retrain + sum(rounds) * dense)
+    tickets = sum((1 + sum(rounds[: index + 1])) * dense for index in range(5))
+    apart = seeds * (dense + 2 * 5 * (dense + retrain) + tickets)
+    assert (plan.epochs(), plan.alone) == (together, apart)
+    assert together / apart <= 0.5
 
 
 def test_dense_first_then_the_longest(plan: Plan) -> None:

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +173,7 @@ def test_confirming_again_keeps_what_is_there_unless_the_best_has_changed(
         made = winner.write_study(make_spec(), chosen)
         kept = f"rows/{len(ran)}.parquet"
         below.write(kept, b"measured")
-        search_command.confirm(Namespace(address=None), yaml.safe_dump(made).encode(), store)
+        search_command.confirm(synflow_search.parser().parse_args([]), yaml.safe_dump(made).encode(), store)
         below.write("plan.json", make_plan(study.build(made, where="best")).to_json())
         return below.exists(kept)
 

@@ -51,6 +51,7 @@ def test_every_other_field_changes_the_key() -> None:
         {"seed": 43},
         {"recipe": Recipe(epochs=161)},
         {"retrain": None},
+        {"sources": {"magnitude": "0" * 64}},
     ]
     keys = {spec.model_copy(update=change).key for change in others}
     assert len(keys) == len(others) and spec.key not in keys

@@ -1,0 +1,99 @@
+"""What a trial should take of a machine, measured: how many trials at once train most images."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sweeps.mistake import Mistake
+from sweeps.study import Resources
+
+if TYPE_CHECKING:
+    from sweeps.plan import Plan
+    from sweeps.study import StudySpec
+    from trainables.packing import Speed
+
+TRIALS = (1, 2, 4, 8)  # on a device at once
+WORTH = 1.03  # more trials at once take more memory: they must train so much more
+
+
+@dataclass(frozen=True)
+class Packing:
+    """So many trials at once on a GPU, or on all cores of a CPU, each with these resources."""
+
+    trials: int
+    resources: Resources
+
+    @property
+    def flags(self) -> str:
+        """The options that ask for it."""
+        gpus = f" --gpus-per-trial {self.resources.gpus_per_trial:g}" if self.resources.gpus_per_trial else ""
+        return f"--cpus-per-trial {self.resources.cpus_per_trial:g}{gpus}"
+
+
+def packings(*, cores: int, gpus: int) -> list[Packing]:
+    """What there is to choose from: 1, 2, 4 and 8 trials at once, with the cores shared out among them."""
+    around = cores // gpus if gpus else cores
+    return [
+        Packing(n, Resources(cpus_per_trial=max(1, around // n), gpus_per_trial=round(1 / n, 4) if gpus else 0))
+        for n in TRIALS
+        if n <= max(1, around)
+    ]
+
+
+def pick(found: list[tuple[Packing, Speed]]) -> Packing | None:
+    """The fewest trials at once that no larger number beats by 3 %; None where none ran."""
+    chosen, best = None, 0.0
+    for packing, speed in found:
+        if speed.images_per_second > WORTH * best:
+            chosen, best = packing, speed.images_per_second
+    return chosen
+
+
+def tune(spec: StudySpec, plan: Plan, *, say: Callable[[str], None], seconds: float = 5.0) -> Packing:
+    """Time the study's longest dense training on this machine, alone and with others, and pick.
+
+    Raises:
+        Mistake: the study wants GPUs and there is none here; it trains nothing; or not even one trial ran.
+    """
+    import torch
+
+    from trainables.environment import Environment
+    from trainables.packing import time_together
+
+    wants_gpu = bool(spec.resources.gpus_per_trial)
+    gpus = torch.cuda.device_count() if wants_gpu else 0
+    if wants_gpu and not gpus:
+        raise Mistake("--tune-packing times this machine, which has no GPU: leave it out or give --gpus-per-trial 0")
+    dense = [trial for trial in plan.trials if trial.spec.method == "dense" and trial.epochs]
+    if not dense:
+        raise Mistake("--tune-packing times the dense training, but this study trains no epoch")
+    longest = max(dense, key=lambda trial: trial.epochs).spec
+    say(f"trials at once of {longest.model} on {longest.dataset}, {seconds:g} s each:")
+    found: list[tuple[Packing, Speed]] = []
+    for packing in packings(cores=len(os.sched_getaffinity(0)), gpus=gpus):
+        with tempfile.TemporaryDirectory() as folder:
+            environment = Environment(
+                store=folder,
+                data_dir=spec.data_dir,
+                device="cuda" if wants_gpu else "cpu",
+                threads=int(packing.resources.cpus_per_trial),
+            )
+            found.append((packing, time_together(longest, environment, packing.trials, seconds=seconds)))
+        say(told(*found[-1]))
+        if found[-1][1].error:
+            break  # more of them will not fit either
+    chosen = pick(found)
+    if chosen is None:
+        raise Mistake(f"not even one trial ran: {found[0][1].error}")
+    say(f"picked: {chosen.flags}")
+    return chosen
+
+
+def told(packing: Packing, speed: Speed) -> str:
+    """A line of the table."""
+    what = f"  {packing.trials} with {packing.resources.cpus_per_trial:g} threads each: "
+    return what + (speed.error or f"{speed.images_per_second:,.0f} images/s together")

@@ -1,0 +1,59 @@
+"""What every figure in `analysis.report.FIGURES` must keep to. A new one is tested by being listed there."""
+
+import io
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.image import imread
+
+from analysis.load import load
+from analysis.report import FIGURES
+from analysis.results import Results, collect
+
+DRAWN = {draw.__name__: draw for draw in FIGURES}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
+    """A made-up study with something to show in every figure."""
+    beside = str(Path(__file__).parents[1] / "analysis")
+    sys.path.insert(0, beside)
+    from synthetic import write_everything
+
+    yield collect(load(write_everything(tmp_path_factory.mktemp("figures") / "s")))
+    sys.path.remove(beside)
+
+
+def draw(name: str, study: Results, *kinds: str) -> list[Any]:
+    return [picture for setting in study.settings for picture in DRAWN[name](study, setting, kinds)]
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_it_is_a_picture_with_title_caption_and_data(name: str, study: Results) -> None:
+    pictures = draw(name, study, "png")
+    assert pictures, "a study with everything in it has something to show here"
+    for picture in pictures:
+        assert re.fullmatch(r"[a-zA-Z0-9.-]+", picture.name) and picture.title
+        assert "n = " in picture.caption and picture.caption.endswith(".")
+        assert len(picture.data) and list(picture.files) == ["png"]
+        assert measure(picture.files["png"]) == picture.size
+
+
+def measure(content: bytes) -> tuple[int, int]:
+    height, width = imread(io.BytesIO(content)).shape[:2]
+    return width, height
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_equal_studies_give_equal_files(name: str, study: Results) -> None:
+    first, again = draw(name, study, "svg"), draw(name, study, "svg")
+    assert [picture.files for picture in first] == [picture.files for picture in again]
+
+
+def test_names_are_those_of_one_figure_each(study: Results) -> None:
+    names = [picture.name for name in DRAWN for picture in draw(name, study)]
+    assert len(names) == len(set(names)) >= len(DRAWN)

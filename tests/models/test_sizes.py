@@ -1,0 +1,46 @@
+"""What is written down of the registry's networks is what they are, counted on the networks themselves."""
+
+import pytest
+import torch
+
+from models import sizes
+from models.registry import build
+from pruning.channels import groups
+from pruning.methods.hrank import HRank
+from pruning.phases import Setting
+from sweeps.networks import cost
+from trainables.spec import TrialSpec, structure
+
+torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(("name", "image", "classes"), sizes.COSTS)
+def test_costs_are_those_of_the_network(name: str, image: sizes.Image, classes: int) -> None:
+    if name != "resnet110":  # a second to count, and of the same file as the others
+        assert cost(name, image, classes) == sizes.COSTS[name, image, classes]
+    model = structure(name, image, classes)
+    assert sum(parameter.numel() for parameter in model.parameters()) == sizes.COSTS[name, image, classes][1]
+
+
+@pytest.mark.parametrize("name", sizes.GROUPS)
+def test_groups_are_those_of_the_network(name: str) -> None:
+    found = groups(structure(name, (3, 32, 32), 10), (3, 32, 32))
+    assert sizes.GROUPS[name] == (len(found), sum(group.residual for group in found))
+
+
+@pytest.mark.parametrize("mode", ["all", "inner"])
+def test_a_course_is_the_same_with_and_without_the_network(mode: str) -> None:
+    spec = TrialSpec(
+        dataset="cifar10", model="resnet20", method="hrank", seed=0, knobs={"mode": mode}, sparsities=(0.5,)
+    )
+    asked = []
+
+    def make() -> torch.nn.Module:
+        asked.append(1)
+        return build("resnet20", image=(3, 32, 32), classes=10)
+
+    method = spec.build_method()
+    assert isinstance(method, HRank)
+    counted = method.phases((0.5,), Setting(train_epochs=160, retrain_epochs=160, build=make))
+    assert counted == spec.phases() and asked
+    assert len(counted) == 2 * {"all": 12, "inner": 9}[mode] + 2

@@ -1,0 +1,63 @@
+"""A network that a study did not keep, made again: read from its dense weights, or trained as it was."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from pruning.own import InvalidMethod
+from trainables import kept, state
+from trainables.choice import ExportError
+from trainables.course import ParentMissing
+from trainables.data import DataError, obtain
+from trainables.environment import Environment
+from trainables.kept import Kept
+from trainables.own_methods import fetch
+from trainables.trial import Trial
+
+if TYPE_CHECKING:
+    from trainables.choice import Row
+    from trainables.spec import TrialSpec
+    from trainables.store import Store
+
+
+def recover(spec: TrialSpec, row: Row, store: Store, *, data_dir: str | None) -> Kept:
+    """The network of a row. What is trained again is kept in the study directory from now on; its rows stay.
+
+    Raises:
+        ExportError: the data cannot be had, or the dense weights it starts from are gone.
+    """
+    environment = Environment(
+        store=store.uri,
+        study=row["study"],
+        data_dir=data_dir,
+        device="cpu" if row["device"] == "cpu" or not torch.cuda.is_available() else "cuda",
+        threads=row["threads"],
+        keep_networks="all",
+    )
+    try:
+        if spec.method == "dense" and (found := _stored(spec, row, store, data_dir)):
+            return found
+        fetch(spec.sources, store)
+        Trial(spec, environment).run()
+    except InvalidMethod as error:
+        raise ExportError(f"{spec.key} cannot be trained again: {error}") from None
+    except DataError as error:
+        raise ExportError(f"{error}; name the folder with --data-dir") from None
+    except ParentMissing as error:
+        raise ExportError(f"{spec.key} cannot be trained again: {error}; the study, run again, makes them") from None
+    network = kept.find(store, spec.key, row["level"], row["digest"])
+    if network is None:
+        raise ExportError(f"{spec.key} was trained again, but its level {row['level']} was not kept")
+    return network
+
+
+def _stored(spec: TrialSpec, row: Row, store: Store, data_dir: str | None) -> Kept | None:
+    """A dense network of the weights that the study stores for other trials; None where they are gone."""
+    found = state.newest(store, f"artifacts/{spec.key}", "epoch", spec.recipe.epochs)
+    if found is None:
+        return None
+    data = obtain(spec.dataset, data_dir=data_dir)
+    data = data if spec.recipe.hold_out else data.joined()
+    return Kept(row, spec.model, data.image, data.classes, data.mean, data.std, {}, found[1], {})
