@@ -20,11 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent)]
 
 import pandas as pd
-import pyarrow.parquet as pq
 import ray
+from plain_script import cut
 
 from sweeps import ledger, run, study
 from sweeps.cluster import connected
@@ -36,12 +36,6 @@ from trainables.store import Store
 
 SCRIPT = Path(__file__).with_name("plain_script.py")
 MODEL, EPOCHS, IMAGES = "simple_cnn", 3, 5000
-
-
-def cut(data_dir: Path, folder: Path) -> None:
-    """The first images of CIFAR-10 as a data set of their own."""
-    for split, count in (("train", IMAGES), ("test", IMAGES // 5)):
-        pq.write_table(pq.read_table(data_dir / f"{split}.parquet").slice(0, count), folder / f"{split}.parquet")
 
 
 def scripts(trials: int, data_dir: Path, *, at_once: int, workers: int, threads: int | None) -> float:
@@ -96,8 +90,7 @@ def main() -> None:
     print(f"{MODEL}, {EPOCHS} epochs of {IMAGES} images, {platform.machine()}, {cores} cores, n = 1", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch, "cifar10")
-        data.mkdir()
-        cut(given.data_dir, data)
+        cut(given.data_dir, data, IMAGES)
         base = {
             "dataset": "cifar10",
             "data_dir": str(data),

@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -27,6 +28,13 @@ from trainables.data import Data, obtain
 
 BATCH = 128
 LR, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 5e-4
+
+
+def cut(data_dir: Path, folder: Path, images: int) -> None:
+    """The first images of CIFAR-10, and a fifth as many to test, as a data set of their own."""
+    folder.mkdir(parents=True)
+    for split, count in (("train", images), ("test", images // 5)):
+        pq.write_table(pq.read_table(data_dir / f"{split}.parquet").slice(0, count), folder / f"{split}.parquet")
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):

@@ -1,0 +1,115 @@
+"""What CONTRIBUTING shows is done, in a copy of the project: each file is picked up and passes its contract tests."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from told import BLOCK, apply_diffs, read_commands, read_files, write_files
+
+ROOT = Path(__file__).resolve().parents[1]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+PARTS = ("analysis", "models", "pruning", "sweeps", "tests", "trainables", "pyproject.toml")
+
+
+def section(title: str) -> str:
+    return re.split(r"^## ", CONTRIBUTING, flags=re.MULTILINE)[1:][TITLES.index(title)]
+
+
+TITLES = re.findall(r"^## (.*)$", CONTRIBUTING, flags=re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project in which all is done that CONTRIBUTING shows."""
+    folder = tmp_path_factory.mktemp("copy")
+    for part in PARTS:
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / part, folder / part)
+    write_files(CONTRIBUTING, folder)
+    apply_diffs(CONTRIBUTING, folder)
+    return folder
+
+
+def run(line: str, folder: Path) -> str:
+    """Run a line of a block in the copy, with this Python; what it printed."""
+    command, *words = shlex.split(line)
+    assert command in ("python", "pytest"), line
+    module = ["-m", "pytest", "-p", "no:cacheprovider"] if command == "pytest" else []
+    done = subprocess.run(
+        [sys.executable, *module, *words],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def commands(title: str) -> list[str]:
+    return [line for block in read_commands(section(title)) for line in block.splitlines()]
+
+
+def test_it_begins_with_what_is_added_most_often() -> None:
+    assert TITLES[:4] == ["Add a method", "Add a model", "Add a data set", "Add a figure"]
+    assert all(read_files(section(title)) for title in TITLES[:4])
+
+
+def test_everything_shown_is_formatted_as_the_house_asks(copy: Path) -> None:
+    ruff = shutil.which("ruff", path=str(Path(sys.executable).parent))
+    if ruff is None:
+        pytest.skip("ruff is not installed")
+    shown = [copy / name for name in read_files(CONTRIBUTING)]
+    for check in (["check"], ["format", "--check"]):
+        done = subprocess.run([ruff, *check, *map(str, shown)], cwd=copy, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+
+
+def test_the_method_is_picked_up_and_reaches_its_sparsity(copy: Path) -> None:
+    listed, contract, renewed = commands("Add a method")
+    assert "smallest_square" in run(listed, copy)
+    assert "1 passed" in run(
+        contract.replace("-k smallest_square", "-k 'smallest_square and requested_sparsity'"), copy
+    )
+    assert f"\n{renewed.split()[1]}:" in (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.slow
+def test_the_method_passes_the_whole_contract(copy: Path) -> None:
+    assert " passed" in run(commands("Add a method")[1], copy)
+
+
+def test_the_model_passes_the_contract(copy: Path) -> None:
+    (contract,) = commands("Add a model")
+    assert "4 passed" in run(contract, copy)
+
+
+def test_the_data_set_is_read(copy: Path) -> None:
+    from trainables import data
+
+    written, planned = commands("Add a data set")
+    run(written, copy)
+    assert "on shapes" in run(planned, copy)
+    found = data.load(data.prepare("shapes", data_dir=copy / "data", cache=copy / "cache"))
+    assert (found.image, found.classes, len(found.train_y), len(found.val_y)) == ((1, 16, 16), 2, 450, 50)
+    told = run("python sweeps/full_study.py --preset digits --set dataset=kmnist --methods magnitude --dry-run", copy)
+    assert "on kmnist" in told
+
+
+def test_the_figure_passes_the_contract(copy: Path) -> None:
+    (contract,) = commands("Add a figure")
+    assert "2 passed" in run(contract, copy)
+
+
+def test_every_diff_is_of_a_file_that_is_there() -> None:
+    named = [name for kind, name, _ in BLOCK.findall(CONTRIBUTING) if kind == "diff"]
+    assert len(named) == 4 and all((ROOT / name).exists() for name in named)
+
+
+def test_links_resolve() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", CONTRIBUTING):
+        assert (ROOT / target).exists(), target
