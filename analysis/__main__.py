@@ -6,8 +6,12 @@ With a second study directory, the two are compared: what both have, side by sid
 from __future__ import annotations
 
 import argparse
+import gc
+import os
 import sys
 from typing import TYPE_CHECKING
+
+from trainables.line import Parser, check_python, print_facts, printable, tell_missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,38 +26,73 @@ PRINTED = ("accuracy", "published", "gaps", "versus", "search-best")  # tables t
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; 0 where the study could be read, 2 and one line on stderr for a mistake of the user."""
+    """Run the command; 0 where the study could be read, 2 and one line on stderr for a mistake of the user, 130 for
+    Ctrl-C."""
+    check_python()
     given = make_parser().parse_args(arguments)
+    try:
+        return _work(given)
+    except ImportError as missing:
+        code, error = 2, tell_missing(missing)
+    except (ValueError, OSError) as mistake:
+        code, error = 2, printable(str(mistake))
+    except KeyboardInterrupt:
+        code, error = 130, "interrupted; the same command makes the report anew"
+    if given.json:
+        print_facts({"error": error}, code)
+    print(error if code == 130 else f"error: {error}", file=sys.stderr)
+    return code
+
+
+def _work(given: argparse.Namespace) -> int:
+    """Do what the options ask for, and return the exit code.
+
+    Raises:
+        ValueError, OSError: a mistake of the user; one line.
+    """
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal without "±" is no reason to stop
 
-    from analysis.load import NotAStudyError, load
+    from analysis.load import load
     from analysis.report import FORMATS, write_report
-    from trainables.store import Store
+    from analysis.workers import count_workers
 
     try:
         formats = _read_formats(given.format, FORMATS)
+        if given.json and given.watch is not None:
+            raise ValueError("--json tells of one report, --watch writes many: leave one of them out")
         study = load(given.study)
         if given.other:
             return _compare(study, load(given.other), given, formats)
-        target = Store.at(given.out) if given.out else study.store.below("report")
+        target = _find_target(given.out, study.store.below("report"))
         if given.watch is not None:
             from analysis.watch import watch
 
             return watch(
-                given.study, target, every=given.watch, metric=given.metric, formats=formats, bootstrap=given.bootstrap
+                given.study,
+                target,
+                every=given.watch,
+                metric=given.metric,
+                formats=formats,
+                bootstrap=given.bootstrap,
+                workers=count_workers(),
             )
-        page, paths = write_report(study, given.metric, out=target, formats=formats, bootstrap=given.bootstrap)
-        _tell(study, page, paths, target)
-    except (NotAStudyError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        page, paths = write_report(
+            study, given.metric, out=target, formats=formats, bootstrap=given.bootstrap, workers=count_workers()
+        )
+        if given.json:
+            _tell_machine([study], paths, target)
+        else:
+            _tell(study, page, paths, target)
+        sys.stdout.flush()
+    except BrokenPipeError:  # as with `| head`: whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
+    parser = Parser(prog="python -m analysis", description=__doc__)
     parser.add_argument("study", metavar="STUDY_DIR", help="study directory, or a URI such as s3://bucket/study")
     parser.add_argument("other", metavar="OTHER", nargs="?", help="a second study, to compare the first with")
     parser.add_argument("--metric", default="test_top1", help="column of the rows to show (default: %(default)s)")
@@ -62,6 +101,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--format", metavar="LIST", help="what to write, of png,pdf,svg,csv,md,tex,html,json (default: all of them)"
     )
     parser.add_argument("--bootstrap", action="store_true", help="a table of percentile bootstrap intervals, too")
+    parser.add_argument("--json", action="store_true", help="print one JSON object for machines instead of tables")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     parser.add_argument(
         "--watch",
         metavar="SECONDS",
@@ -73,18 +114,43 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Version(argparse.Action):
+    """Prints the version, which is only read when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from trainables.version import version
+
+        print(f"{parser.prog} {version()}")
+        parser.exit()
+
+
+def _find_target(out: str | None, default: Store) -> Store:
+    """Where to write.
+
+    Raises:
+        ValueError: a file is in its place, or the URI is of no known kind.
+    """
+    from trainables.store import Store
+
+    if out is not None and os.path.isfile(out):
+        raise ValueError(f"--out must name a folder, but '{out}' is a file")
+    return default if out is None else Store.at(out)
+
+
 def _compare(study: Study, other: Study, given: argparse.Namespace, formats: Sequence[str]) -> int:
     """Write the comparison of two studies, and print it."""
     from analysis.versus import write_comparison
-    from trainables.store import Store
 
     if given.watch is not None:
         raise ValueError("--watch takes one study, but got two")
     if given.bootstrap:
         raise ValueError("--bootstrap takes one study, but got two")
-    target = Store.at(given.out) if given.out else study.store.below(f"report/versus-{other.slug}")
+    target = _find_target(given.out, study.store.below(f"report/versus-{other.slug}"))
     page, paths = write_comparison(study, other, given.metric, out=target, formats=formats)
-    _tell(study, page, paths, target)
+    if given.json:
+        _tell_machine([study, other], paths, target)
+    else:
+        _tell(study, page, paths, target)
     return 0
 
 
@@ -114,6 +180,28 @@ def _tell(study: Study, page: Page, paths: list[str], target: Store) -> None:
         print(f"{what}: {target.place(f'{stem}.{first}')}{f' (and {also})' if also else ''}")
 
 
+def _tell_machine(studies: Sequence[Study], paths: list[str], target: Store) -> None:
+    """Print what was written, and of each study what was counted and what is missing, as one JSON object."""
+    from analysis.gaps import find_gaps
+
+    told = []
+    for study in studies:
+        gaps = find_gaps(study)
+        told.append(
+            {
+                "name": study.name,
+                "place": study.store.place(),
+                "rows": len(study.rows),
+                "done": gaps.done,
+                "planned": gaps.planned,
+                "failed": {one.key: one.error for one in gaps.failed},
+                "missing": {key: gaps.explain(key) for key in (*gaps.missing, *gaps.blocked)},
+                "warnings": study.warnings,
+            }
+        )
+    print_facts({"studies": told, "written": [target.place(path) for path in paths]}, 0)
+
+
 def _read_formats(text: str | None, known: Sequence[str]) -> tuple[str, ...]:
     """The formats of `--format`, in the order of `known`.
 
@@ -138,4 +226,5 @@ def _read_seconds(text: str) -> int:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(50_000)  # a command that makes much and drops little: looking for garbage took a tenth of its time
     sys.exit(main())

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from analysis.latency import join_latency
+from analysis.outdated import drop_outdated
 from analysis.texts import Failure, check_spec, first_line, read_failures, read_plan, read_text
 from trainables.record import SCHEMA_VERSION, TABLES, DamagedTable, decode
 from trainables.store import Store, is_remote
@@ -71,7 +72,8 @@ def load(place: Store | str | Path) -> Study:
     warnings: list[str] = []
     spec = read_text(store, "study.yaml", warnings)
     planned = read_text(store, "plan.json", warnings)
-    rows = join_latency(_load_table(store, "rows", warnings), _load_table(store, "latency", warnings))
+    rows = drop_outdated(_load_table(store, "rows", warnings), planned, warnings)
+    rows = join_latency(rows, _load_table(store, "latency", warnings))
     if spec is None and planned is None and rows.empty and not warnings:
         raise NotAStudyError(_explain(store))
     newest = rows["schema_version"].max() if len(rows) else SCHEMA_VERSION
@@ -84,7 +86,10 @@ def load(place: Store | str | Path) -> Study:
     plan = read_plan(planned, warnings)
     for frame in (rows, plan):
         for column in ("knobs", "recipe"):
-            frame[column] = frame[column].map({text: _sort_keys(text) for text in frame[column].unique()}).astype("str")
+            sorted_ = {text: _sort_keys(text) for text in frame[column].unique()}
+            if any(text != known for text, known in sorted_.items()):
+                frame[column] = frame[column].map(sorted_)
+            frame[column] = frame[column].astype("str")
     _tell_retraining_apart(rows, plan)
     spec = check_spec(spec, warnings)
     name = str(spec.get("name") or store.place().rstrip("/").rsplit("/", 1)[-1])
@@ -111,19 +116,19 @@ def _add_retraining(knobs: str, retrain: str) -> str:
 
 def _load_table(store: Store, table: str, warnings: list[str]) -> pd.DataFrame:
     """All files of one table, in the order of their keys."""
+    again = "; run the study again and its trial is repeated" if table == "rows" else ""
 
     def read(path: str) -> pa.Table | str:
-        where, again = first_line(path), "; run the study again and its trial is repeated" if table == "rows" else ""
         try:
             found = decode(table, store.read(path))
         except FileNotFoundError:
-            return f"skipped {where}: it went away while the study was read"
+            return f"skipped {first_line(path)}: it went away while the study was read"
         except DamagedTable as error:
-            return f"skipped {where}: not a readable Parquet file ({first_line(error)}){again}"
-        if set(found["key"].to_pylist()) - {path.removeprefix(f"{table}/").removesuffix(".parquet")}:
-            return f"skipped {where}: it is of another trial than its name says; delete it{again}"
+            return f"skipped {first_line(path)}: not a readable Parquet file ({first_line(error)}){again}"
+        if set(found["key"].unique().to_pylist()) - {path.removeprefix(f"{table}/").removesuffix(".parquet")}:
+            return f"skipped {first_line(path)}: it is of another trial than its name says; delete it{again}"
         if table == "rows" and found["method"].null_count:
-            return f"skipped {where}: it names no method; delete it{again}"
+            return f"skipped {first_line(path)}: it names no method; delete it{again}"
         return found
 
     with ThreadPoolExecutor(THREADS["remote" if is_remote(store.uri) else "local"]) as pool:

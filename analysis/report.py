@@ -1,6 +1,7 @@
 """The report of a study: every figure and table as files, all rows as JSON, and one page that shows them all."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import yaml
 
@@ -24,7 +25,6 @@ from analysis.metrics import find_metric
 from analysis.page import Card, Page, Section
 from analysis.records import MOST, write_records
 from analysis.results import Results, collect
-from analysis.search_page import make_search_page
 from analysis.sentences import write_summary
 from analysis.series import Setting, format_knobs
 from analysis.tables.accuracy import make_accuracy_table, make_interpolated_table, make_levels_table
@@ -38,6 +38,7 @@ from analysis.tables.gaps import make_gaps_table
 from analysis.tables.published import make_published_table
 from analysis.tables.table import Table
 from analysis.words import capitalise
+from analysis.workers import spread
 from trainables.store import Store
 
 FORMATS = (*PICTURES, "csv", "md", "tex", "html", "json")
@@ -74,14 +75,19 @@ def make_page(
     formats: Sequence[str] = FORMATS,
     bootstrap: bool = False,
     refresh: int = 0,
+    workers: int = 1,
 ) -> Page:
     """Everything there is to say of a study, in every state of it; figures are drawn in the formats that are asked for.
+
+    With several `workers`, figures are drawn in as many forked processes (`workers.spread`), byte for byte the same.
 
     Raises:
         ValueError: no such metric (see `metrics.find_metric`).
     """
     gaps = find_gaps(study)
     if search := find_search(study):
+        from analysis.search_page import make_search_page  # late: importing scikit-learn takes a second
+
         shared = [*_list_gaps(study, gaps), *_describe_environment(study), *_tell_rows(study, formats)]
         return make_search_page(study, search, gaps, shared, formats=formats, refresh=refresh)
     find_metric(metric, study.rows)
@@ -91,15 +97,13 @@ def make_page(
     sections: list[Section] = []
     if len(study.rows):
         results = collect(study, metric)
-        pictures = list(draw_figures(results, formats))
-        tables = make_tables(results, bootstrap=bootstrap)
-        summary = write_summary(results, gaps)
-        checklist = Section(
-            "Checklist",
-            "checklist",
-            tuple(tick(results, gaps)),
-            "What Blalock et al. 2020 (arXiv 2003.03033) ask of a pruning paper, ticked from the data.",
-        )
+        with spread(list_drawings(results, formats), workers) as drawn:
+            tables = make_tables(results, bootstrap=bootstrap)
+            summary = write_summary(results, gaps)
+            points = tuple(tick(results, gaps))
+            pictures = [picture for part in drawn() for picture in part]
+        asked = "What Blalock et al. 2020 (arXiv 2003.03033) ask of a pruning paper, ticked from the data."
+        checklist = Section("Checklist", "checklist", points, asked)
         sections = [checklist, *_list_knobs(results), *_list_cards(results), *_describe_environment(study)]
     missing = make_gaps_table(study, gaps)
     tables += [missing] if missing.cells else []
@@ -116,6 +120,7 @@ def write_report(
     formats: Sequence[str] = FORMATS,
     bootstrap: bool = False,
     refresh: int = 0,
+    workers: int = 1,
 ) -> tuple[Page, list[str]]:
     """Make the page and write it below `STUDY/report/` (or `out`); returns it and the written paths, relative to that.
 
@@ -125,7 +130,7 @@ def write_report(
     Raises:
         ValueError: no such metric (see `metrics.find_metric`).
     """
-    page = make_page(study, metric, formats=formats, bootstrap=bootstrap, refresh=refresh)
+    page = make_page(study, metric, formats=formats, bootstrap=bootstrap, refresh=refresh, workers=workers)
     files = list_files(page, formats)
     if "json" in formats and (len(study.rows) <= MOST or set(formats) != set(FORMATS)):
         files["all_results.json"] = write_records(study.rows)
@@ -151,18 +156,23 @@ def list_files(page: Page, formats: Sequence[str]) -> dict[str, bytes]:
 
 
 def draw_figures(results: Results, formats: Sequence[str]) -> Iterator[Picture]:
-    """All figures, setting by setting, then those over all settings; none where nothing that is asked for has any."""
+    """All figures, one after the other, in the order of `list_drawings`."""
+    for draw in list_drawings(results, formats):
+        yield from draw()
+
+
+def list_drawings(results: Results, formats: Sequence[str]) -> list[Callable[[], list[Picture]]]:
+    """What draws the figures, setting by setting, then those over all settings; nothing where no format needs any."""
     if set(formats) <= {"tex", "json"}:
-        return
+        return []
     kinds = tuple(kind for kind in PICTURES if kind in formats)
     if "html" in formats and not {"svg", "png"} & set(kinds):
         kinds = (*kinds, "svg")
-    for draw in FIGURES:
-        for setting in results.settings:
-            if (results.of(setting)["n"] > 0).any():
-                yield from draw(results, setting, kinds)
-    yield from draw_ranking(results, kinds)
-    yield from draw_published(results, kinds)
+    # Read before anything is forked: a connection to a bucket does not survive that, nor would the warnings come back.
+    _ = results.study.layers, results.study.curves
+    measured = [setting for setting in results.settings if (results.of(setting)["n"] > 0).any()]
+    drawings = [partial(draw, results, setting, kinds) for draw in FIGURES for setting in measured]
+    return [*drawings, partial(draw_ranking, results, kinds), partial(draw_published, results, kinds)]
 
 
 def make_tables(results: Results, *, bootstrap: bool = False) -> list[Table]:

@@ -97,10 +97,18 @@ def _is_planned(trial: dict[str, Any]) -> bool:
     texts = all(isinstance(trial.get(name), str) for name in ("key", "dataset", "model", "method"))
     told = all(isinstance(trial.get(name), str | None) for name in ("knobs", "recipe", "retrain"))
     sparsities, parents, seed = (trial.get(name) for name in ("sparsities", "parents", "seed"))
-    numbers = isinstance(sparsities, list) and all(isinstance(one, int | float) and 0 <= one <= 1 for one in sparsities)
+    numbers = isinstance(sparsities, list) and _are_shares(sparsities)
     keys = isinstance(parents, list) and all(isinstance(one, str) for one in parents)
     whole = texts and told and (sparsities is None or numbers) and (parents is None or keys)
     return whole and (seed is None or (isinstance(seed, int) and 0 <= seed < 2**63))
+
+
+def _are_shares(values: list[object]) -> bool:
+    """Whether all values are numbers from 0 to 1."""
+    if not set(map(type, values)) <= {int, float, bool}:
+        return False
+    numbers: list[float] = values  # type: ignore[assignment]
+    return not numbers or (min(numbers) >= 0 and max(numbers) <= 1 and sum(numbers) >= 0)  # of a NaN the sum is one
 
 
 def read_failures(store: Store, warnings: list[str]) -> tuple[Failure, ...]:

@@ -13,7 +13,14 @@ PARTS = ("rows", "failures", "latency")  # the folders whose files change what a
 
 
 def watch(
-    place: str, target: Store, *, every: int, metric: str, formats: Sequence[str], bootstrap: bool = False
+    place: str,
+    target: Store,
+    *,
+    every: int,
+    metric: str,
+    formats: Sequence[str],
+    bootstrap: bool = False,
+    workers: int = 1,
 ) -> int:
     """Write the report anew whenever results have come, look every so many seconds; 0 when no trial is open any more.
 
@@ -38,6 +45,7 @@ def watch(
                         formats=formats,
                         bootstrap=bootstrap,
                         refresh=every if is_open else 0,
+                        workers=workers,
                     )
                     print(f"{time.strftime('%H:%M:%S')} {gaps.summarise()}: {target.place('report.html')}", flush=True)
                     seen = now

@@ -45,8 +45,8 @@ ALONE = {
     "sweeps/mlflow_sink.py": {"mlflow"},
     "sweeps/wandb_sink.py": {"wandb"},
 }
-SCHEMA = {"trainables.record", "trainables.store", "trainables.version"}  # all that the analysis may know of trials
-LIGHT = {f"trainables/{name}.py" for name in ("record", "seal", "store", "disk", "bucket", "outage")}
+SCHEMA = {"trainables.record", "trainables.store", "trainables.version", "trainables.line"}  # all that the analysis may know of trials
+LIGHT = {f"trainables/{name}.py" for name in ("record", "seal", "store", "disk", "bucket", "outage", "line")}
 
 
 def imports(path: Path) -> set[str]:

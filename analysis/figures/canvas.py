@@ -7,7 +7,7 @@ label can push a panel, and a figure is drawn once per file.
 import io
 import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+
+from analysis.figures.fonts import small_fonts
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -33,6 +35,8 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "pruning",
 }
 DPI = 200
+# As small as the default level 6, in two thirds of the time.
+OPTIONS: dict[str, dict[str, Any]] = {"png": {"pil_kwargs": {"compress_level": 3}}}
 KINDS = ("png", "pdf", "svg")
 METADATA: dict[str, dict[str, None]] = {  # without dates, so that equal studies give equal bytes
     "png": {"Software": None},
@@ -134,7 +138,8 @@ class Canvas:
         files = {}
         for kind in kinds:
             buffer = io.BytesIO()
-            self.figure.savefig(buffer, format=kind, dpi=DPI, metadata=METADATA[kind])
+            with small_fonts() if kind == "pdf" else nullcontext():
+                self.figure.savefig(buffer, format=kind, dpi=DPI, metadata=METADATA[kind], **OPTIONS.get(kind, {}))
             files[kind] = buffer.getvalue()
         return files, (round(WIDTH * DPI), round(self.height * DPI))
 

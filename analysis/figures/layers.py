@@ -105,12 +105,13 @@ def _draw_panel(
     axes: Axes, results: Results, here: pd.DataFrame, view: View, groups: list[list[Series]], bottom: float
 ) -> list[Line2D]:
     names = list(dict.fromkeys(here["layer"]))
+    courses = _find_courses(results, here, names)
     for one in view.context:
-        densities = _find_course(results, here, one, names)
-        axes.plot(range(len(names)), densities.clip(bottom), color=marks.BACKGROUND, linewidth=0.7, zorder=1.2)
+        densities = courses[one].clip(bottom)
+        axes.plot(range(len(names)), densities, color=marks.BACKGROUND, linewidth=0.7, zorder=1.2)
     handles = []
     for group in groups:
-        densities = _find_course(results, here, group[0], names)
+        densities = courses[group[0]]
         look = marks.find_look(group[0]) | {"markersize": 3.6, "markeredgewidth": 0.5, "linewidth": 1.1}
         handles.append(Line2D([], [], label=marks.name_group(group), **look))
         dashes = {"linestyle": (0, (4, 2))} if (densities == 0).any() else {}
@@ -122,18 +123,16 @@ def _draw_panel(
 
 def _find_groups(results: Results, data: pd.DataFrame, view: View, sparsities: list[float]) -> list[list[Series]]:
     """The series of a panel, those with the same densities at all the sparsities together."""
-    courses = {}
-    for one in view.series:
-        cells = data[(data["line"] == results.series.index(one)) & data["sparsity"].isin(sparsities)]
-        courses[one] = cells.pivot(index="layer", columns="sparsity", values="density").reindex(columns=sparsities)
-    layers = data["layer"].unique()
-    return marks.group_alike({one: found.reindex(layers).to_numpy() for one, found in courses.items()})
+    names = list(dict.fromkeys(data["layer"]))
+    courses = [_find_courses(results, data[data["sparsity"] == sparsity], names) for sparsity in sparsities]
+    return marks.group_alike({one: np.stack([course[one] for course in courses]) for one in view.series})
 
 
-def _find_course(results: Results, here: pd.DataFrame, one: Series, names: list[str]) -> pd.Series:
-    """The densities of one series, layer by layer."""
-    cells = here[here["line"] == results.series.index(one)]
-    return cells.set_index("layer")["density"].reindex(names)
+def _find_courses(results: Results, here: pd.DataFrame, names: list[str]) -> dict[Series, np.ndarray]:
+    """The densities of every series at one sparsity, layer by layer, NaN where there is none."""
+    table = here.pivot(index="line", columns="layer", values="density")
+    found = table.reindex(index=range(len(results.series)), columns=names).to_numpy(dtype=float)
+    return dict(zip(results.series, found, strict=True))
 
 
 def _set_axes(axes: Axes, names: list[str], bottom: float, *, last: bool) -> None:

@@ -112,7 +112,7 @@ def find_shade(bands: int) -> float:
 def draw_background(axes: Axes, x: pd.Series, y: pd.Series) -> None:
     """A series of another panel, in grey."""
     drawn = find_drawn(len(x))
-    axes.plot(x.iloc[drawn], y.iloc[drawn], color=BACKGROUND, linewidth=0.7, zorder=1.2)
+    axes.plot(x.to_numpy()[drawn], y.to_numpy()[drawn], color=BACKGROUND, linewidth=0.7, zorder=1.2)
 
 
 def draw_seeds(axes: Axes, x: pd.Series, y: pd.Series, series: Series, shift: float) -> None:

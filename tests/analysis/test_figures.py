@@ -1,22 +1,25 @@
 """Figures: what is drawn, that no label is cut or hidden, and that equal studies give equal files."""
 
 import io
+import re
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
+from fontTools import subset
+from fontTools.ttLib import TTFont
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
-from synthetic import Writer, make_own_rows, make_row, write_details, write_study
+from synthetic import Writer, make_own_rows, make_row, write_details, write_everything, write_study
 
 from analysis.figures.accuracy import draw_accuracy
 from analysis.figures.canvas import Canvas
@@ -56,23 +59,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """A study that has something to show in every figure but the ranking."""
-    folder = write_study(tmp_path_factory.mktemp("everything") / "s", seeds=(1, 2, 3))
-    writer = Writer(folder, seeds=(1, 2, 3))
-    writer.trials = list(load(folder).plan.to_dict("records"))
-    for trial in writer.trials:
-        trial["retrain"] = None
-    for seed in (1, 2, 3):
-        writer.add([make_row("l1_filter", 0.9, seed, sparsity_reached=0.91, latency_ms_b1=1.0, trial_seconds=30.0)])
-        writer.add(make_own_rows("han_iterative", (0.4, 0.7), seed))
-        for count in (1, 10, 100):
-            knobs = f'{{"iterations": {count}}}'
-            writer.add([make_row("snip", 0.98, seed, knobs=knobs, connected=count > 1)])
-    entry = {"dataset": "cifar10", "model": "resnet18", "method": "magnitude", "sparsity": 0.9, "value": 93.0}
-    spec = {"name": "everything", "published": [entry | {"source": "A 2020"}]}
-    writer.store.write("study.yaml", yaml.safe_dump(spec).encode())
-    writer.finish()
-    write_details(folder, empty="random")
-    return collect(load(folder))
+    return collect(load(write_everything(tmp_path_factory.mktemp("everything") / "s")))
 
 
 def read_texts(figure: Figure) -> list[Text]:
@@ -158,10 +145,20 @@ def test_many_methods_share_figures_without_crowding(tmp_path: Path, kept: list[
 
 def test_files_of_all_kinds(tmp_path: Path) -> None:
     results = collect(load(write_study(tmp_path / "s", methods=("magnitude",))))
+    load_font = subset.load_font
     (picture,) = draw_accuracy(results, results.settings[0], ("png", "pdf", "svg"))
     assert set(picture.files) == {"png", "pdf", "svg"}
     assert picture.files["pdf"].startswith(b"%PDF") and b"CreationDate" not in picture.files["pdf"]
     assert b"/Type3" not in picture.files["pdf"]
+    assert b"/ToUnicode" in picture.files["pdf"]  # text can be searched and copied
+    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", picture.files["pdf"], re.DOTALL)
+    plain = [zlib.decompress(one) for one in streams if one.startswith(b"x")]
+    fonts = [TTFont(io.BytesIO(one)) for one in plain if one.startswith(b"\0\1\0\0")]
+    assert fonts
+    for font in fonts:
+        assert {"glyf", "hmtx", "loca", "head"} <= set(font.keys())
+        assert not {"GSUB", "GPOS", "GDEF"} & set(font.keys())
+    assert subset.load_font is load_font  # others find it as it was
     assert b"<svg" in picture.files["svg"] and b"<dc:date>" not in picture.files["svg"]
     assert imread(io.BytesIO(picture.files["png"])).shape[1::-1] == picture.size
 

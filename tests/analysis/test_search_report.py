@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from scipy.stats import binomtest, spearmanr
+from scipy.stats import spearmanr
 
 from analysis.__main__ import main
 from analysis.candidates import find_search
@@ -99,17 +99,6 @@ def write_best(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(tmp_path_factory.mktemp("search") / "made_up")
-
-
-@pytest.mark.parametrize(("right", "n"), [(0, 5), (5, 5), (143, 143), (99, 143), (9930, 10_000)])
-def test_the_wilson_interval_is_that_of_scipy(right: int, n: int) -> None:
-    known = binomtest(right, n).proportion_ci(0.95, method="wilson")
-    assert wilson_interval(right / n, n) == pytest.approx((known.low, known.high), abs=1e-12)
-
-
-def test_an_interval_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="but got 1.2 of 3"):
-        wilson_interval(1.2, 3)
 
 
 def test_places_order_candidates_by_how_far_they_got_and_what_they_reached(folder: Path) -> None:

@@ -15,6 +15,7 @@ from analysis.stats import (
     p_value,
     paired_difference,
     t_interval,
+    wilson_interval,
 )
 
 
@@ -83,8 +84,22 @@ def test_no_p_value_of_one_and_a_certain_one_without_spread() -> None:
     assert np.isnan(p_value(1.0, np.nan, 1))
     assert p_value(-2.5, 0.0, 3) == 0.0
     assert p_value(0.0, 0.0, 3) == 1.0
+    assert np.isnan(p_value(1.0, 0.0, 1))
+    assert p_value(0.0, 0.0, 2) == 1.0
     # 0.1 three times over has a standard deviation of 1e-17, which is no spread.
     assert p_value(0.1, np.std([0.1, 0.1, 0.1 + 1e-17], ddof=1), 3) == 0.0
+
+
+def test_no_spread_is_one_that_rounding_makes_of_the_mean() -> None:
+    assert p_value(93.0, 5e-8, 3) == 0.0
+    small = np.array([0.9999e-6, 1e-6, 1.0001e-6])
+    known = scipy.stats.ttest_1samp(small, 0.0).pvalue
+    assert float(p_value(small.mean(), small.std(ddof=1), 3)) == pytest.approx(known, rel=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+def test_p_values_without_spread_come_without_warnings() -> None:
+    assert p_value(np.array([2.0, 0.0]), np.zeros(2), np.array([3, 3])) == pytest.approx([0.0, 1.0])
 
 
 def test_holm_is_the_worked_example() -> None:
@@ -147,5 +162,36 @@ def test_the_bootstrap_of_three_is_their_range_and_of_one_nothing() -> None:
         bootstrap_interval([])
 
 
+def test_the_bootstrap_of_ones_and_zeros_ends_at_the_quantiles_of_the_binomial() -> None:
+    """Ten of 20 values are 1: a resampled mean is a binomial count of 20 at 1/2, over 20."""
+    low, high = scipy.stats.binom.ppf([0.025, 0.975], 20, 0.5) / 20
+    assert bootstrap_interval([0.0, 1.0] * 10) == pytest.approx((low, high), abs=1e-12)
+
+
+def test_the_bootstrap_is_the_same_each_time_and_begins_at_seed_0() -> None:
+    values = np.random.default_rng(1).normal(0, 1, 8)
+    assert bootstrap_interval(values) == bootstrap_interval(values, seed=0) == bootstrap_interval(values, seed=0)
+    assert bootstrap_interval(values, seed=1) != bootstrap_interval(values, seed=0)
+
+
 def test_coverage_of_other_numbers_is_that_of_the_next_smaller() -> None:
     assert [find_bootstrap_coverage(n) for n in (2, 3, 7, 10, 1000)] == [50, 75, 84, 90, 93]
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 5), (5, 5), (143, 143), (99, 143), (9930, 10_000)])
+def test_the_wilson_interval_is_that_of_scipy(right: int, n: int) -> None:
+    known = scipy.stats.binomtest(right, n).proportion_ci(0.95, method="wilson")
+    assert wilson_interval(right / n, n) == pytest.approx((known.low, known.high), abs=1e-12)
+
+
+def test_an_interval_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="but got 1.2 of 3"):
+        wilson_interval(1.2, 3)
+    for n in (0, -1):
+        with pytest.raises(ValueError, match=f"at least 1 trial, but got 0.5 of {n}"):
+            wilson_interval(0.5, n)
+
+
+def test_one_trial_has_a_wilson_interval() -> None:
+    """By hand with z = 1.959964: 1 / (1 + z^2) is where that of one right image begins."""
+    assert wilson_interval(1.0, 1) == pytest.approx((1 / (1 + 1.959963984540054**2), 1.0), abs=1e-12)
