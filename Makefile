@@ -7,7 +7,7 @@ OUT    ?= studies/$(PRESET)
 FAULTS ?= 100
 SEED   ?= 0
 
-.PHONY: study test test-all chaos cluster-test lint format methods lock help clean
+.PHONY: study test test-all chaos cluster-test mutants lint format methods docs lock help clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -28,6 +28,10 @@ chaos: $(VENV)/installed-dev  ## 100 faults against a study that runs, and the p
 cluster-test: $(VENV)/installed-dev  ## ray up, a study and ray down over SSH, on hosts made here (Debian, as root)
 	tests/clusters/cluster_test.sh $(BIN)
 
+mutants: $(VENV)/installed-dev  ## small faults set into pruning/ and analysis/stats.py, and which of them no test sees (hours)
+	$(BIN)/mutmut run --max-children 2 $(MUTANTS)
+	$(BIN)/mutmut results
+
 lint: $(VENV)/installed-dev  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,6 +43,10 @@ format: $(VENV)/installed-dev  ## put the code into the house's format
 
 methods: $(VENV)/installed  ## write the table of methods in docs/ from their cards
 	$(BIN)/python -m pruning.registry > docs/methods.md
+
+docs: $(VENV)/installed-docs  ## the documentation as a site that works offline, in site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html"
 
 lock: $(BIN)/pip  ## renew requirements.lock: the newest versions that fit, for all systems
 	$(BIN)/pip install -qq uv
@@ -62,4 +70,9 @@ $(VENV)/installed: pyproject.toml | $(BIN)/pip
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/pip
 	@echo "installing with the developers' tools"
 	$(BIN)/pip install -qq --editable '.[dev]'
+	@touch $@ $(VENV)/installed $(VENV)/installed-docs
+
+$(VENV)/installed-docs: pyproject.toml | $(BIN)/pip
+	@echo "installing with what builds the documentation"
+	$(BIN)/pip install -qq --editable '.[docs]'
 	@touch $@ $(VENV)/installed

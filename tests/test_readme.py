@@ -1,16 +1,31 @@
 """What README tells people to type exists and is understood."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from told import read_files, write_files
 
 from analysis import __main__ as analysis_command
-from sweeps import command, full_study
+from pruning import registry
+from sweeps import command, full_study, synflow_search
+from trainables import export
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
+STUDIES = "python sweeps/full_study.py"
+KNOWN = (
+    "make ",
+    f"{STUDIES} ",
+    "python sweeps/synflow_search.py",
+    "python -m analysis ",
+    "python -m trainables.export ",
+)
+CLUSTERS = ("python clusters/check.py ", "ray ")
 
 
 def told() -> list[str]:
@@ -24,23 +39,69 @@ def test_the_two_commands_come_first() -> None:
     assert told()[:2] == ["make study", "make test"]
 
 
+def test_every_command_is_of_a_kind_that_is_tested_here() -> None:
+    for line in told():
+        assert line.startswith((*KNOWN, *CLUSTERS)), line
+
+
 def test_ci_runs_the_same_tests() -> None:
     assert "make test\n" in (ROOT / ".ci" / "run").read_text()
 
 
+def targets() -> list[str]:
+    return re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+
+
 @pytest.mark.parametrize("line", [line for line in told() if line.startswith("make ")])
 def test_make_targets_exist(line: str) -> None:
-    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
-    assert line.split()[1] in targets
+    assert line.split()[1] in targets()
 
 
-@pytest.mark.parametrize("line", [line for line in told() if "full_study.py" in line])
-def test_study_commands_are_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    words = shlex.split(line)
-    options = full_study.parser().parse_args(words[words.index("sweeps/full_study.py") + 1 :])
-    if not (options.list_methods or options.list_presets or options.study):
+def test_make_targets_in_the_text_exist() -> None:
+    assert set(re.findall(r"`make ([a-z-]+)", README)) >= {"study", "docs"}
+    assert set(re.findall(r"`make ([a-z-]+)", README)) <= set(targets())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that README and the tutorial it names show."""
+    write_files(README, tmp_path)
+    write_files((ROOT / "docs" / "own-model-and-method.md").read_text(), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "_OWN", {})
+    return tmp_path
+
+
+@pytest.mark.parametrize("line", [line for line in told() if line.startswith(STUDIES)])
+def test_study_commands_are_understood(line: str, folder: Path) -> None:
+    options = full_study.parser().parse_args(shlex.split(line)[2:])
+    if not (options.list_methods or options.list_presets):
         command.read_study(options, default_preset=full_study.DEFAULT_PRESET)
+
+
+@pytest.mark.parametrize("line", [line for line in told() if line.startswith(STUDIES) and "--dry-run" in line])
+def test_dry_runs_run(line: str, folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "sweeps" / "full_study.py"), *shlex.split(line)[2:]],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^total +[1-9]", done.stdout, re.MULTILINE)
+
+
+def test_the_study_file_can_be_planned(folder: Path) -> None:
+    assert list(read_files(README)) == ["my_study.yaml"]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "sweeps" / "full_study.py"), "--study", "my_study.yaml", "--dry-run"],
+        cwd=folder, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0 and "resnet20 on cifar10; 3 seeds" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("line", [line for line in told() if "synflow_search.py" in line])
+def test_search_commands_are_understood(line: str) -> None:
+    synflow_search.parser().parse_args(shlex.split(line)[2:])
 
 
 @pytest.mark.parametrize("line", [line for line in told() if "-m analysis" in line])
@@ -50,44 +111,73 @@ def test_analysis_commands_are_understood(line: str, tmp_path: Path) -> None:
     assert analysis_command.main([str(tmp_path), *arguments[1:]]) == 2  # parsed, and an empty folder is no study
 
 
+@pytest.mark.parametrize("line", [line for line in told() if "trainables.export" in line])
+def test_export_commands_are_understood(line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = shlex.split(line)[3:]
+    words[words.index("--study") + 1] = str(tmp_path)
+    assert export.main(words) == 2  # parsed, and an empty folder is no study
+    assert "usage" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", [line for line in told() if line.startswith(CLUSTERS)])
+def test_cluster_commands_name_what_is_there(line: str) -> None:
+    words = shlex.split(line)
+    assert (ROOT / next(word for word in words if word.endswith(".yaml"))).is_file()
+    if words[0] == "python":
+        assert (ROOT / words[1]).is_file()
+    if words[:2] == ["ray", "exec"]:
+        inner = words[-1].split(" && ")[1]
+        assert inner.startswith(STUDIES) and full_study.parser().parse_args(shlex.split(inner)[2:]).out.startswith(
+            "s3://"
+        )
+
+
 def test_links_to_files_resolve() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", README):
         assert (ROOT / target).exists(), target
 
 
-def test_the_method_that_contributing_shows_is_picked_up_and_works(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from pruning import methods, registry
-    from sweeps import study
-    from sweeps.plan import make_plan
-    from trainables.environment import Environment
-    from trainables.trial import Trial
-
-    (shown,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL)
-    assert len(shown.splitlines()) <= 40
-    (tmp_path / "smallest_square.py").write_text(shown)
-    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
-    assert "smallest_square" in registry.names()
-    raw = {
-        "name": "shown",
-        "dataset": "digits",
-        "model": "mlp",
-        "recipe": {"epochs": 1},
-        "sparsities": [0.9],
-        "seeds": [0],
-    }
-    for trial in make_plan(study.build({**raw, "methods": ["smallest_square"]}, where="shown")).trials:
-        walked = Trial(trial.spec, Environment(store=str(tmp_path / "study")))
-        walked.run()
-    assert walked.course.rows[-1]["method"] == "smallest_square"
-    assert walked.course.rows[-1]["sparsity_reached"] == pytest.approx(0.9, abs=1e-4)
+def test_the_methods_named_are_of_the_kind_that_is_said() -> None:
+    """A method that is not in the table yet is no fault."""
+    rows = re.findall(r"^\| (baseline|unstructured|structured|controls)[^|]*\| (.*) \|$", README, re.MULTILINE)
+    assert len(rows) == 4
+    named = {name: kind.removesuffix("s") for kind, names in rows for name in re.findall(r"`(\w+)`", names)}
+    assert len(named) >= 23
+    assert named == {name: registry.find(name).card.kind for name in named}
 
 
 def test_the_table_of_methods_says_what_the_cards_say() -> None:
     """`make methods` renews it; a method that is not in it yet is no fault."""
-    from pruning import registry
-
     written = (ROOT / "docs" / "methods.md").read_text().splitlines()
     assert set(written) <= set(registry.as_markdown().splitlines()), "run make methods"
     assert len(written) > 20
+
+
+def test_numbers_that_are_quoted_stand_where_they_were_measured() -> None:
+    faults, results = (ROOT / "docs/fault-tolerance.md").read_text(), (ROOT / "benchmarks/RESULTS.md").read_text()
+    assert "118 of 118 trials" in README and re.search(r"^\| all +\| 100 \| +118 \| +118 \|", faults, re.MULTILINE)
+    assert "all 45 trials" in README and "all of 45 trials" in faults
+    assert "0.91 to 1.09" in README and "0.91 to 1.09 in eight measurements" in results
+    assert re.search(r"l1_filter all, 75 % \| 3.99 \| 3,059 \(1,132\) \| 10 \| 3.58 \| 3.33", results)
+
+
+def test_version_licence_and_citation_agree() -> None:
+    import tomllib
+
+    import yaml
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert re.fullmatch(r"\d+\.\d+\.\d+", project["version"]) and citation["version"] == project["version"]
+    assert citation["license"] == project["license"] == "Apache-2.0"
+    assert "Apache License" in (ROOT / "LICENSE").read_text() and "Version 2.0" in (ROOT / "LICENSE").read_text()
+
+
+def test_hooks_before_a_commit_are_those_of_make_lint() -> None:
+    import yaml
+
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert local["repo"] == "local", "nothing is fetched, no version is named twice"
+    entries = {hook["entry"].split(" --")[0].removeprefix(".venv/bin/") for hook in local["hooks"]}
+    lint = (ROOT / "Makefile").read_text().split("\nlint:")[1].split("\n\n")[0]
+    assert entries == {"ruff check", "ruff format", "mypy"} and all(f"$(BIN)/{entry}" in lint for entry in entries)

@@ -34,7 +34,7 @@ class SparseGPT(PostTraining):
             "H = 2/N · Σ xxᵀ + λI    x: inputs of the layer; λ = damping · mean(diag H)\n"
             "H⁻¹ = UᵀU    U: upper triangular\n"
             "score(wᵢⱼ) = (wᵢⱼ / Uⱼⱼ)²    in blocks of 128 columns; remove the lowest\n"
-            "column by column, for each removed one: wᵢ,ⱼ₊₁… ← wᵢ,ⱼ₊₁… − wᵢⱼ / Uⱼⱼ · Uⱼ,ⱼ₊₁…"
+            "for each removed one, column by column: w[i, j+1:] ← w[i, j+1:] − wᵢⱼ / Uⱼⱼ · U[j, j+1:]"
         ),
     )
     reconstruct: Literal["fast", "exact"] = "fast"

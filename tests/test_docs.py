@@ -1,0 +1,217 @@
+"""The documentation: it builds without a warning, loads nothing from elsewhere, its links resolve, its commands run."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from html import unescape
+from html.parser import HTMLParser
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from told import read_files, write_files
+
+from pruning import registry
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(path for path in DOCS.rglob("*.md"))
+LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data", "video": "src"}
+MARKED = re.compile(r"^<!-- runs( slow)? -->\n```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+METHODS = [name for name in registry.names() if registry.own(name) is None]
+
+
+# The files as they are read on a forge
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_links_between_files_resolve(page: Path) -> None:
+    text = re.sub(r"^(```+).*?^\1", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\((?![a-z]+:|#)([^)#\s]+)", text):
+        assert (page.parent / target).exists(), target
+    assert not re.search(r"\]\(https://github.com/[^)]*/blob/", text), "link files of the repository by their path"
+
+
+def test_pictures_are_whole_files() -> None:
+    for path in DOCS.rglob("*.svg"):
+        text = path.read_text()
+        assert "<title>" in text or path.name == "watch.svg"
+        assert not re.search(r"""(href|src)=["'](?!#)""", text), path
+        assert not re.search(r"url\((?!#|['\"]?#)", text), path
+
+
+# Code blocks that are marked as runnable: <!-- runs --> before them
+
+
+def run(block: str, folder: Path) -> str:
+    """Run a block as a shell does, in a folder that looks like the project's; studies get a Ray of their own."""
+    block = re.sub(
+        r"^(python sweeps/full_study\.py --study \S+(?: --seeds \S+)?)$", r"\1 --address local", block, flags=re.M
+    )
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["bash", "-euc", block],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the project's packages and none of its studies."""
+    for name in ("analysis", "models", "pruning", "sweeps", "trainables", "pyproject.toml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+RUNNABLE = [page for page in [*PAGES, ROOT / "README.md"] if MARKED.search(page.read_text())]
+
+
+@pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.name)
+def test_marked_blocks_run(page: Path, folder: Path) -> None:
+    write_files("".join(f'```yaml title="{n}"\n{b}```\n' for n, b in read_files(page.read_text()).items()), folder)
+    for slow, block in MARKED.findall(page.read_text()):
+        if not slow:
+            run(block, folder)
+    assert not (folder / "studies").exists(), "only blocks marked as slow may run a study"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.name)
+def test_slow_marked_blocks_run(page: Path, folder: Path) -> None:
+    blocks = [block for slow, block in MARKED.findall(page.read_text()) if slow]
+    if not blocks:
+        pytest.skip("no block of this page is marked as slow")
+    write_files(page.read_text(), folder)
+    told = [run(block, folder) for block in blocks]
+    if page.name == "index.md":
+        assert "10 of 10 trials done" in told[0] and "15 of 15 trials done" in told[1]
+        assert re.search(r"^Magnitude .*\d\d\.\d\d ± ", told[2], re.MULTILINE)
+        assert (folder / "studies/first/report/report.html").exists()
+
+
+def test_there_are_runnable_blocks() -> None:
+    assert {page.name for page in RUNNABLE} >= {"index.md", "study-file.md"}
+
+
+# The built site
+
+
+class Reader(HTMLParser):
+    """What a page loads, what it links, and the places in it that can be linked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.links: list[str] = []
+        self.places: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        self.places |= {found[name] for name in ("id", "name") if name in found}
+        if tag == "a" and "href" in found:
+            self.links.append(found["href"])
+        if tag == "link" and found.get("rel") not in ("prev", "next", "canonical"):
+            self.loads.append(found["href"])
+        if tag in LOADED and LOADED[tag] in found:
+            self.loads.append(found[LOADED[tag]])
+        self.loads += [found["srcset"]] if "srcset" in found else []
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built as `make docs` does."""
+    if find_spec("material") is None or find_spec("mkdocs") is None:
+        pytest.skip("mkdocs-material is not installed: pip install --editable '.[docs]'")
+    folder = tmp_path_factory.mktemp("docs") / "site"
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+        cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[str, Reader]:
+    """All pages by path; the page for what is not found is left out, it is written for a server."""
+    found = {}
+    for path in sorted(site.rglob("*.html")):
+        if path.name != "404.html":
+            reader = Reader()
+            reader.feed(path.read_text())
+            found[path.relative_to(site).as_posix()] = reader
+    return found
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_a_page(method: str, site: Path) -> None:
+    text = (site / "methods" / f"{method}.html").read_text()
+    kind = registry.find(method)
+    plain = unescape(re.sub(r"<[^>]+>", "", text))
+    assert kind.card.formula in plain
+    assert all(f"<code>{knob}</code>" in text for knob in kind.model_fields)
+    assert f'src="{method}.svg"' in text and (site / "methods" / f"{method}.svg").read_bytes().startswith(b"<?xml")
+    for number in re.findall(r"arXiv (\d{4}\.\d{5})", kind.card.paper):
+        assert f'href="https://arxiv.org/abs/{number}"' in text
+
+
+def test_links_resolve(site: Path, pages: dict[str, Reader]) -> None:
+    assert len(pages) > 50
+    for name, page in pages.items():
+        for link in page.links:
+            target, _, place = link.partition("#")
+            if re.match(r"[a-z]+:", target):
+                continue
+            path = (site / name).parent / unquote(target) if target else site / name
+            assert path.is_file(), f"{name}: {link}"
+            if place and path.suffix == ".html":
+                known = pages[path.resolve().relative_to(site.resolve()).as_posix()].places
+                assert unquote(place) in known, f"{name}: {link}"
+
+
+def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[str, Reader]) -> None:
+    for name, page in pages.items():
+        assert page.loads
+        for resource in page.loads:
+            assert not re.match(r"([a-z]+:)?//", resource), f"{name}: {resource}"
+            assert resource.startswith("data:") or ((site / name).parent / resource.partition("?")[0]).is_file(), (
+                resource
+            )
+        text = (site / name).read_text()
+        assert 'class="mermaid' not in text, "the theme would load its drawing program from elsewhere"
+        for style in re.findall(r"<style[^>]*>(.*?)</style>", text, re.DOTALL):
+            assert "http" not in style
+    for path in site.rglob("*.css"):
+        assert not re.search(r"(@import|url\()\s*['\"]?(https?:)?//", path.read_text()), path
+
+
+def test_search_works_without_a_server(site: Path) -> None:
+    script = (site / "search" / "search_index.js").read_text()
+    entries = json.loads(script.removeprefix("var __index = "))["docs"]
+    titles = {entry["title"] for entry in entries if entry["location"].startswith("methods/")}
+    assert {registry.find(method).card.title for method in METHODS} <= titles
+    assert "assets/iframe-worker.js" in (site / "index.html").read_text()
+
+
+def test_study_reference_has_every_field(site: Path) -> None:
+    from sweeps.study import StudySpec
+    from trainables.recipe import Recipe
+
+    text = (site / "study-file.html").read_text()
+    assert all(f"<code>{name}</code>" in text for model in (StudySpec, Recipe) for name in model.model_fields)
+
+
+def test_decisions_are_listed(site: Path) -> None:
+    text = (site / "decisions" / "index.html").read_text()
+    assert all(f'href="{path.stem}.html"' in text for path in (DOCS / "decisions").glob("0*.md"))

@@ -1,0 +1,131 @@
+"""What the documentation makes from the code: pages of methods, the reference of study files, figures, links."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+import pytest
+from told import write_files
+
+from pruning import registry
+from pruning.method import Method
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Import a module of docs/generate, as MkDocs does."""
+    monkeypatch.syspath_prepend(str(DOCS / "generate"))
+    return importlib.import_module
+
+
+METHODS = [name for name in registry.names() if registry.own(name) is None]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_card_has_a_formula_and_every_knob_a_meaning(method: str, load: Callable[[str], ModuleType]) -> None:
+    kind = registry.find(method)
+    assert kind.card.formula.strip()
+    for name, _, _, meaning in load("knobs").list_fields(kind):
+        assert len(meaning) > 3, f"{method}: say what {name} is, in the docstring or the field's description"
+
+
+def test_every_field_of_study_and_search_files_has_a_meaning(load: Callable[[str], ModuleType]) -> None:
+    from sweeps.search.spec import SearchSpec
+    from sweeps.study import StudySpec
+
+    list_fields, find = load("knobs").list_fields, load("reference")._find_parts
+    parts = {*find(StudySpec), *find(SearchSpec)}
+    assert {part.__name__ for part in parts} >= {"StudySpec", "Recipe", "Change", "Resources", "Prices", "Dimension"}
+    for part in parts:
+        for name, _, _, meaning in list_fields(part):
+            assert len(meaning) > 3, f"{part.__name__}.{name}"
+
+
+def test_types_and_defaults_are_told_in_a_users_words(load: Callable[[str], ModuleType]) -> None:
+    from trainables.recipe import Recipe
+
+    told = {name: (kind, default) for name, kind, default, _ in load("knobs").list_fields(Recipe)}
+    assert told["epochs"] == ("whole number, 0 ... 100,000", "`160`")
+    assert told["lr"] == ("number, above 0", "`0.1`")
+    assert told["momentum"] == ("number, at least 0, below 1", "`0.9`")
+    assert told["optimizer"] == ("`sgd`, `adam`, `adamw`", "`sgd`")
+    assert told["compile"] == ("yes or no or `auto`", "`auto`")
+    assert told["milestones"] == ("list of whole numbers, 0 ... 100,000", "`[]`")
+
+
+def test_the_docstring_tells_what_a_knob_means(load: Callable[[str], ModuleType]) -> None:
+    class Base(Method):
+        """First line.
+
+        every: steps, all
+            of them.
+        """
+
+        every: int = 1
+
+    class Other(Base):
+        """First line.
+
+        of, at: two of them.
+
+        Not a knob: prose.
+        """
+
+        of: str = ""
+        at: int = 0
+
+    read = load("knobs").read_meanings(Other)
+    assert read["every"] == "steps, all of them." and read["of"] == read["at"] == "two of them."
+    assert "Not a knob" not in load("methods")._read_prose(Base) + str(read)
+
+
+def test_a_new_method_has_a_page_by_itself(
+    load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(registry, "_OWN", {})
+    write_files((DOCS / "own-model-and-method.md").read_text(), tmp_path)
+    registry.learn(str(tmp_path / "lamp.py"))
+    pages = load("methods")
+    text = pages.write_page("lamp", pd.read_csv(DOCS / "digits.csv"))
+    assert text.startswith("# LAMP\n") and "[arXiv 2010.07611](https://arxiv.org/abs/2010.07611)" in text
+    assert "| `retrain` |" in text and ".svg" not in text
+    assert any("methods/lamp.md" in page for kind in pages.list_pages() for page in kind.values())
+
+
+def test_the_small_table_of_the_embedded_study_has_every_method() -> None:
+    table = pd.read_csv(DOCS / "digits.csv")
+    assert set(table["method"]) <= set(METHODS) and table["method"].nunique() >= 23
+    assert (table["n"] == 3).all() and table["mean"].between(5, 100).all() and (table["half_width"] >= 0).all()
+    assert table["sparsity"].between(0, 1, inclusive="left").all()
+
+
+def test_a_figure_shows_the_methods_own_course(load: Callable[[str], ModuleType]) -> None:
+    draw = load("figures").draw_method
+    table = pd.read_csv(DOCS / "digits.csv")
+    synflow, snip = draw(table, "synflow"), draw(table, "snip")
+    assert synflow.startswith(b"<?xml") and b"#009e73" in synflow and b"#009e73" not in snip
+    assert draw(table, "synflow") == synflow, "equal tables give equal figures"
+
+
+def test_links_are_changed_outside_of_code_only(load: Callable[[str], ModuleType]) -> None:
+    links = load("links")
+    text = (
+        "[a](../README.md) [b](x.md#c) [d](https://e.f) [g](#h)\n```md\n[a](../README.md)\n```\n[i](../pruning/nm.py)\n"
+    )
+    assert links.rewrite(text, "speed.md") == (
+        "[a](index.md) [b](x.md#c) [d](https://e.f) [g](#h)\n```md\n[a](../README.md)\n```\n"
+        "[i](repository/pruning/nm.py.md)\n"
+    )
+    assert (
+        links.rewrite("[a](../../CONTRIBUTING.md#b)", "decisions/README.md") == "[a](../repository/CONTRIBUTING.md#b)"
+    )
+    assert links.rewrite("[a](docs/faq.md) [b](docs/decisions)", "repository/CONTRIBUTING.md") == (
+        "[a](../faq.md) [b](../decisions/README.md)"
+    )
+    assert links.list_linked(text, "speed.md") == {"pruning/nm.py"}
+    with pytest.raises(FileNotFoundError):
+        links.write_copy("pruning/no_such_file.py")
