@@ -112,7 +112,9 @@ def _find(name: str) -> Callable[..., object]:
         module = import_module(path)
     except (Exception, SystemExit) as error:  # the user's module may fail in any way, even by ending the program
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UnknownModel(f"cannot import '{path}' for model '{name}' ({reason}); is it on PYTHONPATH?") from error
+        absent = isinstance(error, ModuleNotFoundError) and path.startswith(str(error.name))
+        hint = "is it on PYTHONPATH?" if absent else "mend it, or what it imports"
+        raise UnknownModel(f"cannot import '{path}' for model '{name}' ({reason}); {hint}") from error
     function: object = getattr(module, attribute, None)
     if not callable(function):
         near = get_close_matches(

@@ -57,7 +57,8 @@ def build(name: str, *, image: tuple[int, int, int], classes: int) -> nn.Module:
             raise UnknownNetwork(f"model '{name}' needs {library}: {INSTALL}") from None
         reason = (str(error).splitlines() or [""])[0]
         raise UnknownNetwork(
-            f"cannot import {library} for model '{name}' ({type(error).__name__}: {reason})"
+            f"cannot import {library} for model '{name}' ({type(error).__name__}: {reason}); install the one that fits "
+            "this torch"
         ) from error
     known: list[str] = zoo.list_models(module=zoo) if library == "torchvision" else zoo.list_models()
     if network not in known:

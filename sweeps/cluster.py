@@ -2,6 +2,8 @@
 
 import logging
 import os
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from sweeps.mistake import Mistake
 from sweeps.study import Resources
 
 ROOT = Path(__file__).resolve().parent.parent
+CONNECT = 5.0  # seconds that a cluster may take to answer; Ray by itself tries for minutes
 
 SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard files beside our own records
@@ -38,7 +41,7 @@ def connected(address: str | None) -> Iterator[bool]:
     it runs from a fresh checkout, and with networks of the user's own.
 
     Raises:
-        Mistake: nothing answers at `address`.
+        Mistake: no cluster of the same versions answers at `address`, or none can be started here.
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -47,6 +50,8 @@ def connected(address: str | None) -> Iterator[bool]:
     shared: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
     workers = {"env_vars": {"PYTHONPATH": path}}
     own = address == "local" or (address is None and not is_running())
+    place = "" if own else address or os.environ.get("RAY_ADDRESS") or "auto"
+    _check_answer(place)
     try:
         if own:
             _stay_on_this_machine()
@@ -54,13 +59,46 @@ def connected(address: str | None) -> Iterator[bool]:
         else:
             del shared["include_dashboard"]
             ray.init(address=address or "auto", runtime_env=workers, **shared)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        raise Mistake(f"cannot reach a Ray cluster at '{address}': {' '.join(str(error).split())[:200]}") from None
+    except Exception as error:  # Ray raises the plain class, too
+        raise Mistake(_explain(error, place)) from None
     _hush()
     try:
         yield own
     finally:
         ray.shutdown()
+
+
+def _check_answer(place: str) -> None:
+    """Pass if something answers at an address HOST:PORT, or ray://HOST:PORT; other ways of naming a cluster pass.
+
+    Raises:
+        Mistake: nothing does.
+    """
+    if not (found := re.fullmatch(r"(?:ray://)?\[?([^/]+?)\]?:(\d{1,5})", place)):
+        return
+    try:
+        socket.create_connection((found[1], int(found[2])), timeout=CONNECT).close()
+    except (OSError, OverflowError) as error:  # of a port above 65535
+        reason = getattr(error, "strerror", None) or error
+        raise Mistake(
+            f"no Ray cluster answers at '{place}' ({reason}): check the address, start one there with ray start "
+            "--head, or leave out --address to use this machine"
+        ) from None
+
+
+def _explain(error: Exception, place: str) -> str:
+    """Why Ray cannot be used, and what to do; `place` is empty where it was to be started here."""
+    reason = " ".join(str(error.__cause__ or error).split()).rstrip(".")
+    if versions := re.search(r"Version mismatch.* Ray: (\S+) Python: (\S+) .* Ray: (\S+) Python: (\S+)", reason):
+        there, here = (f"Ray {versions[i]} and Python {versions[i + 1]}" for i in (1, 3))
+        return f"the Ray cluster at '{place}' has {there}, but this machine has {here}: install the same on both"
+    if place:
+        return (
+            f"cannot use the Ray cluster at '{place}': {reason[:300]}; an address is HOST:PORT, as ray start prints it"
+        )
+    if isinstance(error, OSError):
+        return f"cannot start Ray on this machine: {reason[:300]}; set RAY_TMPDIR to a folder with room, open to you"
+    return f"cannot start Ray on this machine: {reason[:300]}; name a running cluster by --address, or try again"
 
 
 def _stay_on_this_machine() -> None:

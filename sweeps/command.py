@@ -119,14 +119,14 @@ def _work(options: Namespace, spec: StudySpec, plan: Plan, store: Store) -> int:
     if state.missing:
         options.facts.update(facts.tell_state(spec, plan, state, store))
         if stopped and stopped != BY_USER:
-            print(f"error: {stopped}; continue with\n  {again()}", file=sys.stderr)
+            print(f"error: {stopped}; continue with: {again()}", file=sys.stderr)
             options.facts["error"] = stopped
             return STOPPED
         state = ledger.read(plan, store)
         ledger.tidy(store, state.done)
         options.facts.update(facts.tell_state(spec, plan, state, store))
         if stopped:
-            print(f"interrupted: {len(state.done)} of {len(plan.trials)} trials done; continue with\n  {again()}")
+            print(f"interrupted: {len(state.done)} of {len(plan.trials)} trials done; continue with: {again()}")
             return INTERRUPTED
     measured = not options.measure or _measure(options, spec, plan, state, store)
     if options.watch:

@@ -5,6 +5,7 @@ are errors here. Every fault, whatever the parser makes of it, is one exception 
 """
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,16 @@ class Unreadable(ValueError):
     """Text that is no YAML document, or one that breaks a rule of this module; the message is one line."""
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's plain values, except that 2:4 is a text, as in YAML 1.2: YAML 1.1 reads it as a number of base 60, 124."""
+
+    def resolve(self, kind: type[yaml.Node], value: str | None, implicit: Any) -> Any:
+        """The tag of a value."""
+        if kind is yaml.ScalarNode and implicit[0] and re.fullmatch(r"[-+]?\d[\d_]*(:\d+)+(\.\d*)?", value or ""):
+            return "tag:yaml.org,2002:str"
+        return super().resolve(kind, value, implicit)
+
+
 def parse(text: str | bytes, *, large: bool = False) -> Any:
     """The value of a document; None where it is empty.
 
@@ -34,7 +45,7 @@ def parse(text: str | bytes, *, large: bool = False) -> Any:
     if len(text) > factor * BYTES:
         raise Unreadable(f"it has {len(text):,} bytes, which is more than {factor * BYTES:,}")
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -66,7 +77,7 @@ def read(path: str | Path) -> str:
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise Unreadable("it is not UTF-8 text") from None
+        raise Unreadable("it is not UTF-8 text; save it as UTF-8") from None
 
 
 def _count(node: yaml.Node, known: dict[int, int], most: int) -> int:
@@ -110,7 +121,8 @@ def _reason(error: Exception) -> str:
     """What is wrong and where, without the parser's picture of the line."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         text = ", ".join(part for part in (error.context, error.problem) if part)
-        return " ".join(f"line {error.problem_mark.line + 1}: {text}".split())[:200]
+        hint = "; indent by spaces" if "'\\t'" in text else ""
+        return " ".join(f"line {error.problem_mark.line + 1}: {text}{hint}".split())[:200]
     if isinstance(error, yaml.YAMLError):
         return " ".join(str(error).split())[:200]
     detail = f" ({str(error).split(';')[0]})" if isinstance(error, ValueError) else ""

@@ -12,6 +12,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]  # a fresh checkout runs uninstalled, from any folder
 sys.path.append(str(Path.cwd()))  # where a user's own network may lie
 
+from trainables.line import check_python
+
+check_python()
+
 from sweeps.options import Parser, add_about, add_follow, add_own, add_where, run
 
 DEFAULT_PRESET = "full"

@@ -1,11 +1,14 @@
 """A user's mistake: one line that says the rule, the value and the nearest fix; the command exits with 2."""
 
+import re
 from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-LONGEST = 1000  # characters of a line; a list of all methods takes 400
+from trainables.line import printable
+
+__all__ = ["Mistake", "nearest", "one_line", "printable", "short"]
 
 
 class Mistake(ValueError):
@@ -16,15 +19,6 @@ class Mistake(ValueError):
 
     def __init__(self, text: str) -> None:
         super().__init__(printable(text))
-
-
-def printable(text: str) -> str:
-    """One line that is safe to print: control and direction characters as their escapes, the middle of a long text
-    left out."""
-    line = " ".join(text.split())
-    if len(line) > LONGEST:
-        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 3 :]}"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def one_line(error: ValidationError, *, where: str = "", model: type[BaseModel] | None = None) -> str:
@@ -46,10 +40,17 @@ def one_line(error: ValidationError, *, where: str = "", model: type[BaseModel] 
     elif first["type"] == "missing":
         text = f"{place}: field required"
     else:
-        rule = "input should be a mapping" if first["type"] in ("model_type", "dict_type") else first["msg"].lower()
+        rule = "input should be a mapping" if first["type"] in ("model_type", "dict_type") else _plain(first["msg"])
         text = f"{place}: {rule}, but got {short(first['input'])}"
+        if first["type"] == "list_type" and isinstance(first["input"], str | int | float):
+            text += f": write [{first['input']}]"
     more = f" (and {len(rest)} more)" if rest else ""
     return " ".join(f"{where + ': ' if where else ''}{text}{more}".split())
+
+
+def _plain(message: str) -> str:
+    """A rule as pydantic says it, without what it says twice."""
+    return re.sub(r", unable to parse .*| after validation, not \d+$", "", message[:1].lower() + message[1:])
 
 
 def nearest(name: str, known: list[str]) -> str:

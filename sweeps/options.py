@@ -6,25 +6,14 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from io import TextIOWrapper
-from typing import Any, NoReturn
+
+from trainables import line
 
 SHELLS = ("bash", "zsh", "fish", "tcsh")
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose mistakes are one line, as all others are; what it reads has `facts`, empty, to be told by --json.
-
-    mistake: the last one, without what is printed around it.
-    """
-
-    mistake = ""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the mistake and end with exit code 2."""
-        from sweeps.mistake import printable
-
-        self.mistake = f"{printable(message)}; see --help"
-        self.exit(2, f"error: {self.mistake}\n")
+class Parser(line.Parser):
+    """A parser of this package's commands; what it reads has `facts`, empty, to be told by --json."""
 
     def parse_known_args(  # type: ignore[override]  # the overloads of argparse
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -73,12 +62,7 @@ def run(parser: Parser, arguments: list[str] | None, work: Callable[[argparse.Na
     """Read the command line, do the work, and return the exit code; a mistake is one line."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without "≈" is no reason to stop
-    try:
-        options = parser.parse_args(arguments)
-    except SystemExit as end:
-        if end.code == 2 and "--json" in (sys.argv[1:] if arguments is None else arguments):
-            _print_facts({"error": parser.mistake}, 2)
-        raise
+    options = parser.parse_args(arguments)
     if options.version:
         from trainables.version import version
 
@@ -93,11 +77,20 @@ def run(parser: Parser, arguments: list[str] | None, work: Callable[[argparse.Na
         return _answer(options, work)
     with redirect_stdout(sys.stderr):
         code = _answer(options, work)
-    _print_facts(options.facts, code)
+    line.print_facts(options.facts, code)
     return code
 
 
 def _answer(options: argparse.Namespace, work: Callable[[argparse.Namespace], int]) -> int:
+    try:
+        return _work(options, work)
+    except ImportError as missing:
+        options.facts["error"] = error = line.tell_missing(missing)
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _work(options: argparse.Namespace, work: Callable[[argparse.Namespace], int]) -> int:
     from sweeps import command
     from sweeps.mistake import Mistake
     from trainables.store import StoreForbidden, StoreLost, StoreReadOnly
@@ -109,11 +102,7 @@ def _answer(options: argparse.Namespace, work: Callable[[argparse.Namespace], in
     except StoreLost as lost:
         code, error = 2 if isinstance(lost, (StoreForbidden, StoreReadOnly)) else command.STOPPED, str(lost)
     except KeyboardInterrupt:
-        code, error = command.INTERRUPTED, f"interrupted; continue with\n  {command.again()}"
+        code, error = command.INTERRUPTED, f"interrupted; continue with: {command.again()}"
     options.facts["error"] = error
     print(f"error: {error}" if code != command.INTERRUPTED else error, file=sys.stderr)
     return code
-
-
-def _print_facts(facts: dict[str, Any], code: int) -> None:
-    print(json.dumps({**facts, "exit_code": code}, indent=1, default=str), flush=True)

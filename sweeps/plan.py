@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import groupby, product
 from typing import Any, NoReturn
 
+from models.registry import InvalidModel, UnknownModel
 from pruning import registry
 from pruning.phases import Measure, Phase
 from sweeps.mistake import Mistake
@@ -206,6 +207,8 @@ def _phases(spec: TrialSpec, *, network: bool) -> list[Phase]:
     except _Withheld:
         return []
     except (Exception, SystemExit) as error:
+        if isinstance(error, (UnknownModel, InvalidModel)):
+            raise Mistake(str(error)) from None
         if isinstance(error, ValueError):
             raise Mistake(f"method '{spec.method}': {error}") from None
         if not network or ":" not in spec.model:

@@ -41,6 +41,7 @@ class Progress:
         self._failed = 0
         self._ended = set(titles) - set(epochs)
         self._left = dict(epochs)
+        self._ahead = float(sum(epochs.values()))  # epochs of these that are still to train
         self._gained = 0.0  # epochs walked in this launch, and one for each trial that ended
         self._began: float | None = None
         self._seen: dict[str, float] = {}  # epochs of each trial that are done
@@ -64,7 +65,10 @@ class Progress:
         gained = float(result.get("gained", result.get("epochs", 0)))
         self._gained += max(0.0, gained - self._paced.get(key, 0.0))
         self._paced[key] = gained
-        self._seen[key] = float(result.get("epochs", 0))
+        seen = float(result.get("epochs", 0))
+        if key in self._left:
+            self._ahead -= seen - self._seen.get(key, 0.0)
+        self._seen[key] = seen
         if "precision" in result:
             mode = (
                 f"training in {result['precision']}{', compiled,' if result['compiled'] else ''} on {result['device']}"
@@ -81,8 +85,8 @@ class Progress:
         top1 = result.get("top1")
         measured = f"top-1 {top1:6.2f} %  " if isinstance(top1, float) else ""
         self.say(f"{self._count()} {self._titles[key]}  {measured}{duration(self._elapsed(key))}{self._eta()}")
-        if self._account and time.monotonic() - self._accounted >= SECONDS_PER_ACCOUNT and self._epochs_left():
-            self.say(f"spent: {self._account.told()}; to come: {self._account.told_ahead(self._epochs_left())}")
+        if self._account and time.monotonic() - self._accounted >= SECONDS_PER_ACCOUNT and self._ahead:
+            self.say(f"spent: {self._account.told()}; to come: {self._account.told_ahead(self._ahead)}")
             self._accounted = time.monotonic()
 
     def again(self, key: str, error: str) -> None:
@@ -103,7 +107,10 @@ class Progress:
 
     def _end(self, key: str) -> None:
         self._ended.add(key)
-        self._gained += self._left.pop(key, None) is not None
+        epochs = self._left.pop(key, None)
+        if epochs is not None:
+            self._gained += 1
+            self._ahead -= epochs - self._seen.get(key, 0.0)
 
     def _count(self) -> str:
         total = len(self._titles)
@@ -112,13 +119,10 @@ class Progress:
     def _elapsed(self, key: str) -> float:
         return time.monotonic() - self._started.get(key, time.monotonic())
 
-    def _epochs_left(self) -> float:
-        return sum(epochs - self._seen.get(key, 0.0) for key, epochs in self._left.items())
-
     def look(self) -> Look:
         """How the launch stands now."""
         spent = self._account.told() if self._account and self._gained else ""
-        if self._account and spent and (left := self._epochs_left()):
+        if self._account and spent and (left := self._ahead):
             spent = f"{spent}; to come: {self._account.told_ahead(left)}"
         return Look(len(self._ended), len(self._titles), self._failed, self._seconds_left(), spent)
 
@@ -131,7 +135,7 @@ class Progress:
 
         A trial counts as one epoch more than it trains: it also opens, prunes and measures.
         """
-        left = self._epochs_left() + len(self._left)
+        left = self._ahead + len(self._left)
         if not self._left or not self._gained or self._began is None:
             return None
         return left * (time.monotonic() - self._began) / self._gained

@@ -22,7 +22,8 @@ PRESETS = Path(__file__).parent / "presets"
 
 def _is_sparsity(value: float) -> float:
     if not 0 <= value < 1:
-        raise ValueError(f"sparsity must be in [0, 1), but got {value:g}")
+        hint = f": for {value:g} % write {value / 100:g}" if 2 <= value < 100 else ""
+        raise ValueError(f"sparsity must be in [0, 1), but got {value:g}{hint}")
     return value
 
 
@@ -220,8 +221,13 @@ def read(path: str | Path) -> dict[str, Any]:
     except document.Unreadable as error:
         raise Mistake(f"the study file {path} is not YAML: {error}") from None
     if not isinstance(raw, dict):
-        raise Mistake(f"the study file {path} must be a mapping of keys to values, but is {type(raw).__name__}")
+        raise Mistake(
+            f"the study file {path} must be a mapping of keys to values, but {_KINDS.get(type(raw), 'is one value')}"
+        )
     return raw
+
+
+_KINDS: dict[type, str] = {type(None): "is empty", list: "is a list", str: "is a text"}
 
 
 def read_preset(name: str) -> dict[str, Any]:

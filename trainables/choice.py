@@ -13,6 +13,7 @@ import yaml
 
 from pruning import registry
 from trainables import record
+from trainables.line import printable
 from trainables.recipe import Recipe
 from trainables.spec import TrialSpec
 from trainables.store import Store
@@ -31,8 +32,7 @@ class ExportError(ValueError):
     """A network that cannot be exported or loaded; one line that says why and what to do."""
 
     def __init__(self, text: str) -> None:
-        line = " ".join(text.split())
-        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
+        super().__init__(printable(text))
 
 
 def check_installed(to: Format) -> None:

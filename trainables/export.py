@@ -27,6 +27,7 @@ from trainables.choice import (
     read_rows,
     read_spec,
 )
+from trainables.line import Parser, check_python, printable, tell_missing
 from trainables.store import Store, StoreLost, is_remote
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def _target(out: str | Path | None, key: str, to: Format, form: Form) -> Path:
 
 def make_parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m trainables.export", description="Export the network of a done trial, with a model card."
     )
     parser.add_argument("key", metavar="KEY", help="of the trial, or the unique beginning of one")
@@ -233,7 +234,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; 0 and the folder on stdout, or 2 and one line on stderr for a mistake of the user."""
+    """Run the command; 0 and the folder on stdout, or 2 and one line on stderr for a mistake of the user, 130 for
+    Ctrl-C."""
+    check_python()
     given = make_parser().parse_args(arguments)
     try:
         folder = export(
@@ -247,8 +250,14 @@ def main(arguments: list[str] | None = None) -> int:
             data_dir=given.data_dir,
         )
     except (StoreLost, ValueError, OSError) as error:  # ValueErrors are ours: of requests, networks, methods
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
+    except ImportError as missing:
+        print(f"error: {tell_missing(missing)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return 130
     print(folder)
     return 0
 

@@ -134,8 +134,13 @@ def _digits() -> tuple[Images, Images]:
 
 
 def _torchvision(dataset: str, downloads: Path) -> tuple[Images, Images]:
-    from torchvision import datasets
-
+    try:
+        from torchvision import datasets
+    except (ImportError, RuntimeError, AttributeError) as error:  # it is not there, or fits another torch
+        raise DataError(
+            f"torchvision, which downloads '{dataset}', cannot be imported ({_one_line(error)}); install the one that "
+            "fits this torch, or give Parquet files by --data-dir"
+        ) from error
     kind = getattr(datasets, TORCHVISION[dataset])
     try:
         splits = [kind(str(downloads), train=train, download=True) for train in (True, False)]
@@ -209,7 +214,7 @@ def _rows(path: Path, dataset: str) -> Iterator[tuple[bytes | None, int | None]]
 
 def _decode(encoded: bytes | None, where: str) -> np.ndarray:
     """One image as uint8 [H, W] if grey, else [H, W, 3]."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(encoded or b"")) as image:
@@ -217,7 +222,8 @@ def _decode(encoded: bytes | None, where: str) -> np.ndarray:
             if mode not in {"F", "I"} and not mode.startswith("I;"):
                 return np.asarray(image.convert("L" if mode in {"1", "L", "LA"} else "RGB"))
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
-        raise DataError(f"cannot decode the image in {where}: {_one_line(error)}; fetch the file again") from error
+        reason = "it is none" if isinstance(error, UnidentifiedImageError) else _one_line(error)
+        raise DataError(f"cannot decode the image in {where}: {reason}; fetch the file again") from error
     raise DataError(f"images must have 8 bits a channel, but {where} has mode '{mode}'; convert them")
 
 

@@ -101,10 +101,10 @@ def _work(options: Namespace, spec: SearchSpec, store: Store) -> int:
     stopped, found = _search(options, spec, store)
     options.facts.update(tell(spec, found, store))
     if stopped == BY_USER:
-        print(f"interrupted: {_count(found)}; continue with\n  {command.again()}")
+        print(f"interrupted: {_count(found)}; continue with: {command.again()}")
         return INTERRUPTED
     if stopped:
-        print(f"error: {stopped}; continue with\n  {command.again()}", file=sys.stderr)
+        print(f"error: {stopped}; continue with: {command.again()}", file=sys.stderr)
         options.facts["error"] = stopped
         return STOPPED
     at = {sparsity: [one for one in found if one.sparsity == sparsity] for sparsity in spec.sparsities}

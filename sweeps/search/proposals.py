@@ -114,7 +114,7 @@ def ask(spec: SearchSpec, seed: int, known: Sequence[Candidate]) -> Configuratio
     try:
         import optuna
     except ImportError:
-        raise Mistake("draw: tpe needs Optuna: pip install 'pruning-studies[search]', or pip install optuna") from None
+        raise Mistake("strategy tpe needs Optuna: pip install 'optuna>=4', or choose random") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     directions: list[Any] = ["maximize", "minimize"] if spec.objective.pareto else ["maximize"]
     made = optuna.create_study(directions=directions, sampler=optuna.samplers.TPESampler(seed=seed))

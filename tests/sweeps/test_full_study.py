@@ -163,7 +163,7 @@ def test_ctrl_c_checkpoints_and_says_how_to_go_on(tmp_path: Path, clean: list[su
     code, told = finish(clean[-1])
     assert code == 130, told
     assert "stopping: running trials checkpoint" in told
-    assert f"interrupted: 0 of {len(plan.trials)} trials done; continue with\n  python " in told
+    assert f"interrupted: 0 of {len(plan.trials)} trials done; continue with: python " in told
     assert "--study" in told.splitlines()[-1]
     assert len(store.list("checkpoints", ".pt")) == 2, "both running trials left a checkpoint"
     wait_for(lambda: not children_of(clean[-1].pid, ""))  # no orphans; Ray takes its time on a busy machine

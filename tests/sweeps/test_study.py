@@ -61,8 +61,8 @@ def test_a_missing_field_is_named() -> None:
     ("content", "line"),
     [
         ("a: [1", "is not YAML"),
-        ("- a\n- b", "must be a mapping of keys to values, but is list"),
-        ("", "must be a mapping of keys to values, but is NoneType"),
+        ("- a\n- b", "must be a mapping of keys to values, but is a list"),
+        ("", "must be a mapping of keys to values, but is empty"),
         ("!!python/object/apply:os.system ['true']", "is not YAML"),
     ],
 )
