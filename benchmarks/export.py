@@ -25,10 +25,10 @@ from models.registry import build
 from pruning.channels import groups
 from pruning.masks import all_kept, apply, keep_best, prunable, sparsity_of
 from pruning.slim import shrink, widths
-from trainables.choice import Form
 from trainables.export import TOLERANCE, compare
+from trainables.export.choice import Form
+from trainables.export.pruned import NETWORKS, Config, load, write
 from trainables.latency import summarise, threads_set, time_once, warm_up
-from trainables.pruned import NETWORKS, Config, load, write
 
 IMAGE = (3, 32, 32)
 BATCHES = (1, 32)

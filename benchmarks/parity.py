@@ -2,9 +2,9 @@
 
     python benchmarks/parity.py [MODEL] --data-dir DIR [--images N] [--epochs N] [--seeds N] [--threads N]
 
-Claim: the 95 % interval of the difference in test top-1 (Welch, the seeds of both sides as two samples: equal numbers do
-not mean equal draws) holds 0. Ours trains as it would by default: bf16 where the hardware has it. Same network, images,
-epochs, batch, optimiser and schedule; the first images of CIFAR-10, and a fifth as many to test.
+Claim: the 95 % interval of the difference in test top-1 (Welch, the seeds of both sides as two samples: equal numbers
+do not mean equal draws) holds 0. Ours trains as it would by default: bf16 where the hardware has it. Same network,
+images, epochs, batch, optimiser and schedule; the first images of CIFAR-10, and a fifth as many to test.
 """
 
 import argparse

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from pruning import registry
 from sweeps import directory, facts, lease, ledger, study
+from sweeps.logs.sink import check_loggers, logging_to
 from sweeps.mistake import Mistake
 from sweeps.networks import cost
 from sweeps.plan import Plan, make_plan
 from sweeps.request import find_store, learn_methods, read_study
-from sweeps.sink import check_loggers, logging_to
 from sweeps.stop import INTERRUPTED as BY_USER
 from sweeps.stop import Stop
 from sweeps.study import StudySpec
-from sweeps.view import view, write_report
+from sweeps.watching.view import view, write_report
 from trainables.environment import Environment
 from trainables.own_methods import find_changed
 from trainables.store import Store
 
 if TYPE_CHECKING:
-    from sweeps.loggers import Loggers
+    from sweeps.logs.loggers import Loggers
     from sweeps.search.spec import SearchSpec
 
 DONE, FAILED, STOPPED, INTERRUPTED = 0, 1, 3, 130

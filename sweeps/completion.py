@@ -7,8 +7,8 @@ import shtab
 
 from pruning import registry
 from sweeps import study
+from sweeps.logs.sink import PACKAGES
 from sweeps.search import spec as search_spec
-from sweeps.sink import PACKAGES
 
 FILES = ("--study", "--search", "--method-path")
 FOLDERS = ("--data-dir", "--out")

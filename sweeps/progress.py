@@ -5,8 +5,8 @@ from typing import Any
 
 from sweeps.account import Account
 from sweeps.ledger import Spent
-from sweeps.look import Look
 from sweeps.mistake import printable
+from sweeps.watching.look import Look
 
 SECONDS_PER_ACCOUNT = 60.0  # between two lines that say what was spent
 

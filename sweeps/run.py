@@ -28,7 +28,7 @@ from sweeps.progress import Progress
 from sweeps.searcher import PlanSearcher
 from sweeps.stop import INTERRUPTED, Stop
 from sweeps.study import Resources
-from sweeps.watcher import Watcher
+from sweeps.watching.watcher import Watcher
 from trainables.environment import Environment
 from trainables.ray_trainable import RayTrial
 from trainables.store import Store, StoreLost

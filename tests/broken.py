@@ -116,18 +116,18 @@ def without(package: str, *places: str) -> Callable[[Path, Patch], None]:
 def half_of_tensorboard(here: Path, patch: Patch) -> None:
     known = importlib.import_module
     fault = ImportError("cannot import name 'event_pb2' from 'tensorboard.compat.proto'")
-    patch.setattr("sweeps.sink.find_spec", lambda name: object())
+    patch.setattr("sweeps.logs.sink.find_spec", lambda name: object())
     patch.setattr(importlib, "import_module", lambda name: raising(fault)() if "_sink" in name else known(name))
 
 
 def nobody_logged_in(here: Path, patch: Patch) -> None:
-    sink = ModuleType("sweeps.wandb_sink")
+    sink = ModuleType("sweeps.logs.wandb_sink")
     from sweeps.mistake import Mistake
 
     text = "--log wandb: nobody is logged in here: run `wandb login`, or set WANDB_MODE=offline"
     sink.check = raising(Mistake(text))  # type: ignore[attr-defined]
-    patch.setattr("sweeps.sink.find_spec", lambda name: object())
-    patch.setitem(sys.modules, "sweeps.wandb_sink", sink)
+    patch.setattr("sweeps.logs.sink.find_spec", lambda name: object())
+    patch.setitem(sys.modules, "sweeps.logs.wandb_sink", sink)
 
 
 def old_python(here: Path, patch: Patch) -> None:
@@ -367,12 +367,12 @@ BROKEN: dict[str, Callable[[Path, Patch], None]] = {
     "no ray": no_ray,
     "torch without its libraries": torch_without_its_libraries,
     "no optuna": no_optuna,
-    "no mlflow": without("mlflow", "sweeps.sink"),
-    "no wandb": without("wandb", "sweeps.sink"),
-    "no tensorboard": without("tensorboard", "sweeps.sink"),
-    "no safetensors": without("safetensors", "trainables.choice"),
-    "no onnx": without("onnx", "trainables.choice"),
-    "no onnxruntime": without("onnxruntime", "trainables.choice"),
+    "no mlflow": without("mlflow", "sweeps.logs.sink"),
+    "no wandb": without("wandb", "sweeps.logs.sink"),
+    "no tensorboard": without("tensorboard", "sweeps.logs.sink"),
+    "no safetensors": without("safetensors", "trainables.export.choice"),
+    "no onnx": without("onnx", "trainables.export.choice"),
+    "no onnxruntime": without("onnxruntime", "trainables.export.choice"),
     "half of tensorboard": half_of_tensorboard,
     "nobody logged in": nobody_logged_in,
     "old python": old_python,

@@ -9,6 +9,7 @@ import pytest
 # Ray's workers step back behind all else by default; beside a second test process they would hardly move.
 os.environ.setdefault("RAY_worker_niceness", "0")
 
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--method-path`: the contract tests run over methods of the user's own, too."""
     told = "a file with a method of your own, or a folder of such files, for tests/contract"

@@ -37,15 +37,20 @@ FLOORS: dict[str, set[str]] = {  # what each package may import, besides itself 
 }
 ALONE = {
     "trainables/ray_trainable.py": {"ray"},  # the one adapter
-    "trainables/choice.py": {"yaml"},
-    "trainables/pruned.py": {"safetensors", "onnx", "onnxruntime"},
-    "sweeps/live.py": {"rich"},
-    "sweeps/means.py": {"rich"},
+    "trainables/export/choice.py": {"yaml"},
+    "trainables/export/pruned.py": {"safetensors", "onnx", "onnxruntime"},
+    "sweeps/watching/live.py": {"rich"},
+    "sweeps/watching/means.py": {"rich"},
     "sweeps/completion.py": {"shtab"},
-    "sweeps/mlflow_sink.py": {"mlflow"},
-    "sweeps/wandb_sink.py": {"wandb"},
+    "sweeps/logs/mlflow_sink.py": {"mlflow"},
+    "sweeps/logs/wandb_sink.py": {"wandb"},
 }
-SCHEMA = {"trainables.record", "trainables.store", "trainables.version", "trainables.line"}  # all that the analysis may know of trials
+SCHEMA = {
+    "trainables.record",
+    "trainables.store",
+    "trainables.version",
+    "trainables.line",
+}  # all that the analysis may know of trials
 LIGHT = {f"trainables/{name}.py" for name in ("record", "seal", "store", "disk", "bucket", "outage", "line")}
 
 

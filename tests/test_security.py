@@ -44,7 +44,7 @@ FORBIDDEN = {
 # The watcher runs the command that its operator gives on its command line, by a shell because he asks for one.
 SHELLS = {"clusters/spot_watcher.py"}
 # The places that import by name: networks, methods and loggers, from a list or from what the user names on purpose.
-IMPORTERS = {"models/registry.py", "models/zoo.py", "pruning/registry.py", "sweeps/sink.py"}
+IMPORTERS = {"models/registry.py", "models/zoo.py", "pruning/registry.py", "sweeps/logs/sink.py"}
 # The one that runs a user's own method: his file, or in a worker bytes with the SHA-256 that the driver planned with.
 EXECUTORS = {"pruning/own.py"}
 

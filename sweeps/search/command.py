@@ -14,7 +14,7 @@ import yaml
 
 from sweeps import command, lease, study
 from sweeps.command import DONE, FAILED, INTERRUPTED, STOPPED
-from sweeps.look import Look
+from sweeps.logs.sink import check_loggers, logging_to
 from sweeps.mistake import Mistake
 from sweeps.plan import make_plan
 from sweeps.request import find_store
@@ -26,14 +26,14 @@ from sweeps.search.proposals import Proposals
 from sweeps.search.request import read_search
 from sweeps.search.spec import SearchSpec
 from sweeps.search.spending import Spending
-from sweeps.sink import check_loggers, logging_to
 from sweeps.stop import INTERRUPTED as BY_USER
 from sweeps.stop import Stop
-from sweeps.view import view, write_report
+from sweeps.watching.look import Look
+from sweeps.watching.view import view, write_report
 from trainables.store import Store
 
 if TYPE_CHECKING:
-    from sweeps.loggers import Loggers
+    from sweeps.logs.loggers import Loggers
     from sweeps.search.search import Search
 
 

@@ -17,7 +17,7 @@ from sweeps.search.scheduler import StoppingScheduler
 from sweeps.search.search import Search
 from sweeps.search.searcher import CandidateSearcher
 from sweeps.stop import Stop
-from sweeps.watcher import Watcher
+from sweeps.watching.watcher import Watcher
 
 SAMPLES = 1_000_000  # that Tune may ask for: how many there are decides the search
 

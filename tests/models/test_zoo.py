@@ -93,5 +93,8 @@ def test_a_library_that_is_missing_or_broken_is_one_line(monkeypatch: pytest.Mon
         raise RuntimeError("operator torchvision::nms does not exist\nmore")
 
     monkeypatch.setattr(zoo, "import_module", broken)
-    with pytest.raises(registry.UnknownModel, match="cannot import torchvision .*nms does not exist\\); install the one that fits this torch$"):
+    with pytest.raises(
+        registry.UnknownModel,
+        match="cannot import torchvision .*nms does not exist\\); install the one that fits this torch$",
+    ):
         registry.build("torchvision:resnet18", image=(3, 32, 32), classes=10)

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sweeps import view
-from sweeps.live import Live
-from sweeps.look import Look
 from sweeps.study import Resources
+from sweeps.watching import view
+from sweeps.watching.live import Live
+from sweeps.watching.look import Look
 from trainables.spec import TrialSpec
 from trainables.store import Store
 
@@ -173,8 +173,8 @@ def in_terminal(code: str, *, sends: bytes = b"", when: bytes = b"", **env: str)
 
 DRAW = f"""
 import sys, time; sys.path[:0] = [{str(ROOT)!r}]
-from sweeps.live import Live
-from sweeps.look import Look
+from sweeps.watching.live import Live
+from sweeps.watching.look import Look
 try:
     with Live("study x", look=lambda: Look(1, 2, 0), name=lambda key, spec: key):
         print("a line with [red]markup[/] and " + "words " * 40, flush=True)
@@ -241,7 +241,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def test_the_process_of_the_report_ends_with_a_driver_that_is_killed(tmp_path: Path) -> None:
     code = f"""
 import sys, time; sys.path[:0] = [{str(ROOT)!r}]
-from sweeps import view
+from sweeps.watching import view
 from trainables.store import Store
 view.CHILD = "import os; print(os.getpid(), file=open('pid', 'w'))" + view.CHILD.replace(
     'runpy.run_module("analysis", run_name="__main__")', "import time; time.sleep(600)")

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from sweeps import full_study, sink
-from sweeps.curve import Point, read_points
-from sweeps.loggers import Loggers
+from sweeps import full_study
+from sweeps.logs import sink
+from sweeps.logs.curve import Point, read_points
+from sweeps.logs.loggers import Loggers
 from sweeps.mistake import Mistake
 from trainables import record
 from trainables.spec import TrialSpec
@@ -148,7 +149,7 @@ def test_a_later_launch_logs_what_an_earlier_one_did_not(store: Store, said: lis
 def test_a_logger_that_fails_is_one_warning_and_catches_up(
     store: Store, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeps.loggers.PAUSE", 0.0)
+    monkeypatch.setattr("sweeps.logs.loggers.PAUSE", 0.0)
     memory, other = Memory(), Memory()
     other.name = "other"
     memory.failing = True
@@ -171,7 +172,7 @@ def test_a_logger_that_fails_is_one_warning_and_catches_up(
 def test_a_logger_that_hangs_does_not_hold_up_the_end(
     store: Store, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeps.loggers.PATIENCE", 0.2)
+    monkeypatch.setattr("sweeps.logs.loggers.PATIENCE", 0.2)
     memory = Memory()
     memory.wait.clear()
     loggers = Loggers([memory], store, say=said.append)
@@ -376,7 +377,7 @@ def test_a_missing_package_is_one_line_with_the_command_before_anything_starts(
 
 
 def test_a_package_that_is_there_by_half_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sweeps.tensorboard_sink", None)
+    monkeypatch.setitem(sys.modules, "sweeps.logs.tensorboard_sink", None)
     with pytest.raises(Mistake, match="--log tensorboard: .*; pip install --upgrade 'tensorboard.*', or leave it out"):
         sink.check_loggers("tensorboard")
 

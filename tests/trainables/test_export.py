@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from pruning.masks import prunable
-from trainables import choice, pruned, record
 from trainables import export as module
-from trainables.choice import ExportError
+from trainables import record
 from trainables.environment import Environment
-from trainables.export import TOLERANCE, compare, export, load_pruned, main
+from trainables.export import TOLERANCE, choice, compare, export, load_pruned, main, pruned
+from trainables.export.choice import ExportError
 from trainables.recipe import Recipe
 from trainables.spec import TrialSpec, dense_spec
 from trainables.store import Store

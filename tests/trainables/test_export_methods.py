@@ -13,7 +13,7 @@ from sweeps.plan import make_plan
 from sweeps.study import StudySpec
 from trainables.environment import Environment
 from trainables.export import export, load_pruned
-from trainables.pruned import load_masks
+from trainables.export.pruned import load_masks
 from trainables.trial import Trial
 
 SMALL_KNOBS: dict[str, dict[str, Any]] = {

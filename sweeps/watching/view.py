@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeps.look import Look
 from sweeps.study import Resources
+from sweeps.watching.look import Look
 from trainables.store import Store
 
 if TYPE_CHECKING:
-    from sweeps.live import Live
+    from sweeps.watching.live import Live
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 SECONDS = 60  # between two looks of the report at the study directory
 LONGEST = 600  # seconds for the last report
 
@@ -56,7 +56,7 @@ def view(
         if not is_drawable():
             yield None
             return
-        from sweeps.live import Live
+        from sweeps.watching.live import Live
 
         footer = [f"report, made anew every {SECONDS} s: {store.place('report/report.html')}"]
         if dashboard := find_dashboard():

@@ -11,9 +11,9 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
-from sweeps.curve import Point
+from sweeps.logs.curve import Point
+from sweeps.logs.sink import default, read_numbers
 from sweeps.mistake import Mistake
-from sweeps.sink import default, read_numbers
 
 AT_ONCE = 500  # metrics; a server takes at most 1,000
 LONGEST = 250  # characters of a parameter that the oldest supported server takes

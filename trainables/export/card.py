@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from trainables.pruned import INPUT, MASKS, NETWORKS, Config
+from trainables.export.pruned import INPUT, MASKS, NETWORKS, Config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trainables.choice import Row
+    from trainables.export.choice import Row
 
 FORMS = {
     "dense": "the shapes of the dense network, zeros where weights were removed",

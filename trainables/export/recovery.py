@@ -8,16 +8,16 @@ import torch
 
 from pruning.own import InvalidMethod
 from trainables import kept, state
-from trainables.choice import ExportError
 from trainables.course import ParentMissing
 from trainables.data import DataError, obtain
 from trainables.environment import Environment
+from trainables.export.choice import ExportError
 from trainables.kept import Kept
 from trainables.own_methods import fetch
 from trainables.trial import Trial
 
 if TYPE_CHECKING:
-    from trainables.choice import Row
+    from trainables.export.choice import Row
     from trainables.spec import TrialSpec
     from trainables.store import Store
 

@@ -14,10 +14,10 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from sweeps.curve import Point, read_points
+from sweeps.logs.curve import Point, read_points
+from sweeps.logs.sink import FOLDER, Sink
 from sweeps.mistake import printable
-from sweeps.sink import FOLDER, Sink
-from sweeps.watcher import Watcher
+from sweeps.watching.watcher import Watcher
 from trainables import record
 from trainables.spec import TrialSpec
 from trainables.store import Store

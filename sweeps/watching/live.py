@@ -17,11 +17,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.look import Look
-from sweeps.means import Means
 from sweeps.plan import Plan
 from sweeps.progress import duration
-from sweeps.watcher import Watcher
+from sweeps.watching.look import Look
+from sweeps.watching.means import Means
+from sweeps.watching.watcher import Watcher
 from trainables import record
 from trainables.store import Store
 

@@ -7,8 +7,8 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from sweeps.curve import Point
-from sweeps.sink import read_numbers
+from sweeps.logs.curve import Point
+from sweeps.logs.sink import read_numbers
 
 
 def check() -> None:

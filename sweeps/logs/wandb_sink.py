@@ -8,9 +8,9 @@ from typing import Any
 
 import wandb
 
-from sweeps.curve import Point
+from sweeps.logs.curve import Point
+from sweeps.logs.sink import read_numbers
 from sweeps.mistake import Mistake
-from sweeps.sink import read_numbers
 
 OFFLINE = ("offline", "dryrun", "disabled")
 

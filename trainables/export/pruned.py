@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
 from pruning.masks import apply
-from trainables.choice import ExportError, Form, Format, check_installed
+from trainables.export.choice import ExportError, Form, Format, check_installed
 from trainables.kept import fresh
 from trainables.widths import narrow
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 from uuid import uuid4
 
-from trainables.choice import (
+from trainables.export.choice import (
     ExportError,
     Form,
     Format,
@@ -75,8 +75,8 @@ def export(
     rows = read_rows(store, key)
     row, plan = choose_row(rows, level), read_plan(store)
     from trainables import kept  # torch takes seconds to import: not before the request is in order
-    from trainables.card import write_card
-    from trainables.pruned import Config, load, write
+    from trainables.export.card import write_card
+    from trainables.export.pruned import Config, load, write
 
     found = kept.find(store, key, row["level"], row["digest"])
     if found is None and not again:
@@ -131,7 +131,7 @@ def load_pruned(path: str | Path) -> nn.Module:
         ExportError: no such folder, a damaged or foreign file, or a package that is not installed.
         UnknownModel, InvalidModel: the network cannot be built, see `models.registry.build`.
     """
-    from trainables.pruned import load
+    from trainables.export.pruned import load
 
     return load(path)
 
@@ -170,7 +170,7 @@ def _shape(found: Kept, form: Form) -> tuple[nn.Module, dict[str, Tensor]]:
 
 
 def _again(rows: list[Row], row: Row, store: Store, plan: Mapping[str, Any], data_dir: str | None) -> Kept:
-    from trainables.recovery import recover
+    from trainables.export.recovery import recover
 
     spec = read_spec(rows, plan)
     print(f"training {spec.key} again ({row['epochs']} epochs)", file=sys.stderr, flush=True)
@@ -260,7 +260,3 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     print(folder)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,8 +13,8 @@ from sweeps.mistake import Mistake, nearest, printable
 from trainables.store import Store, is_remote
 
 if TYPE_CHECKING:
-    from sweeps.curve import Point
-    from sweeps.loggers import Loggers
+    from sweeps.logs.curve import Point
+    from sweeps.logs.loggers import Loggers
 
 FOLDER = "logged"  # of a study directory: what is logged, by logger and key
 PACKAGES = {  # by name: the module, and what to install
@@ -78,7 +78,7 @@ def check_loggers(text: str | None) -> list[str]:
         if find_spec(module) is None:
             raise Mistake(f"--log {name} needs a package that is not installed: pip install '{package}'")
         try:
-            importlib.import_module(f"sweeps.{name}_sink").check()
+            importlib.import_module(f"sweeps.logs.{name}_sink").check()
         except Mistake:
             raise
         except Exception as error:  # a package that is there by half fails in as many ways as there are packages
@@ -94,11 +94,11 @@ def logging_to(text: str | None, study: str, store: Store, *, say: Callable[[str
     if not names:
         yield []
         return
-    from sweeps.loggers import Loggers
+    from sweeps.logs.loggers import Loggers
 
     folder = Path("logs", study).absolute() if is_remote(store.uri) else Path(store.uri, "logs")
     identity = find_identity(store)
-    sinks = [importlib.import_module(f"sweeps.{name}_sink").open_sink(study, identity, folder) for name in names]
+    sinks = [importlib.import_module(f"sweeps.logs.{name}_sink").open_sink(study, identity, folder) for name in names]
     for sink in sinks:
         say(f"logging to {sink.name}: {sink.place}")
     loggers = Loggers(sinks, store, say=say)

@@ -1,0 +1,1 @@
+"""Passing what trials report on to other tools: `--log`."""

@@ -1,0 +1,1 @@
+"""Following a run on a terminal, and the report kept current: `--watch`."""

@@ -1,0 +1,8 @@
+"""The command `python -m trainables.export`."""
+
+import sys
+
+from trainables.export import main
+
+if __name__ == "__main__":
+    sys.exit(main())
