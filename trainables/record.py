@@ -200,7 +200,7 @@ def _decode(table: str, content: bytes) -> pa.Table:
     except (pa.ArrowException, OSError, ValueError, LookupError) as error:
         raise DamagedTable(" ".join(str(error).split())[:200]) from error
     made = pa.table(columns, schema=schema)
-    # The names of columns are the part of a file that no checksum covers.
+    # Of a file without a seal, no checksum covers the names of columns.
     strange = sorted(set(found.column_names) - set(schema.names) - RETIRED)
     if "key" not in found.column_names or (table == "rows" and strange and not _is_newer(made)):
         raise DamagedTable(f"it has {f'a column {strange[0]!r}' if strange else 'no keys'}, so it is not of '{table}'")

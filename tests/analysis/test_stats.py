@@ -194,4 +194,5 @@ def test_an_interval_of_nothing_is_refused() -> None:
 
 def test_one_trial_has_a_wilson_interval() -> None:
     """By hand with z = 1.959964: 1 / (1 + z^2) is where that of one right image begins."""
+    assert all(wilson_interval(1.0, n)[1] <= 1 and wilson_interval(0.0, n)[0] >= 0 for n in range(1, 300))
     assert wilson_interval(1.0, 1) == pytest.approx((1 / (1 + 1.959963984540054**2), 1.0), abs=1e-12)

@@ -192,3 +192,9 @@ def test_mistakes_are_named() -> None:
 
     with pytest.raises(ValueError, match=r"does not reach 'second.weight'"):
         hessian(Short(), "second.weight", [pictures(1)])
+
+
+def test_a_network_in_fp64_is_seen_in_fp64() -> None:
+    x = 1 + 1e-9 * pictures(5, channels=1, size=2).double().flatten(1)
+    found = hessian(nn.Linear(4, 2).double(), "weight", [x])[0]
+    torch.testing.assert_close(found, 2 / 5 * x.T @ x, rtol=1e-14, atol=0)

@@ -140,6 +140,7 @@ def test_functional_forms_are_followed(
         (lambda x: x.view(2, 6, 16).view(2, 6, 4, 4), pooled, 8, "'view'.*flatten"),
         (torch.relu, lambda x: x.view(-1, 128), 128, "'view'.*fixes the number of columns"),
         (torch.relu, lambda x: x.mean(1).flatten(1), 16, "'mean'.*channels alone"),
+        (lambda x: x - x.mean(), pooled, 8, "'mean'.*must name the dimensions of the map"),
         (torch.relu, lambda x: x.mean((2, 3)) if x.sum() > 0 else x, 8, "cannot be traced"),
         (torch.relu, lambda x: x, 4, "'fc'.*flatten"),
     ],
@@ -191,6 +192,28 @@ def test_shared_weights_are_refused() -> None:
 def test_wrong_image_is_a_clear_error() -> None:
     with pytest.raises(UnsupportedNetwork, match=r"images of shape \(1, 4, 4\)"):
         groups(nn.Sequential(nn.Conv2d(3, 3, 1)), (1, 4, 4))
+
+
+def test_a_tensor_outside_of_a_layer_is_named() -> None:
+    class Offset(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.offset = nn.Conv2d(3, 4, 1), nn.Parameter(torch.ones(1, 4, 8, 8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(x) + self.offset
+
+    with pytest.raises(UnsupportedNetwork, match=r"node 'offset' \(offset\): it uses a tensor .* outside of a layer$"):
+        groups(Offset(), (3, 8, 8))
+
+
+def test_an_error_without_words_is_named_by_its_kind() -> None:
+    class Mute(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise TypeError
+
+    with pytest.raises(UnsupportedNetwork, match=r"torch\.fx: TypeError$"):
+        groups(Mute(), (3, 8, 8))
 
 
 def test_channels_added_to_the_input_are_no_group() -> None:

@@ -153,6 +153,7 @@ def test_effective_macs_weigh_layers_by_density() -> None:
     expected = 6480 / 4 + 1440 + 288 + 0 + 200
     assert cost.effective_macs(costs, masks) == expected
     assert cost.effective_macs(costs, {k: masks[k] for k in ("strided.weight", "fc.weight")}) == expected
+    assert cost.effective_macs([*costs, cost.LayerCost("empty.weight", (0, 4), 0, 0)], masks) == expected
 
 
 def test_size_by_hand() -> None:

@@ -12,8 +12,16 @@ def test_ways_of_retraining() -> None:
     assert retraining("finetune", SETTING) == [Train("retrain", 4)]
     assert retraining("weight_rewind", SETTING, rewind_to=3) == [Rewind(3), Train("train", 10, start=3)]
     assert retraining("lr_rewind", SETTING) == [Train("train", 10)]
+    assert retraining("lr_rewind", SETTING, rewind_to=3) == [Train("train", 10, start=3)]
+    with pytest.raises(ValueError, match="0 <= start <= end, but got 5 to 4"):
+        Train("train", 4, start=5)
     with pytest.raises(ValueError, match=r"rewind_to must be in \[0, 10\]"):
         retraining("weight_rewind", SETTING, rewind_to=11)
+
+
+def test_a_pruned_network_goes_back_to_the_epoch_it_is_told() -> None:
+    method = build("magnitude", {"retrain": "weight_rewind", "rewind_to": 3})
+    assert method.phases((0.5,), SETTING) == [Prune(0.5), Rewind(3), Train("train", 10, start=3), Measure(0.5)]
 
 
 def test_dense_stores_its_first_its_last_and_the_asked_for_weights() -> None:
@@ -33,6 +41,13 @@ def test_ten_levels_of_twenty_percent_end_at_a_density_of_ten_point_seven_percen
     assert all([type(p) for p in r] == [Prune, Rewind, Train, Measure] for r in rounds)
 
 
+def test_a_ticket_goes_back_to_the_epoch_it_is_told() -> None:
+    method = build("lottery_ticket", {"rewind_to": 3})
+    phases = method.phases(method.trials((0.5,))[0], SETTING)
+    assert {p.epoch for p in phases if isinstance(p, Rewind)} == {3}
+    assert {p.start for p in phases if isinstance(p, Train)} == {3}
+
+
 def test_a_ticket_that_visits_the_sparsities_removes_at_most_its_rate_a_round() -> None:
     method = build("lottery_ticket", {"levels": "sparsities"})
     (sparsities,) = method.trials((0.9, 0.3, 0.0))
@@ -45,5 +60,5 @@ def test_a_ticket_that_visits_the_sparsities_removes_at_most_its_rate_a_round() 
 
 
 def test_a_setting_without_a_network_says_so() -> None:
-    with pytest.raises(ValueError, match="does not know its network"):
+    with pytest.raises(ValueError, match="^this setting does not know its network$"):
         _ = SETTING.network

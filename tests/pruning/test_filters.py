@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Literal
 
@@ -16,7 +16,9 @@ from models.registry import build
 from pruning.channels import groups
 from pruning.filters import FilterMethod, distance_sums, l1_norms, l2_norms, loss_changes
 from pruning.masks import all_kept
-from pruning.method import Card, PruneInput
+from pruning.method import Card, Method, PruneInput
+from pruning.methods.taylor_filter import TaylorFilter
+from pruning.posttraining import PostTraining, Target
 from pruning.slim import Smaller, parameter_sparsity, shrink
 
 torch.set_num_threads(1)
@@ -164,7 +166,7 @@ def test_note_tells_the_ratio_and_a_sparsity_that_was_missed() -> None:
     model = build("resnet18", image=IMAGE, classes=10)
     at = prune_input(model, 0.75)
     Longest().prune(at)
-    assert at.notes[0].startswith("channel ratio 0.50")
+    assert at.notes[0].startswith("channel ratio 0.50") and "nearest" not in at.notes[0]
     # Every inner width at 16 of 64 ... 512; stem, shortcuts and classifier whole.
     at = prune_input(model, 0.999)
     answer = Longest(mode="inner", round_to=16).prune(at)
@@ -195,3 +197,38 @@ def test_wrong_knobs_are_refused(knobs: dict[str, object]) -> None:
 def test_import_needs_no_torch() -> None:
     code = "import sys, pruning.filters; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_taylor_ranks_by_the_loss_of_its_examples() -> None:
+    torch.manual_seed(0)
+    model = build("simple_cnn", image=IMAGE, classes=10)
+    found = groups(model, IMAGE)
+    answer = TaylorFilter(examples=20).prune(prune_input(model, 0.5))
+    scores = loss_changes(model, {layer: torch.empty(0) for group in found for layer in group.producers}, images(20))
+    assert set(answer.keep) == {group.name for group in found}
+    for name, index in answer.keep.items():
+        best = scores[name].topk(len(index)).indices
+        assert index.tolist() == sorted(best.tolist())
+
+
+def test_a_method_that_says_nothing_is_named() -> None:
+    class Mute(FilterMethod):
+        card = Longest.card
+
+    class Silent(Method):
+        card = Longest.card
+
+    class Blind(PostTraining):
+        card = Longest.card
+
+    at = prune_input(nn.Linear(2, 2), 0.5)
+    calls: dict[str, Callable[[], object]] = {
+        "Mute does not define filter_scores": lambda: Mute().filter_scores(at, {}),
+        "Silent defines neither scores nor prune": lambda: Silent().prune(at),
+        "Silent does not change masks while training": lambda: Silent().update(at),
+        "Blind does not say what it observes": lambda: Blind().observe(at.model, "weight", []),
+        "Blind does not say how it solves a layer": lambda: Blind().solve(torch.ones(1, 1), torch.ones(1), Target()),
+    }
+    for message, call in calls.items():
+        with pytest.raises(TypeError, match=f"^{message}$"):
+            call()

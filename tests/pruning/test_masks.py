@@ -76,6 +76,12 @@ def test_spread_sums_exactly_and_overfills_no_layer(layers: list[tuple[int, floa
     assert all(0 <= counts[name] <= size for name, size in sizes.items())
 
 
+def test_what_is_missing_goes_to_the_largest_fractions_the_first_on_a_tie() -> None:
+    sizes = dict.fromkeys("abcd", 10)
+    assert masks.spread({"a": 0.17, "b": 0.15, "c": 0.18, "d": 0.0}, sizes, 5) == {"a": 2, "b": 1, "c": 2, "d": 0}
+    assert masks.spread(dict.fromkeys("abcd", 0.25), sizes, 10) == {"a": 3, "b": 3, "c": 2, "d": 2}
+
+
 def test_spread_refuses_more_than_there_is() -> None:
     with pytest.raises(ValueError, match="cannot keep 5 of 4"):
         masks.spread({"a": 1.0}, {"a": 4}, 5)
@@ -88,3 +94,18 @@ def test_apply_zeroes_and_sparsity_counts() -> None:
     assert masks.sparsity_of(kept) == pytest.approx(0.75, abs=1 / 116)
     assert sum(int((w == 0).sum()) for w in masks.prunable(model).values()) == 116 - round(0.25 * 116)
     assert bool(model[0].bias.any())  # type: ignore[union-attr]
+    assert masks.sparsity_of({}) == 0.0
+
+
+def test_what_is_drawn_was_there_before() -> None:
+    before = {"a": torch.tensor([[True, False, True], [False, True, True]])}
+    for seed in range(20):
+        drawn = masks.draw({"a": 3}, before, torch.Generator().manual_seed(seed))["a"]
+        assert drawn.shape == (2, 3) and int(drawn.sum()) == 3 and not drawn[~before["a"]].any()
+    with pytest.raises(ValueError, match="cannot keep 5 weights: only 4 are left"):
+        masks.draw({"a": 5}, before, torch.Generator())
+
+
+def test_erk_of_all_weights_is_dense_although_rounding_fills_every_layer() -> None:
+    shapes = {"a": (1, 2, 3, 3), "b": (9, 5), "c": (8, 8, 3, 3)}  # here the last density is 1 + 2e-16
+    assert masks.erk_densities(shapes, 18 + 45 + 576) == dict.fromkeys(shapes, 1.0)

@@ -251,3 +251,20 @@ def test_a_convolution_is_pruned_as_the_linear_layer_on_its_unfolded_inputs(grou
         groups=groups,
     )
     assert float((outputs - after).norm()) < float((outputs - plain).norm())
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-6, 1.0, 1e6])
+def test_the_rank_of_a_wide_hessian_is_that_of_its_inputs_in_any_unit(scale: float) -> None:
+    _, x, _ = correlated(1, 96, count=12)
+    h = scale * x.T @ x
+    thin = obs._thin_factor(h)
+    assert thin is not None and thin.shape == (96, 12 if scale else 0)
+    torch.testing.assert_close(thin @ thin.T, h, rtol=0, atol=1e-5 * float(h.diagonal().max()))
+
+
+def test_a_layer_that_never_sees_an_input_loses_all_weights() -> None:
+    weight, nothing = torch.ones(2, 4, dtype=torch.float64), torch.zeros(4, 4)
+    whole = torch.ones(2, 4, dtype=torch.bool)
+    for solution in (sparsegpt(weight, nothing, sparsity=0.5), obc(weight, nothing, sparsity=0.5)):
+        assert (int(solution.mask.sum()), solution.weight.any().item(), solution.damping) == (4, False, 0.01)
+    assert not least_squares(weight, nothing, whole).weight.any()

@@ -114,6 +114,7 @@ def test_sources_are_of_own_methods_alone_and_of_those_that_are_controlled(tmp_p
     registry.learn(write(tmp_path, "mine.py"), write(tmp_path, "global.py".replace("global", "layer")))
     own = registry.own("mine")
     assert own is not None and own.digest == load("mine", METHOD.encode(), "here").digest
+    assert sys.modules[own.kind.__module__].__file__ == "here"
     assert registry.sources("mine", {}) == {"mine": own.digest}
     assert registry.sources("reinitialised", {"of": "mine"}) == {"mine": own.digest}
     # A knob of a built-in method whose value is the name of a method of the user's own says nothing of that method.

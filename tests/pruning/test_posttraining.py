@@ -12,18 +12,25 @@ from torch import Tensor, nn
 from pruning.calibration import hessian, to_matrix
 from pruning.masks import all_kept, prunable
 from pruning.method import PruneInput
+from pruning.methods.magnitude_post import MagnitudePost
 from pruning.methods.obc import OBC
 from pruning.methods.sparsegpt import SparseGPT
 from pruning.methods.wanda import Wanda
 from pruning.nm import is_nm
 from pruning.obs import least_squares, magnitude_mask, sparsegpt
 from pruning.phases import Measure, Prune, Recalibrate, Setting, Train
-from pruning.posttraining import PostTraining
+from pruning.posttraining import PostTraining, Target
 
 torch.set_num_threads(1)
 
 IMAGE = (3, 6, 6)
-EVERY = [SparseGPT(images=40), SparseGPT(images=40, reconstruct="exact"), Wanda(images=40), OBC(images=40)]
+EVERY = [
+    SparseGPT(images=40),
+    SparseGPT(images=40, reconstruct="exact"),
+    Wanda(images=40),
+    OBC(images=40),
+    MagnitudePost(images=40),
+]
 
 
 def network(groups: int = 2) -> nn.Sequential:
@@ -94,7 +101,7 @@ def test_a_layer_sees_the_inputs_that_pruned_layers_before_it_produce(reconstruc
     assert torch.equal(to_matrix(masks["3.weight"])[0], to_matrix(pruned[3].weight)[0] != 0)
 
 
-@pytest.mark.parametrize("method", [SparseGPT, Wanda, OBC])
+@pytest.mark.parametrize("method", [SparseGPT, Wanda, OBC, MagnitudePost])
 def test_n_of_m_runs_along_input_channels_and_names_what_does_not_fit(method: type[PostTraining]) -> None:
     model = network()
     stem = model[0].weight.detach().clone()
@@ -106,6 +113,26 @@ def test_n_of_m_runs_along_input_channels_and_names_what_does_not_fit(method: ty
     assert is_nm(masks["6.weight"], 2, 4)
     assert torch.equal(model[3].weight != 0, masks["3.weight"])
     assert at.notes == ["kept dense, as 2:4 does not fit: 0.weight"]
+
+
+def test_magnitude_keeps_the_largest_of_each_group_of_each_layer_and_changes_none() -> None:
+    model, before = network(), network()
+    for one in (model, before):
+        one[3].weight.data[6:] *= 3  # the second group's are larger, and it keeps no more of them for that
+    masks = MagnitudePost(images=40).prune(look(model, 0.5))
+    for name, weight in prunable(before).items():
+        for some, kept in zip(
+            *(tensor.chunk(2 if name == "3.weight" else 1) for tensor in (weight, masks[name])), strict=True
+        ):
+            assert abs(int(kept.sum()) - some.numel() / 2) <= 1
+            assert some[kept].abs().min() > some[~kept].abs().max()
+        assert torch.equal(prunable(model)[name], weight * masks[name])
+
+
+@pytest.mark.parametrize("method", [Wanda(), MagnitudePost()], ids=["wanda", "magnitude"])
+def test_what_solves_nothing_damps_nothing(method: PostTraining) -> None:
+    solution, remark = method.solve(torch.tensor([[1.0, 3.0, -2.0, 0.5]]), torch.ones(4), Target(nm=(2, 4)))
+    assert (solution.weight.tolist(), solution.damping, remark) == ([[0.0, 3.0, -2.0, 0.0]], 0.0, "")
 
 
 def test_weight_updates_beat_magnitude_on_the_output_of_the_network() -> None:
@@ -143,6 +170,10 @@ def test_more_damping_is_noted() -> None:
     at = look(model, 0.5)
     SparseGPT(images=1, damping=0.0).prune(at)  # one image cannot give the classifier's 192 columns full rank
     assert any(note.startswith("6.weight: damping ") for note in at.notes)
+    at = look(network(), 0.5)
+    OBC(images=1, damping=0.0, max_columns=100).prune(at)
+    wide = "6.weight: too wide for OBC, pruned by SparseGPT with exact reconstruction, damping "
+    assert any(note.startswith(wide) for note in at.notes)
 
 
 def test_what_cannot_be_pruned_is_refused() -> None:
@@ -158,6 +189,9 @@ def test_what_cannot_be_pruned_is_refused() -> None:
         SparseGPT(pattern="2-4")
     with pytest.raises(pydantic.ValidationError, match="multiple of m"):
         SparseGPT(pattern="2:4", block=30)
+    with pytest.raises(pydantic.ValidationError, match=r"such as '2:4', but got '4:2'"):
+        Wanda(pattern="4:2")
+    assert Wanda(pattern="unstructured").nm is None
 
 
 def test_phases_measure_raw_recalibrated_and_if_asked_finetuned() -> None:

@@ -52,3 +52,11 @@ def test_listing_and_laying_out_methods_does_not_import_torch() -> None:
         "assert 'torch' not in sys.modules, 'a method file imports torch at its top'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_the_table_of_methods_has_a_row_for_each() -> None:
+    title, empty, head, _, *rows = registry.as_markdown().splitlines()
+    assert (title, empty, head) == ("# Methods", "", "| method | kind | what it does | paper | cost | use it |")
+    card = registry.find("snip").card
+    assert f"| `snip` | {card.kind} | {card.summary} | {card.paper} | {card.cost} | {card.when} |" in rows
+    assert [row.split("`")[1] for row in rows] == registry.names()

@@ -12,14 +12,7 @@ from models.registry import build as network
 from pruning.masks import all_kept, prunable
 from pruning.method import Method, PruneInput
 from pruning.registry import build
-from pruning.scores import (
-    balanced,
-    examples,
-    flow_scores,
-    gradient_sensitivity,
-    loss_sensitivity,
-    positive_copy,
-)
+from pruning.scores import balanced, examples, flow_scores, gradient_sensitivity, loss_sensitivity, positive_copy
 
 torch.set_num_threads(1)
 Batch = tuple[Tensor, Tensor]
@@ -225,6 +218,16 @@ def test_no_batch_is_an_error(score: Callable[..., dict[str, Tensor]]) -> None:
         score(tiny(), all_kept(tiny()), [])
 
 
+@pytest.mark.parametrize("score", SCORES.values(), ids=SCORES)
+def test_a_layer_that_the_network_does_not_use_scores_nothing(score: Callable[..., dict[str, Tensor]]) -> None:
+    alone, beside = tiny(), tiny()
+    beside[2].unused = nn.Linear(3, 2).double()  # type: ignore[index]
+    expected = score(alone, all_kept(alone), BATCHES)
+    got = score(beside, all_kept(beside), BATCHES)
+    assert not got.pop("2.unused.weight").any()
+    assert all(torch.equal(got[name], expected[name]) for name in expected)
+
+
 def source(labels: list[int], *, batch: int = 16) -> tuple[Callable[[int], Iterator[Batch]], list[int]]:
     """Images numbered by their pixel, with these labels in this order, and the list of how many were asked for."""
     asked: list[int] = []
@@ -253,6 +256,12 @@ def test_it_draws_on_until_a_rare_class_has_enough() -> None:
     batches, counts = balanced(images, 2, per_class=5)
     assert counts == [5, 5] and asked == [20, 40, 80, 160]
     assert [int(y) for _, batch in batches for y in batch] == [0] * 5 + [1] * 5
+    images, asked = source([0] * 19)
+    assert balanced(images, 2, per_class=5)[1] == [5, 0] and asked == [20]
+
+
+def test_no_batch_has_more_than_256_images() -> None:
+    assert [len(y) for _, y in balanced(source([0] * 257)[0], 1, per_class=257)[0]] == [129, 128]
 
 
 def test_a_class_without_enough_images_is_noted() -> None:

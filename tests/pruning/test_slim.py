@@ -73,6 +73,7 @@ def test_removed_network_equals_the_zeroed_one(name: str, seed: int) -> None:
     with torch.no_grad():
         whole, small = model(x), shrink(model, plan, image=image)(x)
         same = zeroed(model, plan, image=image)(x)
+        assert torch.equal(model(x), whole)
     assert (small - same).abs().max() <= 1e-10 * same.abs().max()
     assert (small - whole).abs().max() > 1e-3 * whole.abs().max()
 
@@ -87,6 +88,20 @@ def test_removed_network_equals_the_zeroed_one_in_single_precision(name: str) ->
     with torch.no_grad():
         small, same = shrink(model, plan, image=image)(x), zeroed(model, plan, image=image)(x)
     assert (small - same).abs().max() <= 1e-5 * same.abs().max()
+
+
+def test_a_group_that_the_plan_does_not_name_stays_whole() -> None:
+    image, model, plan = NETWORKS["simple_cnn"], lived_in("simple_cnn"), {"conv2": torch.arange(0, 64, 2)}
+    x, small = torch.randn(2, *image), shrink(model, plan, image=image)
+    assert torch.allclose(small(x), zeroed(model, plan, image=image)(x), rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(small(x), model(x), rtol=1e-2, atol=1e-2)
+
+
+def test_the_mean_of_a_batch_norm_without_weights_does_not_live_on() -> None:
+    norm, plan, x = nn.BatchNorm2d(3, affine=False), {"0": torch.tensor([1])}, torch.ones(1, 1, 1, 1)
+    norm.running_mean.fill_(-2.0)  # type: ignore[union-attr]
+    model = nn.Sequential(nn.Conv2d(1, 3, 1), norm, nn.Flatten(), nn.Linear(3, 2)).eval()
+    assert torch.allclose(shrink(model, plan, image=(1, 1, 1))(x), zeroed(model, plan, image=(1, 1, 1))(x))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
