@@ -22,6 +22,7 @@ def run(*words: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_study_survives_the_death_of_everything_once() -> None:
     kinds = "trial killed,checkpoint damaged,node killed,driver killed"
     code, told = run("--faults", "4", "--stores", "local", "--kinds", kinds, "--epochs", "6", "--seeds", "1")

@@ -117,7 +117,7 @@ def clean() -> Iterator[list[subprocess.Popen[str]]]:
                 os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.slow  # the chaos campaign's short form, which is not, kills the same and nodes besides
+@pytest.mark.slow  # the chaos campaign's short form kills the same and nodes besides
 def test_killed_driver_and_killed_worker_leave_the_rows_of_an_undisturbed_run(
     undisturbed: Path, tmp_path: Path, clean: list[subprocess.Popen[str]]
 ) -> None:
@@ -153,6 +153,7 @@ def test_killed_driver_and_killed_worker_leave_the_rows_of_an_undisturbed_run(
     assert len(store.list("rows")) == len(plan.trials)
 
 
+@pytest.mark.slow
 def test_ctrl_c_checkpoints_and_says_how_to_go_on(tmp_path: Path, clean: list[subprocess.Popen[str]]) -> None:
     plan = write(tmp_path, checkpoint_seconds=3600, recipe={**STUDY["recipe"], "epochs": 40})
     clean.append(start(tmp_path))
@@ -169,6 +170,7 @@ def test_ctrl_c_checkpoints_and_says_how_to_go_on(tmp_path: Path, clean: list[su
     wait_for(lambda: not children_of(clean[-1].pid, ""))  # no orphans; Ray takes its time on a busy machine
 
 
+@pytest.mark.slow
 def test_failures_are_named_retried_on_request_and_a_study_grows(
     tmp_path: Path, clean: list[subprocess.Popen[str]]
 ) -> None:
@@ -219,6 +221,7 @@ def test_failures_are_named_retried_on_request_and_a_study_grows(
     assert {path: (tmp_path / "out" / path).stat().st_mtime_ns for path in written} == written
 
 
+@pytest.mark.slow
 def test_damaged_rows_and_damaged_dense_weights_are_made_anew_within_one_launch(
     undisturbed: Path, tmp_path: Path, clean: list[subprocess.Popen[str]]
 ) -> None:

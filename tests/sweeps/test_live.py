@@ -153,6 +153,9 @@ def in_terminal(code: str, *, sends: bytes = b"", when: bytes = b"", **env: str)
     """Run Python code in a terminal of its own; type `sends` once `when` is seen. The exit code and all it wrote."""
     pid, terminal = pty.fork()
     if not pid:
+        signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        )  # ignored, and so inherited, where a shell runs us in the background
         os.execve(sys.executable, [sys.executable, "-c", code], {**os.environ, "TERM": "xterm-256color", **env})
     told, until = b"", time.monotonic() + 60
     while time.monotonic() < until:

@@ -506,6 +506,7 @@ def test_every_method_can_be_set_where_a_study_asks_for_all(folder: Path) -> Non
     assert code == 0 and "264 trials" in out
 
 
+@pytest.mark.slow
 def test_from_a_shell_and_without_dry_run(tmp_path: Path) -> None:
     """As above, but as users meet it: the whole program, asked to run the study."""
     wanted = [content for content, _ in FAULTS if isinstance(content, str | bytes)]
