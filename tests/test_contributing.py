@@ -83,6 +83,7 @@ def test_the_method_passes_the_whole_contract(copy: Path) -> None:
     assert " passed" in run(commands("Add a method")[1], copy)
 
 
+@pytest.mark.slow
 def test_the_model_passes_the_contract(copy: Path) -> None:
     (contract,) = commands("Add a model")
     assert "4 passed" in run(contract, copy)
@@ -100,6 +101,7 @@ def test_the_data_set_is_read(copy: Path) -> None:
     assert "on kmnist" in told
 
 
+@pytest.mark.slow
 def test_the_figure_passes_the_contract(copy: Path) -> None:
     (contract,) = commands("Add a figure")
     assert "2 passed" in run(contract, copy)

@@ -181,7 +181,7 @@ from sweeps.watching.look import Look
 try:
     with Live("study x", look=lambda: Look(1, 2, 0), name=lambda key, spec: key):
         print("a line with [red]markup[/] and " + "words " * 40, flush=True)
-        time.sleep(30)
+        time.sleep(5)
 except KeyboardInterrupt:
     print("the end")
     sys.exit(130)

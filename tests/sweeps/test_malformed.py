@@ -22,7 +22,7 @@ from sweeps import command, document, full_study, mistake, networks, pace, reque
 from trainables import spec
 
 Raw = dict[str, Any]
-SLOW = 20  # times as many in the long form
+SLOW = 40  # times as many in the long form
 
 # A file that is imported when it must not be, and text that creates a file when it is executed, leave this behind.
 SENTINEL = "executed"
@@ -123,11 +123,11 @@ def scratched(draw: st.DrawFn) -> bytes:
 
 
 FILES: dict[str, tuple[st.SearchStrategy[str | bytes], int]] = {
-    "bytes": (st.binary(max_size=200), 300),
-    "text": (st.text(max_size=200), 300),
-    "tokens": (st.lists(st.sampled_from(TOKENS), max_size=25).map("".join), 700),
-    "scratched": (scratched(), 400),
-    "mutated": (mutated(), 800),
+    "bytes": (st.binary(max_size=200), 150),
+    "text": (st.text(max_size=200), 150),
+    "tokens": (st.lists(st.sampled_from(TOKENS), max_size=25).map("".join), 350),
+    "scratched": (scratched(), 200),
+    "mutated": (mutated(), 400),
 }
 
 
