@@ -35,9 +35,9 @@ def can_compile(device: torch.device) -> bool:
 
 
 class Forward:
-    """The forward pass of one training: compiled for full batches, eager for others (a short last one).
+    """The forward pass of one network in training: compiled for full batches, eager for others (a short last one).
 
-    Every training compiles anew, in seconds where the machine's cache on disk has it, so that what an earlier trial
+    Every trial compiles anew, in seconds where the machine's cache on disk has it, so that what an earlier trial
     left behind in this process decides nothing.
 
     lenient: go on without compiling where that fails; `error` then says why.

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.environment import commit, host, versions
-from trainables.training import autocast
+from trainables.training import DTYPES, autocast
 
 if TYPE_CHECKING:
     from trainables.form import Form
@@ -29,7 +29,6 @@ RUNS = 100
 SECONDS = 20.0  # a form that would take longer for all its runs has fewer, and the table says how many
 FEWEST = 10
 WARM_UP = 10  # runs; fewer where they would take longer than a tenth of the limit, but never under 2
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)

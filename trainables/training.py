@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trainables.recipe import Recipe
 
 Precision = Literal["fp32", "bf16", "fp16"]
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_precision(asked: str, model: nn.Module, device: torch.device) -> Precision:
@@ -43,7 +43,7 @@ def choose_precision(asked: str, model: nn.Module, device: torch.device) -> Prec
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
     """The context in which a forward pass runs at a precision."""
-    return torch.autocast(device.type, dtype=_DTYPES[precision], enabled=precision != "fp32")
+    return torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "fp32")
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
