@@ -99,7 +99,9 @@ class Bucket:
         """The content of a file.
 
         pyarrow asks for the length first and then for so many bytes; of a file replaced in between by a shorter one it
-        returns the rest as uninitialised memory, of a longer one a part. So it must be the same file afterwards.
+        returns the rest as uninitialised memory, of a longer one a part. So it must be the same file afterwards, by its
+        ETag and time. What this cannot see is a file replaced twice in one second, the second time by its old bytes;
+        no two writers of a study do that, and rows carry a checksum of their own.
         """
         files, key = self._files(), self._key(path)
         with files.open_input_file(key) as stream:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OVERWRITE = """
 import os, sys, time
 from trainables.store import Store
-store, letter, number = Store.at(sys.argv[1]), sys.argv[2], 0
+store, letter, number = Store.at(sys.argv[1]), sys.argv[2], 1  # never the same bytes twice
 while not os.path.exists(sys.argv[3]):
     store.write("rows/a", f"{letter}{number % 1000:03d}".encode() * (1000 * (ord(letter) - 64)))
     number += 1
