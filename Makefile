@@ -7,7 +7,7 @@ OUT    ?= studies/$(PRESET)
 FAULTS ?= 100
 SEED   ?= 0
 
-.PHONY: study test test-all chaos cluster-test mutants lint format methods docs lock help clean
+.PHONY: study test test-all chaos cluster-test coverage mutants lint format methods docs lock help clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -21,6 +21,9 @@ test: $(VENV)/installed-dev  ## the test suite
 
 test-all: $(VENV)/installed-dev  ## the test suite with the long tests
 	$(BIN)/pytest -n 2 --dist worksteal
+
+coverage: $(VENV)/installed-dev  ## which lines and branches the quick tests run; fails below 90 %
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow" --cov --cov-report=term
 
 chaos: $(VENV)/installed-dev  ## 100 faults against a study that runs, and the proof that none did harm (FAULTS=100 SEED=0)
 	$(BIN)/python tests/chaos/campaign.py --faults $(FAULTS) --seed $(SEED) --log studies/chaos.log --markdown studies/chaos.md
@@ -54,7 +57,7 @@ lock: $(BIN)/pip  ## renew requirements.lock: the newest versions that fit, for 
 		--custom-compile-command 'make lock' --output-file requirements.lock pyproject.toml clusters/requirements.in
 
 clean:           ## remove the environment and the caches; studies stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage* *.egg-info
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,5 +1,6 @@
 """What every method in the registry must keep to. A new file in `pruning/methods/` is tested by existing."""
 
+import functools
 import itertools
 import shutil
 import warnings
@@ -24,15 +25,16 @@ from trainables.store import Store
 from trainables.trial import Trial
 
 SPARSITIES = [0.5, 0.9]
+SEED, OTHER = 3, 4
 SMALL_KNOBS: dict[str, dict[str, Any]] = {
     "han_iterative": {"iterations": 2},
-    "hrank": {"layer_epochs": 1},
+    "hrank": {"layer_epochs": 1, "images": 100},
     "lottery_ticket": {"levels": 2},
     "obc": {"max_columns": 150},  # some layers are within, some are not
 }
 
 
-def study(method: str, seed: int = 3) -> StudySpec:
+def study(method: str, seed: int = SEED) -> StudySpec:
     """A study of one method that trains for seconds: a residual network on a large batch of digits."""
     recipe = {"epochs": 2, "batch": 400, "lr": 0.05, "precision": "fp32", "augment": "crop_flip"}
     return StudySpec.model_validate(
@@ -49,7 +51,7 @@ def study(method: str, seed: int = 3) -> StudySpec:
     )
 
 
-def specs(method: str, seed: int = 3) -> tuple[TrialSpec, list[TrialSpec]]:
+def specs(method: str, seed: int = SEED) -> tuple[TrialSpec, list[TrialSpec]]:
     """The dense trial and the method's own trials."""
     trials = [trial.spec for trial in make_plan(study(method, seed)).trials]
     dense = next(spec for spec in trials if spec.method == "dense")
@@ -57,17 +59,37 @@ def specs(method: str, seed: int = 3) -> tuple[TrialSpec, list[TrialSpec]]:
 
 
 @pytest.fixture(scope="module")
-def dense_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study directory that holds the dense training all methods here start from."""
-    folder = tmp_path_factory.mktemp("dense")
-    dense, _ = specs("lottery_ticket")
-    Trial(dense, Environment(store=str(folder))).run()
-    return folder
+def prepare(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, TrialSpec], Environment]:
+    """Makes a study directory for a trial, with the dense training of either seed unless the trial is that one."""
+    trained = tmp_path_factory.mktemp("dense")
+    for seed in (SEED, OTHER):
+        Trial(specs("lottery_ticket", seed)[0], Environment(store=str(trained))).run()
+
+    def make(folder: Path, spec: TrialSpec) -> Environment:
+        if not folder.exists() and spec.method != "dense":
+            shutil.copytree(trained, folder)
+        return Environment(store=str(folder), checkpoint_seconds=1e9)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def calm(prepare: Callable[..., Environment], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trial]:
+    """The last trial of a method, undisturbed; run once for all tests, which only look at it."""
+
+    @functools.cache
+    def run(method: str) -> Trial:
+        spec = specs(method)[1][-1]
+        trial = Trial(spec, prepare(tmp_path_factory.mktemp("calm") / "study", spec))
+        trial.run()
+        return trial
+
+    return run
 
 
 @pytest.fixture
-def walk(dense_folder: Path, tmp_path: Path) -> Callable[..., Trial]:
-    """Walks a trial to its end in a fresh copy of the dense study, undisturbed or opened anew again and again.
+def walk(prepare: Callable[..., Environment], tmp_path: Path) -> Callable[..., Trial]:
+    """Walks a trial to its end in a study directory of its own, undisturbed or opened anew again and again.
 
     `disturb` is called after every step, or after every batch, each time with a checkpoint just written.
     """
@@ -75,10 +97,7 @@ def walk(dense_folder: Path, tmp_path: Path) -> Callable[..., Trial]:
     def run(
         spec: TrialSpec, name: str, *, disturb: Callable[[Trial], None] | None = None, batchwise: bool = False
     ) -> Trial:
-        folder = tmp_path / name
-        if not folder.exists() and spec.method != "dense":
-            shutil.copytree(dense_folder, folder)
-        environment = Environment(store=str(folder), checkpoint_seconds=1e9)
+        environment = prepare(tmp_path / name, spec)
         trial = Trial(spec, environment)
         while not trial.done:
             trial.advance(lambda: batchwise)
@@ -110,11 +129,13 @@ def assert_equal(calm: Trial, disturbed: Trial) -> None:
 
 
 @pytest.mark.parametrize("method", registry.names())
-def test_killed_after_every_step_and_every_batch_it_ends_bit_equal(method: str, walk: Callable[..., Trial]) -> None:
+def test_killed_after_every_step_and_every_batch_it_ends_bit_equal(
+    method: str, calm: Callable[[str], Trial], walk: Callable[..., Trial]
+) -> None:
     _, trials = specs(method)
     moments: list[int] = []
     disturbed = walk(trials[-1], "disturbed", disturb=lambda trial: moments.append(trial.position), batchwise=True)
-    assert_equal(walk(trials[-1], "calm"), disturbed)
+    assert_equal(calm(method), disturbed)
     batches = disturbed.course.images.batches_per_epoch(disturbed.spec.recipe.batch)
     epochs = sum(isinstance(disturbed.course.phases[index], Train) for index, _ in disturbed.steps)
     assert len(moments) == len(set(moments)) == len(disturbed.steps) - 1 + epochs * (batches - 1)
@@ -122,7 +143,9 @@ def test_killed_after_every_step_and_every_batch_it_ends_bit_equal(method: str, 
 
 
 @pytest.mark.parametrize("method", registry.names())
-def test_killed_while_it_writes_a_checkpoint_it_ends_bit_equal(method: str, walk: Callable[..., Trial]) -> None:
+def test_killed_while_it_writes_a_checkpoint_it_ends_bit_equal(
+    method: str, calm: Callable[[str], Trial], walk: Callable[..., Trial]
+) -> None:
     _, trials = specs(method)
     count = itertools.count()
 
@@ -137,17 +160,19 @@ def test_killed_while_it_writes_a_checkpoint_it_ends_bit_equal(method: str, walk
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         disturbed = walk(trials[-1], "torn", disturb=tear)
-    assert_equal(walk(trials[-1], "calm"), disturbed)
+    assert_equal(calm(method), disturbed)
     torn = [str(warning.message) for warning in told if "passed over" in str(warning.message)]
     assert len(torn) >= next(count) // 2 >= 1
     assert all("does not match its checksum" in text for text in torn)
 
 
 @pytest.mark.parametrize("method", registry.names())
-def test_it_reaches_the_requested_sparsity(method: str, walk: Callable[..., Trial]) -> None:
+def test_it_reaches_the_requested_sparsity(
+    method: str, calm: Callable[[str], Trial], walk: Callable[..., Trial]
+) -> None:
     """Exactly, where the method decides on single weights; as near as whole filters allow, where it removes those."""
-    for spec in specs(method)[1]:
-        trial = walk(spec, "study")
+    *others, _ = specs(method)[1]
+    for trial in (*(walk(spec, "study") for spec in others), calm(method)):
         total = trial.course.network.dense_prunable
         left = sum(int(mask.sum()) for mask in trial.course.network.masks.values())
         assert trial.course.rows[-1]["sparsity_reached"] == pytest.approx(1 - left / total, abs=1e-12)
@@ -164,8 +189,8 @@ def test_it_reaches_the_requested_sparsity(method: str, walk: Callable[..., Tria
 
 
 @pytest.mark.parametrize("method", registry.names())
-def test_masked_weights_are_zero_and_the_plain_model_loads_the_rest(method: str, walk: Callable[..., Trial]) -> None:
-    trial = walk(specs(method)[1][-1], "study")
+def test_masked_weights_are_zero_and_the_plain_model_loads_the_rest(method: str, calm: Callable[[str], Trial]) -> None:
+    trial = calm(method)
     for name, weight in prunable(trial.course.network.model).items():
         assert not weight[~trial.course.network.masks[name]].any()
     plain = build(trial.spec.model, image=trial.course.network.image, classes=trial.course.network.classes)
@@ -178,14 +203,14 @@ def test_masked_weights_are_zero_and_the_plain_model_loads_the_rest(method: str,
 
 
 @pytest.mark.parametrize("method", registry.names())
-def test_no_step_brings_weights_back(method: str, walk: Callable[..., Trial], tmp_path: Path) -> None:
+def test_no_step_brings_weights_back(method: str, prepare: Callable[..., Environment], tmp_path: Path) -> None:
     spec = specs(method)[1][-1]
     seen: list[dict[str, torch.Tensor]] = []
-    shutil.copytree(walk(specs("dense")[0], "dense").store.uri, tmp_path / "nested")
-    trial = Trial(spec, Environment(store=str(tmp_path / "nested")))
+    trial = Trial(spec, prepare(tmp_path / "study", spec))
     while not trial.done:
         seen.append({name: mask.clone() for name, mask in trial.course.network.masks.items()})
         trial.advance()
+    assert len(seen) > 1
     moves = any(isinstance(phase, Train) and phase.updates for phase in trial.course.phases)
     for before, after in itertools.pairwise(seen):
         if moves:  # dynamic sparse training grows as many weights as it drops
@@ -195,21 +220,21 @@ def test_no_step_brings_weights_back(method: str, walk: Callable[..., Trial], tm
 
 
 @pytest.mark.parametrize("method", registry.names())
-def test_equal_seeds_give_equal_trials_and_another_seed_another(method: str, walk: Callable[..., Trial]) -> None:
-    spec = specs(method)[1][-1]
-    first, again = walk(spec, "first"), walk(spec, "again")
-    assert [row["digest"] for row in first.course.rows] == [row["digest"] for row in again.course.rows]
-    other_dense, others = specs(method, seed=4)
-    walk(other_dense, "other")
-    assert walk(others[-1], "other").course.rows[-1]["digest"] != first.course.rows[-1]["digest"]
+def test_equal_seeds_give_equal_trials_and_another_seed_another(
+    method: str, calm: Callable[[str], Trial], walk: Callable[..., Trial]
+) -> None:
+    again = walk(specs(method)[1][-1], "again")
+    assert [row["digest"] for row in calm(method).course.rows] == [row["digest"] for row in again.course.rows]
+    other = walk(specs(method, OTHER)[1][-1], "other")
+    assert other.course.rows[-1]["digest"] != again.course.rows[-1]["digest"]
 
 
 @pytest.mark.parametrize("method", registry.names())
-def test_its_state_holds_only_tensors_and_plain_values(method: str, walk: Callable[..., Trial], tmp_path: Path) -> None:
-    dense, trials = specs(method)
-    if method != "dense":
-        walk(dense, "study")
-    trial = Trial(trials[-1], Environment(store=str(tmp_path / "study"), checkpoint_seconds=0))
+def test_its_state_holds_only_tensors_and_plain_values(
+    method: str, prepare: Callable[..., Environment], tmp_path: Path
+) -> None:
+    spec = specs(method)[1][-1]
+    trial = Trial(spec, prepare(tmp_path / "study", spec))
     trial.advance()
     trial.save()
     found = state.newest(Store.at(tmp_path / "study"), f"checkpoints/{trial.spec.key}", "step")
