@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch._functorch import config as differentiation
 
 STEPS = 20_000  # of a trial, from which on compiling pays: it takes half a minute and saves milliseconds a step
 COMPILERS = ("g++", "clang++", "c++")
@@ -55,7 +56,9 @@ class Forward:
         if self.error or len(x) != self.batch:
             return self.model(x)  # type: ignore[no-any-return]
         try:
-            return self._compiled(x)
+            # By itself torch compiles the backward pass when it is first walked, where nobody could go on without it.
+            with differentiation.patch(force_non_lazy_backward_lowering=True):
+                return self._compiled(x)
         except Exception as error:  # compilers fail in any way
             if not self.lenient:
                 raise
