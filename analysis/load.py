@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from analysis.latency import join_latency
 from analysis.outdated import drop_outdated
+from analysis.superseded import drop_superseded
 from analysis.texts import Failure, check_spec, first_line, read_failures, read_plan, read_text
 from trainables.record import SCHEMA_VERSION, TABLES, DamagedTable, decode
 from trainables.store import Store, is_remote
@@ -91,6 +92,7 @@ def load(place: Store | str | Path) -> Study:
                 frame[column] = frame[column].map(sorted_)
             frame[column] = frame[column].astype("str")
     _tell_retraining_apart(rows, plan)
+    rows = drop_superseded(rows, plan, warnings)
     spec = check_spec(spec, warnings)
     name = str(spec.get("name") or store.place().rstrip("/").rsplit("/", 1)[-1])
     cards = planned.get("cards") if isinstance(planned, dict) else None
