@@ -7,6 +7,7 @@ from functools import cache
 import torch
 
 KEPT = 2**30  # bytes of freed memory that a process keeps for its next tensors
+HEAP = (KEPT, 2**25)  # bytes up to which a tensor may lie there; older glibc takes no more than the second
 
 
 def settle(threads: int) -> None:
@@ -25,5 +26,6 @@ def _keep_memory() -> None:
     if platform.libc_ver()[0] == "glibc":
         trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
         libc = ctypes.CDLL(None)
-        libc.mallopt(mmap_threshold, KEPT)
-        libc.mallopt(trim_threshold, KEPT)
+        # Either call ends glibc's own choice of both: without the first, the second would do harm.
+        if any(libc.mallopt(mmap_threshold, size) for size in HEAP):
+            libc.mallopt(trim_threshold, KEPT)
