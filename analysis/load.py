@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from analysis.cells import SETTING
 from analysis.latency import join_latency
 from analysis.outdated import drop_outdated
 from analysis.superseded import drop_superseded
@@ -100,12 +101,14 @@ def load(place: Store | str | Path) -> Study:
     return Study(store, name, rows, plan, read_failures(store, warnings), spec, cards, warnings)
 
 
-def _tell_retraining_apart(*frames: pd.DataFrame) -> None:
-    """Where one method was retrained by several recipes, make the recipe one of its knobs, so that each is a series."""
-    both = pd.concat([frame[["method", "retrain"]] for frame in frames])
-    several = both.dropna().groupby("method")["retrain"].nunique()
-    for frame in frames:
-        chosen = frame["method"].isin(several.index[several > 1]) & frame["retrain"].notna()
+def _tell_retraining_apart(rows: pd.DataFrame, plan: pd.DataFrame) -> None:
+    """Where a method was retrained by several recipes in one setting, make the recipe one of its knobs there, so that
+    each is a series. From one setting to the next a recipe may differ as the training recipe does."""
+    same = [*SETTING, "method"]
+    both = pd.concat([rows[[*same, "retrain"]], plan[[*same, "retrain"]]])
+    several = both.groupby(same, dropna=False)["retrain"].transform("nunique").gt(1) & both["retrain"].notna()
+    told = several.to_numpy()
+    for frame, chosen in ((rows, told[: len(rows)]), (plan, told[len(rows) :])):
         pairs = list(zip(frame.loc[chosen, "knobs"], frame.loc[chosen, "retrain"], strict=True))
         names = {pair: _add_retraining(*map(str, pair)) for pair in set(pairs)}
         frame.loc[chosen, "knobs"] = [names[pair] for pair in pairs]

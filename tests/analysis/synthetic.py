@@ -123,7 +123,7 @@ class Writer:
         if plan:
             self.trials.append(
                 {name: rows[0][name] for name in ("dataset", "model", "method", "knobs", "recipe", "seed")}
-                | {"key": key, "sparsities": asked, "parents": list(parents)}
+                | {"key": key, "retrain": rows[0].get("retrain"), "sparsities": asked, "parents": list(parents)}
             )
         plain = [{name: value for name, value in row.items() if name not in COLUMNS} for row in rows]
         content = encode("rows", [row | {"key": key} for row in plain])

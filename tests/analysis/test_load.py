@@ -11,6 +11,7 @@ from synthetic import Writer, make_key, make_row, write_study
 from analysis.gaps import find_gaps
 from analysis.latency import COLUMNS
 from analysis.load import NotAStudyError, load
+from analysis.results import collect
 from trainables.record import ROWS, encode
 from trainables.store import Store
 
@@ -160,3 +161,20 @@ def test_one_method_retrained_by_two_recipes_is_two_series(tmp_path: Path) -> No
         store.write(f"rows/{row['key']}.parquet", encode("rows", [row]))
     told = load(store).rows.set_index("key")["knobs"]
     assert told.tolist() == ['{"retrain": {"lr": 0.1}}', '{"retrain": {"lr": 0.01}}', "{}"]
+
+
+def test_a_retrain_recipe_that_differs_with_the_setting_is_one_series(tmp_path: Path) -> None:
+    """resnet56 is trained for longer, so retrained for longer; on resnet18, random was retrained in two ways."""
+    writer = Writer(tmp_path)
+    short, long = '{"epochs": 160}', '{"epochs": 200}'
+    for model, retrain in (("resnet18", short), ("resnet56", long)):
+        writer.add([make_row("magnitude", 0.5, 1, model=model, retrain=retrain)])
+    writer.add([make_row("random", 0.5, 1, retrain=short)])
+    writer.add([make_row("random", 0.5, 2, retrain=long)])
+    found = collect(load(writer.finish()))
+    assert [one.label for one in found.series] == [
+        "Magnitude",
+        "Random (retrain.epochs=160)",
+        "Random (retrain.epochs=200)",
+    ]
+    assert [len(found.find_shown(setting)) for setting in found.settings] == [3, 1]
