@@ -198,7 +198,7 @@ def _run_through_ray(trials: int) -> None:
 def _seconds(plan: Plan, store: Store) -> Iterator[float]:
     """What each trial took in its worker."""
     for key in plan.by_key:
-        yield record.last(store.read(f"rows/{key}.parquet"), key)[0] or 0.0
+        yield record.summarise(store.read(f"rows/{key}.parquet"), key).seconds or 0.0
 
 
 def _judge(what: str, one: Command, limit: float | None) -> None:

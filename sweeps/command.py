@@ -46,24 +46,24 @@ def run(options: Namespace, *, default_preset: str) -> int:
         raise Mistake("--calibrate times this machine for --dry-run: give both")
     spec = read_study(options, default_preset=default_preset)
     store = find_store(options, spec.name)
-    anew = options.fresh and not options.dry_run
-    if not anew:
+    if not options.fresh:
         directory.check_same(spec, store)
     plan = make_plan(spec)
     if options.tune_packing:
         spec = _tune(options, spec, plan)
-    for name in [] if anew else find_changed(plan.sources, store):
+    for name in [] if options.fresh else find_changed(plan.sources, store):
         _say(f"method '{name}' has changed since it ran here: its trials run anew; old rows stay, out of the report")
     if options.dry_run:
         return _describe(options, spec, plan, store)
     state = ledger.read(plan, store)
-    if anew or state.missing:
+    if options.fresh or state.missing:
         spec.check_data()  # before anything is written
-    if not (anew or options.measure or state.missing or logs or (options.retry_failed and state.failed)):
-        directory.describe(spec, plan, store)
-        return _conclude(options, spec, plan, state, store)
+    wanted = options.fresh or options.measure or state.missing or logs or (options.retry_failed and state.failed)
     with lease.held(store, say=_say, lost=Stop.ask):
-        if anew:  # now that nothing is wrong with the request: a mistake must not cost the old results
+        if not wanted:
+            directory.describe(spec, plan, store)
+            return _conclude(options, spec, plan, state, store)
+        if options.fresh:  # now that nothing is wrong with the request: a mistake must not cost the old results
             ledger.erase(store)
         return _work(options, spec, plan, store)
 
@@ -89,7 +89,7 @@ def _tune(options: Namespace, spec: StudySpec, plan: Plan) -> StudySpec:
 def _describe(options: Namespace, spec: StudySpec, plan: Plan, store: Store) -> int:
     from sweeps.estimate import describe_plan
 
-    state = ledger.read(plan, store, retry_failed=options.retry_failed)
+    state = ledger.read(plan, store, retry_failed=options.retry_failed) if not options.fresh else ledger.begin(plan)
     if state.missing:
         spec.check_data()
     if options.json:

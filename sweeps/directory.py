@@ -1,13 +1,17 @@
 """What a study directory says of itself: `study.yaml`, as asked for, and `plan.json`, what is expected of it."""
 
 import yaml
+from pydantic import ValidationError
 
 from sweeps import document
 from sweeps.mistake import Mistake, short
 from sweeps.plan import Plan
 from sweeps.study import StudySpec
 from trainables.own_methods import publish
+from trainables.recipe import Recipe
 from trainables.store import Store, StoreLost
+
+RECIPES = ("recipe", "retrain")
 
 
 def check_same(spec: StudySpec, store: Store) -> None:
@@ -33,7 +37,7 @@ def check_same(spec: StudySpec, store: Store) -> None:
         ) from None
     now = spec.model_dump(mode="json")
     for field in ("dataset", "model", "recipe", "retrain"):
-        old, new = before.get(field), now[field]
+        old, new = resolve(before.get(field)) if field in RECIPES else before.get(field), now[field]
         if old != new:
             inner = field
             if isinstance(old, dict) and isinstance(new, dict):
@@ -43,6 +47,14 @@ def check_same(spec: StudySpec, store: Store) -> None:
                 f"{store.place()} holds a study with {inner} = {_told(old)}, but now it is {_told(new)}; "
                 "choose another --out, or --fresh to delete what is there"
             )
+
+
+def resolve(recipe: object) -> object:
+    """A recipe that another version of the project wrote, with today's defaults for fields that it did not know."""
+    try:
+        return Recipe.model_validate(recipe).model_dump(mode="json")
+    except ValidationError:
+        return recipe
 
 
 def _told(value: object) -> str:

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import inf
+from typing import TYPE_CHECKING
 
 from sweeps.mistake import printable
 from sweeps.plan import Plan
-from trainables.store import Store, StoreLost, is_remote
+from trainables.store import Store, StoreLost
+
+if TYPE_CHECKING:
+    from trainables.record import Ended
 
 PARTS = (
     "rows",
@@ -25,7 +28,6 @@ PARTS = (
     "logs",
 )
 FILES = ("study.yaml", "plan.json")
-THREADS = {"local": 4, "remote": 32}  # a disk is bound by decoding, a bucket by waiting
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class Ledger:
     done: trials whose rows are there and whole, and where the plan keeps networks, those too. spent: what they cost, by
     key. damaged: trials whose file of rows is not whole; they count as missing, and their rows are written anew.
     failed: given up, by key. blocked: trials that cannot run, with the parent that failed. missing: trials to run now,
-    in the plan's order; a dense trial whose rows are there is among them again if a missing trial needs weights it has
-    not stored.
+    in the plan's order. A dense trial whose rows are there is missing again, or failed, if a missing trial needs
+    weights it has not stored.
     """
 
     done: frozenset[str]
@@ -68,41 +70,53 @@ class Ledger:
 def read(plan: Plan, store: Store, *, retry_failed: bool = False) -> Ledger:
     """Compare a plan with the study directory; with `retry_failed`, trials that failed count as missing."""
     have_rows = {_key(path, "rows", ".parquet") for path in store.list("rows", ".parquet")}
-    spent = _spent(store, [key for key in plan.by_key if key in have_rows])
+    found = _read_ends(store, [key for key in plan.by_key if key in have_rows])
+    whole = {key: end for key, end in found.items() if end}
+    kept = _numbers(store, "networks", "level") if plan.keep_networks else {}
+    done = {key for key, end in whole.items() if not plan.keep_networks or end.levels <= kept.get(key, set())}
     recorded = [] if retry_failed else store.list("failures", ".json")
     failures = {_key(path, "failures", ".json"): path for path in recorded}
-    kept = _kept(store) if plan.keep_networks else have_rows
-    done = {key for key in plan.by_key if spent.get(key) and key in kept}
-    damaged = tuple(key for key, found in spent.items() if not found)
-    failed = {key: _failure(store, key, failures[key]) for key in plan.by_key if key in failures and key not in done}
+    again = _find_needed_again(plan, store, done, [key for key in plan.by_key if key not in done | failures.keys()])
+    to_run = [key for key in plan.by_key if key not in done or key in again]
+    failed = {key: _failure(store, key, failures[key]) for key in to_run if key in failures}
     blocked: dict[str, str] = {}
-    for trial in plan.trials:
-        for parent in trial.parents:
-            if trial.key not in done and trial.key not in failed and parent in failed:
-                blocked[trial.key] = parent
-    missing = {key for key in plan.by_key if key not in done and key not in failed and key not in blocked}
-    needed = {parent for key in missing for parent in plan.by_key[key].parents if parent in done}
-    if needed:
-        stored = _stored_epochs(store)
-        missing |= {parent for parent in needed if not _wanted_epochs(plan, parent) <= stored.get(parent, set())}
-    in_order = tuple(key for key in plan.by_key if key in missing)
-    whole = {key: found for key, found in spent.items() if found}
-    return Ledger(frozenset(done), failed, blocked, in_order, damaged, whole)
+    for key in to_run:
+        for parent in plan.by_key[key].parents:
+            if key not in failed and parent in failed:
+                blocked[key] = parent
+    missing = tuple(key for key in to_run if key not in failed and key not in blocked)
+    damaged = tuple(key for key, end in found.items() if not end)
+    return Ledger(frozenset(done), failed, blocked, missing, damaged, {key: _spent(end) for key, end in whole.items()})
 
 
-def _spent(store: Store, keys: list[str]) -> dict[str, Spent | None]:
-    """What trials cost, from their rows; None where these cannot be read, or are of another trial."""
+def begin(plan: Plan) -> Ledger:
+    """The state of a plan in an empty study directory."""
+    return Ledger(frozenset(), {}, {}, tuple(plan.by_key))
+
+
+def _read_ends(store: Store, keys: list[str]) -> dict[str, "Ended | None"]:
+    """What the rows of trials say of them; None where these cannot be read, or are of another trial."""
     from trainables import record
 
-    def find(key: str) -> Spent | None:
+    def find(key: str) -> "Ended | None":
         try:
-            seconds, device, epochs = record.last(store.read(f"rows/{key}.parquet"), key)
+            return record.summarise(store.read(f"rows/{key}.parquet"), key)
         except (FileNotFoundError, record.DamagedTable):
             return None
-        return Spent(seconds if seconds and 0 < seconds < inf else 0.0, device or "", epochs or 0)
 
-    with ThreadPoolExecutor(THREADS["remote" if is_remote(store.uri) else "local"]) as threads:
-        return dict(zip(keys, threads.map(find, keys), strict=True))
+    return dict(zip(keys, store.spread(find, keys), strict=True))
+
+
+def _spent(end: "Ended") -> Spent:
+    seconds = end.seconds if end.seconds and 0 < end.seconds < inf else 0.0
+    return Spent(seconds, end.device or "", end.epochs or 0)
+
+
+def _find_needed_again(plan: Plan, store: Store, done: set[str], open_keys: list[str]) -> set[str]:
+    """Dense trials whose rows are there, but not the weights that a trial still to run needs."""
+    needed = {parent for key in open_keys for parent in plan.by_key[key].parents if parent in done}
+    stored = _numbers(store, "artifacts", "epoch") if needed else {}
+    return {parent for parent in needed if not _wanted_epochs(plan, parent) <= stored.get(parent, set())}
 
 
 def forget_failures(store: Store, keys: Iterable[str]) -> None:
@@ -145,22 +159,17 @@ def _failure(store: Store, key: str, path: str) -> Failure:
     return Failure(key, error, path)
 
 
-def _kept(store: Store) -> set[str]:
-    """Keys of the trials whose networks are kept."""
-    return {path.removeprefix("networks/").rpartition("/")[0] for path in store.list("networks", ".pt")}
-
-
 def _wanted_epochs(plan: Plan, dense: str) -> set[int]:
     spec = plan.by_key[dense].spec
     return {0, *spec.rewind_epochs, spec.recipe.epochs}
 
 
-def _stored_epochs(store: Store) -> dict[str, set[int]]:
-    """Epochs whose weights are stored, by key of the dense trial."""
+def _numbers(store: Store, folder: str, stem: str) -> dict[str, set[int]]:
+    """Numbers of the states of that stem that are stored, e.g. epochs, by key of the trial."""
     found: dict[str, set[int]] = {}
-    for path in store.list("artifacts", ".pt"):
-        folder, _, name = path.removeprefix("artifacts/").rpartition("/")
+    for path in store.list(folder, ".pt"):
+        key, _, name = path.removeprefix(f"{folder}/").rpartition("/")
         parts = name.split("-")
-        if len(parts) == 3 and parts[0] == "epoch" and parts[1].isdigit():
-            found.setdefault(folder, set()).add(int(parts[1]))
+        if len(parts) == 3 and parts[0] == stem and parts[1].isdigit():
+            found.setdefault(key, set()).add(int(parts[1]))
     return found

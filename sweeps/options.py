@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from io import TextIOWrapper
+from signal import SIGPIPE
 
 from trainables import line
 
@@ -63,6 +65,16 @@ def run(parser: Parser, arguments: list[str] | None, work: Callable[[argparse.Na
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without "≈" is no reason to stop
     options = parser.parse_args(arguments)
+    try:
+        code = _run(parser, options, work)
+        sys.stdout.flush()
+    except BrokenPipeError:  # as with `| head`: whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + SIGPIPE
+    return code
+
+
+def _run(parser: Parser, options: argparse.Namespace, work: Callable[[argparse.Namespace], int]) -> int:
     if options.version:
         from trainables.version import version
 

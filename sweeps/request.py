@@ -7,6 +7,7 @@ from typing import Any
 from sweeps import study
 from sweeps.method_entry import learn
 from sweeps.mistake import Mistake
+from sweeps.override import override
 from sweeps.study import StudySpec
 from trainables.store import Store, is_remote
 
@@ -21,7 +22,7 @@ def read_study(options: Namespace, *, default_preset: str) -> StudySpec:
     raw = study.read(options.study) if preset is None else study.read_preset(preset)
     where = Path(options.study).name if preset is None else f"preset {preset}"
     for assignment in options.set:
-        study.override(raw, assignment)
+        override(raw, assignment)
     if options.methods is not None:
         _choose_methods(raw, split(options.methods))
     for name, number in (("sparsities", float), ("seeds", int)):
@@ -39,7 +40,7 @@ def set_where(raw: dict[str, Any], options: Namespace) -> None:
     """
     for name in ("cpus_per_trial", "gpus_per_trial"):
         if (value := getattr(options, name)) is not None:
-            study.override(raw, f"resources.{name}={value}")
+            override(raw, f"resources.{name}={value}")
     if options.data_dir is not None:
         raw["data_dir"] = options.data_dir
     if isinstance(raw.get("data_dir"), str):

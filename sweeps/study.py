@@ -1,5 +1,6 @@
 """What the user asks for: a study file as a strict model, with presets beside it. Imports neither torch nor Ray."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -113,8 +114,7 @@ class StudySpec(Strict):
         if retrain.get("schedule", recipe.get("schedule")) != recipe.get("schedule"):
             inherited.pop("milestones", None)
         inherited.pop("changes", None)  # they belong to one training
-        rate = recipe.get("lr", Recipe.model_fields["lr"].default)
-        tenth = {"lr": rate / 10} if isinstance(rate, int | float) and abs(rate) < LARGEST else {}
+        tenth = _tenth(recipe.get("lr", Recipe.model_fields["lr"].default))
         return {**raw, "recipe": recipe, "retrain": {**inherited, **tenth, **retrain}}
 
     @field_validator("methods", mode="before")
@@ -241,42 +241,11 @@ def read_preset(name: str) -> dict[str, Any]:
     return read(presets()[name])
 
 
-def override(raw: dict[str, Any], assignment: str) -> None:
-    """Set one field of a study, in place: `recipe.epochs=5`, `methods.lottery_ticket.levels=3`.
-
-    Raises:
-        Mistake: not of the form key=value, or the path runs through something that has no fields.
-    """
-    path, equals, text = assignment.partition("=")
-    if not equals or not path.strip():
-        raise Mistake(f"--set takes key=value, e.g. recipe.epochs=5, but got '{assignment}'")
-    try:
-        value = document.parse(text)
-    except document.Unreadable:
-        value = text
-    *parents, last = path.strip().split(".")
-    if parents[:1] == ["methods"] and not isinstance(raw.get("methods"), dict):
-        raw["methods"] = _as_mapping(raw.get("methods"), assignment)
-    place: Any = raw
-    for part in parents:
-        if place.get(part) is None:
-            place[part] = {}
-        place = place[part]
-        if not isinstance(place, dict):
-            raise Mistake(f"--set {assignment}: '{part}' has no fields")
-    place[last] = value
-
-
-def _as_mapping(methods: Any, assignment: str) -> dict[str, Any]:
-    mapping: dict[str, Any] = {}
-    for item in methods if isinstance(methods, list) else [methods]:
-        if isinstance(item, list):
-            raise Mistake(f"--set {assignment}: methods is a list of names, but holds the list {short(item)}")
-        for name, knobs in item.items() if isinstance(item, dict) else [(item, None)]:
-            if name in mapping:
-                raise Mistake(f"--set {assignment}: method '{name}' is listed twice; edit the study file instead")
-            mapping[name] = knobs
-    return mapping
+def _tenth(rate: Any) -> dict[str, float]:
+    """A tenth of a learning rate, which may still be the text that YAML makes of `1e-1`; nothing of what is no rate."""
+    with suppress(TypeError, ValueError, OverflowError):
+        return {"lr": float(rate) / 10}
+    return {}
 
 
 def build(raw: dict[str, Any], *, where: str) -> StudySpec:

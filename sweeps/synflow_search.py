@@ -52,6 +52,7 @@ def parser() -> Parser:
     add_where(how)
     add_follow(how)
     how.add_argument("--no-confirm", action="store_true", help="search only: leave the test set alone")
+    how.add_argument("--retry-failed", action="store_true", help="of the best, trained anew: run failed trials again")
     how.add_argument("--fresh", action="store_true", help="delete what the directory holds and start anew")
     show = made.add_argument_group("only look")
     show.add_argument("--dry-run", action="store_true", help="print what would be searched, and what is done")

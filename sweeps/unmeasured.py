@@ -1,7 +1,6 @@
 """What of a study has no latency yet: its levels, and the forms of their networks with equal ones put together."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from sweeps.mistake import Mistake
@@ -11,8 +10,6 @@ from trainables import record
 from trainables.data import DataError, obtain
 from trainables.form import Form, read_forms
 from trainables.store import Store, StoreLost
-
-READERS = 16  # files read at once: a bucket is bound by waiting
 
 Images = Mapping[str, tuple[tuple[int, int, int], int]]
 """By data set: (channels, height, width) of an image, and the number of classes."""
@@ -70,7 +67,8 @@ def find_forms(plan: Plan, keys: Sequence[str], store: Store, images: Images) ->
         spec = plan.by_key[key].spec
         try:
             rows, layers = (
-                record.decode(table, store.read(f"{table}/{key}.parquet")).to_pylist() for table in ("rows", "layers")
+                record.decode(table, store.read(f"{table}/{key}.parquet"), key=key).to_pylist()
+                for table in ("rows", "layers")
             )
             return read_forms(spec, *images[spec.dataset], rows=rows, layers=layers)
         except StoreLost:
@@ -79,14 +77,13 @@ def find_forms(plan: Plan, keys: Sequence[str], store: Store, images: Images) ->
             return one_line(error)
 
     found = Unmeasured()
-    with ThreadPoolExecutor(READERS) as pool:
-        for key, forms in zip(keys, pool.map(read, keys), strict=True):
-            if isinstance(forms, str):
-                found.refused[key] = forms
-                continue
-            for (level, stage), form in forms.items():
-                found.forms.setdefault(form.alike, form)
-                found.levels.setdefault(form.alike, []).append(Level(key, level, stage))
+    for key, forms in zip(keys, store.spread(read, keys), strict=True):
+        if isinstance(forms, str):
+            found.refused[key] = forms
+            continue
+        for (level, stage), form in forms.items():
+            found.forms.setdefault(form.alike, form)
+            found.levels.setdefault(form.alike, []).append(Level(key, level, stage))
     return found
 
 

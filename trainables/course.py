@@ -71,13 +71,16 @@ class Course:
         return self._epoch.index if self._epoch else int(self._paused["index"]) if self._paused else 0
 
     def begin(self) -> None:
-        """Take the weights the method starts from.
+        """Take the weights the method starts from, and publish them where a training has no epochs.
 
         Raises:
             ParentMissing: it starts from the dense network, which is not there.
         """
         if self.method.starts_from == "dense":
             self.network.load(self._dense_weights(self.spec.recipe.epochs))
+        for phase in self.phases:
+            if isinstance(phase, Train) and phase.start == phase.end:  # no epoch of it will be walked
+                self._publish(phase, phase.end)
 
     def walk(self, index: int, epoch: int, step: int, pause: Callable[[], bool]) -> bool:
         """Do one step: phase number `index`, and of a training the given epoch; `step` is its number in the trial.

@@ -20,6 +20,10 @@ class Parser(argparse.ArgumentParser):
 
     given: Sequence[str] = ()
 
+    def __init__(self, *words: Any, **settings: Any) -> None:
+        """Options are written in full: a line that is printed to be run again must not hold half of one."""
+        super().__init__(*words, **{"allow_abbrev": False, **settings})
+
     def parse_known_args(  # type: ignore[override]  # the overloads of argparse
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:

@@ -8,6 +8,7 @@ Imports neither torch nor Ray: the analysis reads studies through this module.
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -141,6 +142,15 @@ RETIRED = frozenset({"latency_ms_b1", "latency_ms_b256", "latency_iqr_ms"})  # c
 NOTED = {"trial_seconds": float, "device": str, "epochs": int}  # columns of the last row that a file's note repeats
 
 
+class Ended(NamedTuple):
+    """What the rows of a trial say of it as a whole: what it took, where, and the levels that were measured."""
+
+    seconds: float | None
+    device: str | None
+    epochs: int | None
+    levels: frozenset[int]
+
+
 class DamagedTable(ValueError):
     """Bytes that are not one of our tables, or not a whole one."""
 
@@ -207,8 +217,8 @@ def _decode(table: str, content: bytes) -> pa.Table:
     return made
 
 
-def last(content: bytes, key: str) -> tuple[float | None, str | None, int | None]:
-    """What the last of a trial's *rows* says of `NOTED`, from the bytes of their file, which is checked as a whole.
+def summarise(content: bytes, key: str) -> Ended:
+    """What a trial's *rows* say of it as a whole, from the bytes of their file, which is checked as a whole.
 
     Nothing is decoded where the note of the seal says it: a twentieth of the time.
 
@@ -220,10 +230,10 @@ def last(content: bytes, key: str) -> tuple[float | None, str | None, int | None
     except BrokenSeal as error:
         raise DamagedTable(str(error)) from error
     noted = all(name in note and isinstance(note[name], kind | None) for name, kind in NOTED.items())
+    noted = noted and isinstance(note.get("levels"), list) and all(isinstance(one, int) for one in note["levels"])
     if not (noted and note.get("table") == "rows" and note.get("keys") == [key]):
-        table = decode("rows", content, key=key)
-        note = {name: table.column(name)[-1].as_py() for name in NOTED}
-    return note["trial_seconds"], note["device"], note["epochs"]
+        note = _note("rows", decode("rows", content, key=key))
+    return Ended(note["trial_seconds"], note["device"], note["epochs"], frozenset(note["levels"]))
 
 
 def _check_key(found: pa.Table, key: str) -> None:
@@ -231,11 +241,12 @@ def _check_key(found: pa.Table, key: str) -> None:
         raise DamagedTable("it is of another trial than its name says")
 
 
-def _note(table: str, written: pa.Table) -> dict[str, object]:
-    """What the seal of a file says of it: its table, its keys, and of rows what was noted of the last."""
-    note: dict[str, object] = {"table": table, "keys": written.column("key").unique().to_pylist()}
+def _note(table: str, written: pa.Table) -> dict[str, Any]:
+    """What the seal of a file says of it: its table, its keys, and of rows the levels and what the last one says."""
+    note: dict[str, Any] = {"table": table, "keys": written.column("key").unique().to_pylist()}
     if table == "rows" and len(written):
         note |= {name: written.column(name)[-1].as_py() for name in NOTED}
+        note["levels"] = written.column("level").drop_null().unique().to_pylist()
     return note
 
 

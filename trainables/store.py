@@ -4,7 +4,8 @@ Paths are relative to the study directory and use `/`; none leads out of it. `wr
 file or none. Errors that usually pass are tried again with growing pauses; what does not pass is a `StoreLost`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -32,6 +33,9 @@ __all__ = [
     "is_remote",
 ]
 
+THREADS = {"local": 4, "remote": 32}  # a disk is bound by decoding what was read, a bucket by waiting
+
+_Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
@@ -111,6 +115,11 @@ class Store:
         found = self._persist(lambda side: side.files(folder))
         before = f"{folder}/" if folder else ""
         return sorted(f"{before}{path}" for path in found if path.endswith(suffix))
+
+    def spread(self, task: Callable[[_Item], _Result], items: Iterable[_Item]) -> Sequence[_Result]:
+        """The results of a task for each item, in order, from as many threads as serve a store of this kind."""
+        with ThreadPoolExecutor(THREADS["remote" if is_remote(self.uri) else "local"]) as threads:
+            return list(threads.map(task, items))
 
     def _persist(self, action: Callable[[Disk | Bucket], _Result]) -> _Result:
         if is_remote(self.uri):

@@ -4,7 +4,6 @@
 """
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -114,6 +113,5 @@ def read(store: Store) -> list[Candidate]:
             text = f"{store.place(path)} is no record of a candidate ({reason}); delete it to run it again"
             raise Mistake(text) from None
 
-    with ThreadPoolExecutor(16) as threads:
-        found = list(threads.map(load, store.list(FOLDER, ".json")))
+    found = store.spread(load, store.list(FOLDER, ".json"))
     return sorted(found, key=lambda one: (one.sparsity, one.number))

@@ -52,17 +52,16 @@ def run(options: Namespace, *, default_preset: str) -> int:
     spec = read_search(options, default_preset=default_preset)
     store = find_store(options, spec.name)
     check(spec)
-    anew = options.fresh and not options.dry_run
-    if not anew:
+    if not options.fresh:
         directory.check_same(spec, store)
     if options.dry_run:
-        found = candidates.read(store)
+        found = [] if options.fresh else candidates.read(store)
         options.facts.update(tell(spec, found, store))
         print(describe(spec, found, store))
         return DONE
     spec.study(spec.sparsities[0], {}, seeds=[spec.seed]).check_data()
     with lease.held(store, say=_say, lost=Stop.ask):
-        if anew:
+        if options.fresh:
             directory.erase(store)
         return _work(options, spec, store)
 
@@ -211,6 +210,7 @@ def confirm(options: Namespace, text: bytes, store: Store) -> int:
         path.write_bytes(text)
         words = ["--study", str(path), "--out", below.uri]
         words += ["--address", options.address] if options.address else []
+        words += ["--retry-failed"] if options.retry_failed else []
         words += ["--watch"] if options.watch else []
         words += ["--log", options.log] if options.log else []
         inner = parser().parse_args(words)

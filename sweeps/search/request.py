@@ -6,6 +6,7 @@ from typing import Any
 
 from sweeps import study
 from sweeps.mistake import Mistake
+from sweeps.override import override
 from sweeps.request import numbers, set_where
 from sweeps.search import spec as search_spec
 from sweeps.search.spec import NAMED, SearchSpec
@@ -41,7 +42,7 @@ def read_search(options: Namespace, *, default_preset: str) -> SearchSpec:
         raw["seed"] = _number(options.seed, int, "--seed")
     for name, kind in BUDGET.items():
         if (text := getattr(options, name)) is not None:
-            study.override(raw, f"budget.{name}={_number(text, kind, f'--{name}')}")
+            override(raw, f"budget.{name}={_number(text, kind, f'--{name}')}")
     set_where(raw, options)
     return search_spec.build(raw, where=where)
 
@@ -73,8 +74,8 @@ def _override(raw: dict[str, Any], assignment: str) -> None:
     given = raw.get("space")
     for name, dimension in given.items() if isinstance(given, dict) else ():
         if path.startswith(f"space.{name}.") and isinstance(dimension, dict):
-            study.override(dimension, assignment.strip().removeprefix(f"space.{name}."))
+            override(dimension, assignment.strip().removeprefix(f"space.{name}."))
             return
     if isinstance(raw.get("strategy"), str) and path.startswith("strategy."):
         _choose_strategy(raw, raw["strategy"])
-    study.override(raw, assignment)
+    override(raw, assignment)

@@ -85,7 +85,7 @@ class Search:
 
     def _row(self, key: str) -> dict[str, Any] | None:
         try:
-            return dict(record.decode("rows", self.store.read(f"rows/{key}.parquet")).to_pylist()[-1])
+            return dict(record.decode("rows", self.store.read(f"rows/{key}.parquet"), key=key).to_pylist()[-1])
         except (FileNotFoundError, record.DamagedTable):
             return None
 

@@ -1,5 +1,6 @@
 """The command line: its surface is frozen, its mistakes are one line and exit 2, and looking needs no torch."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -108,18 +109,19 @@ def test_the_full_study_without_a_gpu_says_what_it_would_cost_and_what_runs_here
     assert not (tmp_path / "studies" / "full" / "rows").exists()
 
 
-def test_another_study_in_the_same_directory_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from sweeps import command as commands
-    from sweeps import directory
-    from sweeps.plan import make_plan
-    from trainables.store import Store
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    asked = subprocess.Popen([sys.executable, str(SCRIPT), "--list-methods"], stdout=-1, stderr=-1, text=True)
+    assert asked.stdout and asked.stderr
+    asked.stdout.close()
+    assert asked.stderr.read() == "" and asked.wait(60) == 128 + signal.SIGPIPE
+    asked.stderr.close()
 
-    words = ["--preset", "digits", "--methods", "magnitude", "--out", str(tmp_path)]
-    spec = commands.read_study(full_study.parser().parse_args(words), default_preset="full")
-    directory.describe(spec, make_plan(spec), Store.at(tmp_path))
-    assert full_study.main([*words, "--set", "recipe.epochs=3", "--dry-run"]) == 2
-    assert "holds a study with recipe.epochs = 12, but now it is 3" in capsys.readouterr().err
-    assert full_study.main([*words, "--seeds", "7", "--dry-run"]) == 0
+
+@pytest.mark.parametrize("words", [["--fres"], ["--pres", "digits"]])
+def test_half_an_option_is_none(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        full_study.main(words)
+    assert "did you mean --" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from sweeps import command, ledger, study
 from sweeps.estimate import disk_bytes
 from sweeps.mistake import Mistake
 from sweeps.plan import Plan, make_plan
-from trainables import kept
+from trainables import kept, state
 from trainables.store import Store
 from trainables.trial import Trial
 
@@ -59,6 +59,20 @@ def test_done_trials_run_again_once_if_the_wish_comes_later(tmp_path: Path) -> N
     assert ledger.read(plan, store).missing == (), "without the wish all is done as before"
     ledger.erase(store)
     assert not (tmp_path / "networks").exists()
+
+
+def test_a_trial_with_some_of_its_networks_is_not_done(tmp_path: Path) -> None:
+    recipe = {"epochs": 0, "batch": 400, "augment": "none", "precision": "fp32"}
+    spec, plan = make(recipe=recipe, keep_networks="all", methods=[{"lottery_ticket": {"levels": 3}}], sparsities=[0.5])
+    store = Store.at(tmp_path)
+    for trial in plan.trials:
+        Trial(trial.spec, command.make_environment(spec, store)).run()
+    ticket = plan.trials[-1].key
+    assert kept.levels(store, ticket) == {1, 2, 3} and ledger.read(plan, store).missing == ()
+    state.drop(store, kept.folder(ticket), "level", 2)
+    assert ledger.read(plan, store).missing == (ticket,)
+    Trial(plan.trials[-1].spec, command.make_environment(spec, store)).run()
+    assert kept.levels(store, ticket) == {1, 2, 3} and ledger.read(plan, store).missing == ()
 
 
 def test_the_disk_it_takes_is_told(tmp_path: Path) -> None:

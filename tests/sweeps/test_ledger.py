@@ -126,6 +126,20 @@ def test_dense_weights_that_are_damaged_are_made_anew(damage: str, plan: Plan, d
     assert done.read(last) == content, "bit-equal, down to the checksum in its name"
 
 
+def test_dense_weights_that_cannot_be_made_again_are_a_failure_that_can_be_retried(plan: Plan, done: Store) -> None:
+    child = next(trial for trial in plan.trials if trial.spec.method == "magnitude_post")
+    (dense,) = child.parents
+    done.delete(f"rows/{child.key}.parquet")
+    done.delete(f"artifacts/{dense}")
+    ledger.record_failure(done, dense, "out of memory")
+    found = ledger.read(plan, done)
+    assert {key: one.error for key, one in found.failed.items()} == {dense: "out of memory"}
+    assert found.blocked == {child.key: dense} and found.missing == ()
+    assert ledger.read(plan, done, retry_failed=True).missing == (dense, child.key)
+    ledger.forget_failures(done, found.failed)
+    assert ledger.read(plan, done).missing == (dense, child.key)
+
+
 def test_checkpoints_of_trials_that_are_done_are_tidied_away_and_no_others(plan: Plan, done: Store) -> None:
     finished, running = plan.trials[0].key, plan.trials[-1].key
     done.delete(f"rows/{running}.parquet")

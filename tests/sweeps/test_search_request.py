@@ -161,6 +161,7 @@ def test_confirming_again_keeps_what_is_there_unless_the_best_has_changed(
     ran: list[list[str]] = []
 
     def run(options: Any, *, default_preset: str) -> int:
+        assert options.retry_failed
         ran.append(sorted(study.build(study.read(options.study), where="best").model_dump()["sparsities"]))
         return 0
 
@@ -173,7 +174,9 @@ def test_confirming_again_keeps_what_is_there_unless_the_best_has_changed(
         made = winner.write_study(make_spec(), chosen)
         kept = f"rows/{len(ran)}.parquet"
         below.write(kept, b"measured")
-        search_command.confirm(synflow_search.parser().parse_args([]), yaml.safe_dump(made).encode(), store)
+        search_command.confirm(
+            synflow_search.parser().parse_args(["--retry-failed"]), yaml.safe_dump(made).encode(), store
+        )
         below.write("plan.json", make_plan(study.build(made, where="best")).to_json())
         return below.exists(kept)
 

@@ -7,6 +7,7 @@ import pytest
 
 from sweeps import study
 from sweeps.mistake import Mistake
+from sweeps.override import override
 
 GOOD: dict[str, Any] = {
     "name": "small",
@@ -89,6 +90,7 @@ def test_every_preset_is_a_valid_study_of_its_own_name(name: str) -> None:
 def test_retraining_inherits_what_it_does_not_say() -> None:
     spec = study.build({**GOOD, "recipe": {"epochs": 9, "lr": 0.4, "batch": 32}, "retrain": {"epochs": 3}}, where="x")
     assert (spec.retrain.epochs, spec.retrain.batch, spec.retrain.lr) == (3, 32, 0.04)
+    assert study.build({**GOOD, "recipe": {"lr": "5e-2"}}, where="x").retrain.lr == 0.005, "YAML takes 5e-2 for text"
     recipe = {"schedule": "multistep", "milestones": [3], "epochs": 5}
     assert (
         study.build({**GOOD, "recipe": recipe, "retrain": {"schedule": "cosine"}}, where="x").retrain.milestones == ()
@@ -113,7 +115,7 @@ def test_all_stands_for_the_methods_not_named() -> None:
 def test_set_reaches_every_field() -> None:
     raw = {**GOOD, "methods": ["magnitude", {"random": None}]}
     for assignment in ("recipe.epochs=5", "methods.magnitude.scope=layer", "methods.random.layers=[uniform, erk]"):
-        study.override(raw, assignment)
+        override(raw, assignment)
     spec = study.build(raw, where="x")
     assert spec.recipe.epochs == 5
     assert {entry.name: entry.knobs for entry in spec.methods} == {
@@ -125,7 +127,7 @@ def test_set_reaches_every_field() -> None:
 @pytest.mark.parametrize("assignment", ["recipe.epochs", "=3", "name.part=3"])
 def test_set_refuses_what_is_no_assignment(assignment: str) -> None:
     with pytest.raises(Mistake, match="--set"):
-        study.override(dict(GOOD), assignment)
+        override(dict(GOOD), assignment)
 
 
 def test_unknown_data_sets_and_folders_are_named(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_note_that_is_no_mapping_is_no_note(note: bytes) -> None:
 def test_the_last_row_is_told_without_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     content = record.encode("rows", ROWS)
     monkeypatch.setattr(record, "decode", None)
-    assert record.last(content, KEY) == (0.5, "cpu", 2)
+    assert record.summarise(content, KEY) == (0.5, "cpu", 2, {1, 2})
 
 
 @pytest.mark.parametrize(
@@ -81,21 +81,23 @@ def test_the_last_row_is_told_without_decoding(monkeypatch: pytest.MonkeyPatch) 
         {"table": "rows", "keys": [KEY]},
         {"table": "rows", "keys": [KEY], "trial_seconds": "9", "device": "gpu", "epochs": 7},
         {"table": "rows", "keys": ["x"], "trial_seconds": 9.0, "device": "gpu", "epochs": 7},
-        {"table": "curves", "keys": [KEY], "trial_seconds": 9.0, "device": "gpu", "epochs": 7},
+        {"table": "curves", "keys": [KEY], "trial_seconds": 9.0, "device": "gpu", "epochs": 7, "levels": [0]},
+        {"table": "rows", "keys": [KEY], "trial_seconds": 9.0, "device": "gpu", "epochs": 7, "levels": ["0"]},
+        {"table": "rows", "keys": [KEY], "trial_seconds": 9.0, "device": "gpu", "epochs": 7},
     ],
 )
 def test_where_the_note_does_not_say_it_the_rows_do(note: dict[str, object]) -> None:
     buffer = io.BytesIO()
     pq.write_table(record.decode("rows", record.encode("rows", ROWS)), buffer)
-    assert record.last(seal(buffer.getvalue(), note), KEY) == (0.5, "cpu", 2)
+    assert record.summarise(seal(buffer.getvalue(), note), KEY) == (0.5, "cpu", 2, {1, 2})
 
 
 def test_rows_without_a_cost_or_of_another_trial() -> None:
-    assert record.last(record.encode("rows", [{"key": KEY}]), KEY) == (None, None, None)
+    assert record.summarise(record.encode("rows", [{"key": KEY}]), KEY) == (None, None, None, set())
     several: list[list[dict[str, Any]]] = [ROWS, [*ROWS, {"key": "other"}], [{"key": None}], [{"level": 1}]]
     for rows in several:
         with pytest.raises(record.DamagedTable, match="of another trial"):
-            record.last(record.encode("rows", rows), "other")
+            record.summarise(record.encode("rows", rows), "other")
 
 
 def test_damage_is_never_told_as_something_else() -> None:
@@ -105,7 +107,7 @@ def test_damage_is_never_told_as_something_else() -> None:
         for _ in range(draw.choice([1, 1, 1, 2, 8])):
             damaged[draw.randrange(len(damaged))] ^= 1 << draw.randrange(8)
         try:
-            assert record.last(bytes(damaged), KEY) == (0.5, "cpu", 2)
+            assert record.summarise(bytes(damaged), KEY) == (0.5, "cpu", 2, {1, 2})
         except record.DamagedTable:
             noticed += 1
     assert noticed > 1400
