@@ -14,7 +14,7 @@ import torch
 
 from pruning.masks import prunable
 from trainables import export as module
-from trainables import record
+from trainables import record, state
 from trainables.environment import Environment
 from trainables.export import TOLERANCE, choice, compare, export, load_pruned, main, pruned
 from trainables.export.choice import ExportError
@@ -365,6 +365,32 @@ def test_a_dense_network_is_read_from_what_other_trials_start_from(
     monkeypatch.setattr(Trial, "run", lambda trial: pytest.fail("nothing needs to be trained"))
     out = export(DENSE.key, bare, again=True, out=tmp_path / "out")
     assert compare(original(study, DENSE, 0), load_pruned(out), (1, 8, 8)) == 0
+
+
+def test_dense_weights_of_another_training_are_not_exported_under_the_row(
+    bare: Path, study: Path, tmp_path: Path
+) -> None:
+    store, folder = Store.at(bare), f"artifacts/{DENSE.key}"
+    found = state.newest(store, folder, "epoch", 1)
+    assert found is not None
+    other = {name: value + 1 if name.endswith("bias") else value for name, value in found[1].items()}
+    state.drop(store, folder, "epoch", 1)
+    state.publish(store, folder, "epoch", 1, other)  # the artifacts were lost, and made anew on another machine
+    out = export(DENSE.key, bare, again=True, out=tmp_path / "out")
+    assert compare(original(study, DENSE, 0), load_pruned(out), (1, 8, 8)) == 0
+
+
+def test_a_damaged_kept_network_is_made_again(study: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(study, folder)
+    (path,) = (folder / "networks" / SLIM.key).glob("level-*.pt")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match="does not match its checksum"):
+        out = export(SLIM.key, folder, again=True, out=tmp_path / "out")
+    assert compare(original(study, SLIM), load_pruned(out), (1, 8, 8)) == 0
+    export(SLIM.key, folder, out=tmp_path / "second")  # it is kept again
 
 
 def test_a_network_that_came_out_otherwise_is_exported_with_its_own_numbers(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
 
+from pruning.masks import all_kept
 from pruning.own import InvalidMethod
 from trainables import kept, state
 from trainables.course import ParentMissing
@@ -40,6 +42,8 @@ def recover(spec: TrialSpec, row: Row, store: Store, *, data_dir: str | None) ->
         if spec.method == "dense" and (found := _stored(spec, row, store, data_dir)):
             return found
         fetch(spec.sources, store)
+        # What may lie there is damaged, and would make the trial look done.
+        state.drop(store, kept.folder(spec.key), "level", row["level"])
         Trial(spec, environment).run()
     except InvalidMethod as error:
         raise ExportError(f"{spec.key} cannot be trained again: {error}") from None
@@ -54,10 +58,16 @@ def recover(spec: TrialSpec, row: Row, store: Store, *, data_dir: str | None) ->
 
 
 def _stored(spec: TrialSpec, row: Row, store: Store, data_dir: str | None) -> Kept | None:
-    """A dense network of the weights that the study stores for other trials; None where they are gone."""
-    found = state.newest(store, f"artifacts/{spec.key}", "epoch", spec.recipe.epochs)
-    if found is None:
-        return None
+    """A dense network of the weights that the study stores for other trials; None where those of the row are gone."""
     data = obtain(spec.dataset, data_dir=data_dir)
     data = data if spec.recipe.hold_out else data.joined()
-    return Kept(row, spec.model, data.image, data.classes, data.mean, data.std, {}, found[1], {})
+    masks = all_kept(kept.fresh(spec.model, data.image, data.classes))
+    with warnings.catch_warnings(action="ignore"):  # the dense network may have been trained anew, on other hardware
+        found = state.newest(
+            store,
+            f"artifacts/{spec.key}",
+            "epoch",
+            spec.recipe.epochs,
+            accept=lambda weights: state.digest(weights, masks) == row["digest"],
+        )
+    return Kept(row, spec.model, data.image, data.classes, data.mean, data.std, {}, found[1], {}) if found else None
