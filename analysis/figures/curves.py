@@ -66,9 +66,12 @@ def find_curves(results: Results, setting: Setting) -> tuple[pd.DataFrame, float
     curves = results.study.curves
     if curves.empty:
         return pd.DataFrame(), None
-    rows = results.rows(setting, ["key", "level", "method", "knobs", "sparsity", "seed"])
+    rows = results.rows(setting, ["key", "level", "method", "knobs", "sparsity"])
     rows = rows.sort_values(["key", "level"]).drop_duplicates("key", keep="last")
-    rows = rows.assign(sparsity=rows["sparsity"].round(9))
+    last = {(one.method, one.knobs): results.series.index(one) for one in results.last}
+    lines = [last.get(key, -1) for key in zip(rows["method"], rows["knobs"], strict=True)]
+    rows = rows.assign(sparsity=rows["sparsity"].round(9), line=lines)
+    rows = rows[rows["line"] >= 0]  # without those that nothing was measured of in this metric
     curves = curves[curves["key"].isin(set(rows["key"])) & curves["top1"].notna()]
     if curves.empty:
         return pd.DataFrame(), None
@@ -83,9 +86,7 @@ def find_curves(results: Results, setting: Setting) -> tuple[pd.DataFrame, float
     keys = zip(trained["method"], trained["knobs"], strict=True)
     ends = trained["method"].eq("dense") | np.array([key in iterated for key in keys], dtype=bool)
     chosen = trained[ends if sparsity is None else ends | trained["sparsity"].eq(sparsity)]
-    curves = _keep_last_training(curves.merge(chosen[["key", "method", "knobs", "sparsity", "seed"]], on="key"))
-    last = {(one.method, one.knobs): results.series.index(one) for one in results.last}
-    curves["line"] = [last[key] for key in zip(curves["method"], curves["knobs"], strict=True)]
+    curves = _keep_last_training(curves.merge(chosen[["key", "line", "sparsity"]], on="key"))
     by = ["line", "sparsity", "split", "epoch"]
     found = curves.groupby(by, dropna=False)["top1"].agg(["mean", "std", "count"]).reset_index()
     found["half_width"] = half_width(found.pop("std").to_numpy(), found["count"].to_numpy())

@@ -332,6 +332,19 @@ def test_curves_are_those_of_the_last_training(tmp_path: Path) -> None:
     assert (data["n"] == 2).all()
 
 
+def test_a_method_without_a_value_of_the_metric_has_no_curve(tmp_path: Path) -> None:
+    """Random was taken out of the study before the others' latency was measured."""
+    writer = Writer(tmp_path)
+    writer.add([make_row("magnitude", 0.9, 1, latency_ms_b1=1.0)])
+    writer.add([make_row("random", 0.9, 1)], plan=False)
+    writer.add([make_row("random", 0.95, 1)], plan=False)
+    writer.finish()
+    write_details(tmp_path)
+    results = collect(load(tmp_path), "latency_ms_b1")
+    data, sparsity = find_curves(results, results.settings[0])
+    assert set(data["series"]) == {"Magnitude"} and sparsity == 0.9
+
+
 def test_iterations_need_several_counts(tmp_path: Path, kept: list[Figure]) -> None:
     writer = Writer(tmp_path)
     for seed in (1, 2):
