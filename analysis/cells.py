@@ -16,8 +16,6 @@ SIZES = [  # columns of the rows whose mean over seeds every cell has
     "params",
     "nonzero",
     "bytes",
-    "bytes_sparse",
-    "bytes_compressed",
     "macs",
     "effective_macs",
     "latency_ms_b1",

@@ -1,6 +1,6 @@
 """The report of a study: every figure and table as files, all rows as JSON, and one page that shows them all."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import yaml
@@ -153,12 +153,6 @@ def list_files(page: Page, formats: Sequence[str]) -> dict[str, bytes]:
     files |= {"report.md": page.to_markdown(formats).encode()} if "md" in formats else {}
     files |= {"report.html": page.to_html().encode()} if "html" in formats else {}
     return files
-
-
-def draw_figures(results: Results, formats: Sequence[str]) -> Iterator[Picture]:
-    """All figures, one after the other, in the order of `list_drawings`."""
-    for draw in list_drawings(results, formats):
-        yield from draw()
 
 
 def list_drawings(results: Results, formats: Sequence[str]) -> list[Callable[[], list[Picture]]]:

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from scipy.special import ndtri, stdtr, stdtrit
 
 LEVEL = 0.95
@@ -91,24 +90,6 @@ def p_value(mean: np.ndarray | float, std: np.ndarray | float, n: np.ndarray | i
         p = 2 * stdtr(freedom, -np.abs(mean) / (std / np.sqrt(freedom + 1)))
     certain = np.where(np.abs(mean) > 1e-12, 0.0, 1.0)
     return np.asarray(np.where(flat & (n > 1), certain, p))
-
-
-def paired_difference(a: pd.Series, b: pd.Series) -> Interval:
-    """The mean of a - b over the seeds that both have, with its 95 % interval; both are indexed by seed.
-
-    Pairing removes what a seed does to both (initial weights, order of the data), so that this interval is usually
-    narrower than that of two separate means.
-
-    Raises:
-        ValueError: they share no seed, or a seed occurs twice.
-    """
-    for series in (a, b):
-        if series.index.has_duplicates:
-            raise ValueError(f"a seed counts once, but got seeds {sorted(series.index)}")
-    difference = (a.astype(float) - b.astype(float)).dropna()
-    if difference.empty:
-        raise ValueError(f"a paired difference needs a common seed, but got {sorted(a.index)} and {sorted(b.index)}")
-    return t_interval(difference)
 
 
 def adjust(p_values: Iterable[float]) -> np.ndarray:

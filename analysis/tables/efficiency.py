@@ -38,7 +38,6 @@ COLUMNS = (
     Column("nonzero", "Nonzero (M)", 1e-6, 3),
     Column("bytes", "Size (MB)", 1e-6, 2, "a MB is a million bytes"),
     Column("sparse_bytes", "Sparse (MB)", 1e-6, 2, "sparse: the nonzero parameters and a bit for each"),
-    Column("bytes_compressed", "Compressed (MB)", 1e-6, 2),
     Column("macs", "MACs (M)", 1e-6, 2),
     Column("effective_macs", "Eff. MACs (M)", 1e-6, 2, "effective MACs weigh each layer by its density"),
     Column("latency_ms_b1", "Latency b1 (ms)", 1.0, 3, "b1, b256: at batch 1 and 256, alone on the device"),
