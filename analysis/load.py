@@ -6,7 +6,6 @@ and named in `warnings`.
 
 import json
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,8 +20,6 @@ from analysis.superseded import drop_superseded
 from analysis.texts import Failure, check_spec, first_line, read_failures, read_plan, read_text
 from trainables.record import SCHEMA_VERSION, TABLES, DamagedTable, decode
 from trainables.store import Store, is_remote
-
-THREADS = {"local": 4, "remote": 32}  # a disk is bound by decoding, a bucket by waiting
 
 
 class NotAStudyError(ValueError):
@@ -136,8 +133,7 @@ def _load_table(store: Store, table: str, warnings: list[str]) -> pd.DataFrame:
             return f"skipped {first_line(path)}: it names no method; delete it{again}"
         return found
 
-    with ThreadPoolExecutor(THREADS["remote" if is_remote(store.uri) else "local"]) as pool:
-        parts = list(pool.map(read, store.list(table, ".parquet")))
+    parts = store.spread(read, store.list(table, ".parquet"))
     warnings += [part for part in parts if isinstance(part, str)]
     tables = [part for part in parts if isinstance(part, pa.Table)]
     whole = pa.concat_tables(tables) if tables else TABLES[table].empty_table()
