@@ -21,6 +21,7 @@ from sweeps.plan import Plan
 from sweeps.progress import duration
 from sweeps.watching.look import Look
 from sweeps.watching.means import Means
+from sweeps.watching.settings import find_settings
 from sweeps.watching.watcher import Watcher
 from trainables import record
 from trainables.store import Store
@@ -77,6 +78,7 @@ class Live(Watcher):
         self._lock = threading.RLock()
         self._running: dict[str, Running] = {}
         self._specs: dict[str, dict[str, Any]] = {}
+        self._settings: dict[str, str] = {}  # by key, where the study has several
         self._means = Means()
         self._stands = Look(0, None, 0)
         self._cluster, self._asked = (0, ""), -math.inf
@@ -109,7 +111,9 @@ class Live(Watcher):
         ends = f"{spec['sparsities'][-1]:g}" if spec["sparsities"] else "own"
         with self._lock:
             self._specs[key] = spec
-            self._running[key] = Running(self._name(key, spec), ends, spec["seed"], time.monotonic())
+            name, setting = self._name(key, spec), self._settings.get(key)
+            label = f"{name}, {setting}" if setting else name
+            self._running[key] = Running(label, ends, spec["seed"], time.monotonic())
         self._update()
 
     def moved(self, key: str, result: dict[str, Any]) -> None:
@@ -143,15 +147,15 @@ class Live(Watcher):
     def learn(self, key: str, spec: dict[str, Any], levels: Iterable[dict[str, Any]]) -> None:
         """Take in the accuracies of a trial."""
         with self._lock:
-            self._means.put(self._name(key, spec), levels)
+            self._means.put(key, self._name(key, spec), levels, setting=self._settings.get(key, ""))
 
     def learn_rows(self, store: Store, plan: Plan, keys: Iterable[str]) -> None:
-        """Take in the accuracies of trials that were done in earlier launches."""
-        wanted = list(keys)
+        """Take in the settings of a study, and the accuracies of trials that were done in earlier launches."""
+        wanted, self._settings = list(keys), find_settings(plan)
 
         def read(key: str) -> list[dict[str, Any]]:
             try:
-                return list(record.decode("rows", store.read(f"rows/{key}.parquet")).to_pylist())
+                return list(record.decode("rows", store.read(f"rows/{key}.parquet"), key=key).to_pylist())
             except (FileNotFoundError, record.DamagedTable):
                 return []
 

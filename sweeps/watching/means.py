@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from statistics import fmean
 from typing import Any
 
 from rich.table import Table
@@ -10,35 +11,37 @@ from rich.text import Text
 SPARSITIES = 7  # columns, the highest
 OWN = -1.0  # where the method's own rule decides how much is pruned
 
-Cells = dict[str, dict[float, list[float]]]
+Line = tuple[str, str]  # a setting of the study, and a name
+Cells = dict[Line, dict[float, dict[str, float]]]  # by sparsity and trial
 
 
 class Means:
-    """Top-1 in percent by name and sparsity, one value for each seed; on the validation and on the test split."""
+    """Top-1 in percent by setting, name and sparsity, a value for each trial; on the validation and the test split."""
 
     def __init__(self) -> None:
-        self._names: dict[str, None] = {}  # in order
+        self._lines: dict[Line, None] = {}  # in order
         self._splits: dict[str, Cells] = {"validation": _cells(), "test": _cells()}
 
-    def put(self, name: str, levels: Iterable[Mapping[str, Any]]) -> None:
-        """Take in the levels of one trial; of several stages at a sparsity the last counts."""
+    def put(self, key: str, name: str, levels: Iterable[Mapping[str, Any]], *, setting: str = "") -> None:
+        """Take in the levels of one trial, in place of what it had before; of stages at a sparsity the last counts."""
         for sparsity, row in {row["sparsity"]: row for row in levels}.items():
-            self._names[name] = None
+            line, at = (setting, name), OWN if sparsity is None else sparsity
+            self._lines[line] = None
             for split, column in (("validation", "val_top1"), ("test", "test_top1")):
                 if row.get(column) is not None:
-                    self._splits[split][name][OWN if sparsity is None else sparsity].append(float(row[column]))
+                    self._splits[split][line][at][key] = float(row[column])
 
     def draw(self, rows: int) -> tuple[Text, Table] | None:
-        """A title and the best `rows` names with their means over seeds, the best of a sparsity in bold; None before
-        the first.
+        """A title and, in about `rows` rows, the best names with their means over seeds, the best of a setting and
+        sparsity in bold; None before the first.
 
         Means are of the validation split where every name has it, else all are of the test split.
         """
-        if not self._names:
+        if not self._lines:
             return None
-        split = "validation" if all(name in self._splits["validation"] for name in self._names) else "test"
+        split = "validation" if all(line in self._splits["validation"] for line in self._lines) else "test"
         values = self._splits[split]
-        means = {name: {at: sum(v) / len(v) for at, v in values.get(name, {}).items()} for name in self._names}
+        means = {line: {at: fmean(v.values()) for at, v in values.get(line, {}).items()} for line in self._lines}
         columns = sorted({at for one in means.values() for at in one})[-SPARSITIES:]
         counts = {len(found) for one in values.values() for found in one.values()} or {0}
         most = f"{max(counts)} seed{'' if max(counts) == 1 else 's'}"
@@ -48,18 +51,31 @@ class Means:
         table.add_column("at sparsity", no_wrap=True, overflow="ellipsis", max_width=46)
         for at in columns:
             table.add_column("own" if at == OWN else f"{at:g}", justify="right", no_wrap=True)
-        ranked = sorted(means, key=lambda name: _rank(means[name], columns))
-        for name in ranked[:rows]:
-            table.add_row(
-                Text(name), *(_cell(means[name].get(at), [one.get(at) for one in means.values()]) for at in columns)
-            )
-        if len(ranked) > rows:
-            table.add_row(f"and {len(ranked) - rows} more")
+        _fill(table, means, columns, rows)
         return title, table
 
 
 def _cells() -> Cells:
-    return defaultdict(lambda: defaultdict(list))
+    return defaultdict(lambda: defaultdict(dict))
+
+
+def _fill(table: Table, means: Mapping[Line, Mapping[float, float]], columns: list[float], rows: int) -> None:
+    """The best names of each setting, below its heading where there are several; then how many more there are."""
+    settings = list(dict.fromkeys(setting for setting, _ in means))
+    several = len(settings) > 1
+    settings = settings[: max(1, rows // 2)]  # a heading and one name of each must fit
+    each, shown = rows // len(settings) - several, 0
+    for setting in settings:
+        ours = {name: one for (of, name), one in means.items() if of == setting}
+        if several:
+            table.add_row(Text(setting, style="dim"))
+        for name in sorted(ours, key=lambda name: _rank(ours[name], columns))[:each]:
+            table.add_row(
+                Text(name), *(_cell(ours[name].get(at), [one.get(at) for one in ours.values()]) for at in columns)
+            )
+            shown += 1
+    if len(means) > shown:
+        table.add_row(f"and {len(means) - shown} more")
 
 
 def _rank(means: Mapping[float, float], columns: list[float]) -> tuple[float, ...]:

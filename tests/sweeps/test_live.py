@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from sweeps.study import Resources
 from sweeps.watching import view
 from sweeps.watching.live import Live
 from sweeps.watching.look import Look
+from trainables import record
+from trainables.recipe import Recipe
 from trainables.spec import TrialSpec
 from trainables.store import Store
 
@@ -109,16 +112,56 @@ def test_accuracies_are_means_over_seeds_of_the_validation_split_where_all_have_
     assert "test top-1 in %" in shown(live) and "84.00" not in shown(live)
 
 
+def planned(**specs: dict[str, Any]) -> Any:
+    """What the view reads of a plan with these trials."""
+    return SimpleNamespace(
+        by_key={key: SimpleNamespace(spec=TrialSpec.model_validate(one)) for key, one in specs.items()}
+    )
+
+
 def test_results_of_earlier_launches_are_part_of_the_means(live: Live, tmp_path: Path) -> None:
-    from types import SimpleNamespace
-
-    from trainables import record
-
     store = Store.at(tmp_path)
-    store.write("rows/a.parquet", record.encode("rows", [{"key": "a", "sparsity": 0.5, "val_top1": 66.5}]))
-    planned = SimpleNamespace(spec=TrialSpec.model_validate(spec()))
-    live.learn_rows(store, SimpleNamespace(by_key={"a": planned, "b": planned}), ["a", "b"])  # type: ignore[arg-type]
-    assert re.search(r"synflow +66.50", shown(live))
+    for key, of in (("a", "a"), ("b", "other")):  # the second is a file of another trial
+        store.write(f"rows/{key}.parquet", record.encode("rows", [{"key": of, "sparsity": 0.5, "val_top1": 66.5}]))
+    live.learn_rows(store, planned(a=spec(), b=spec("magnitude"), c=spec()), ["a", "b", "c"])
+    assert re.search(r"synflow +66.50", shown(live)) and "magnitude" not in shown(live)
+
+
+def test_a_trial_that_runs_again_counts_once(live: Live) -> None:
+    for value in (60.0, 80.0):
+        live.started("a", spec())
+        live.done("a", {"levels": [level(0.5, value)]})
+    assert "(1 seed)" in shown(live) and re.search(r"synflow +80.00", shown(live))
+
+
+def test_each_setting_of_a_study_has_its_own_means(live: Live, tmp_path: Path) -> None:
+    longer = {"recipe": Recipe(epochs=200)}
+    specs = {"a": spec(), "b": spec() | {"dataset": "mnist"}, "c": spec() | longer, "d": spec("magnitude") | longer}
+    live.learn_rows(Store.at(tmp_path), planned(**specs), [])
+    for key, one in specs.items():
+        live.started(key, one)
+    assert re.search(r"synflow, mnist resnet8 +0.5 +0 +starting", shown(live))
+    for value, key in enumerate(specs, 60):
+        live.done(key, {"levels": [level(0.5, float(value))]})
+    told = [" ".join(line.split()) for line in shown(live, styled=False).splitlines()]
+    begin = told.index("at sparsity 0.5") + 1
+    assert told[begin : begin + 7] == [
+        "digits resnet8 {}", "synflow 60.00", "mnist resnet8", "synflow 61.00",
+        'digits resnet8 {"epochs": 200}', "magnitude 63.00", "synflow 62.00",
+    ]  # fmt: skip
+    assert "(1 seed)" in shown(live)
+    bold = re.findall(r"\x1b\[1m(\d+\.\d+)", shown(live, styled=True))
+    assert bold == ["63.00"], "only within a setting one is the best"
+
+
+def test_headings_of_settings_leave_the_view_in_the_terminal(live: Live, tmp_path: Path) -> None:
+    specs = {f"{d}{m}": spec(f"m{m}") | {"dataset": f"d{d}"} for d in range(9) for m in range(9)}
+    live.learn_rows(Store.at(tmp_path), planned(**specs), [])
+    for key, one in specs.items():
+        live.learn(key, one, [level(0.5, 50.0)])
+    for rows in range(2, 40):
+        drawn = live._means.draw(rows)
+        assert drawn and 2 <= drawn[1].row_count - 1 <= rows, "one row says how many more there are"
 
 
 @pytest.mark.parametrize("height", [24, 40, 80])
@@ -205,8 +248,6 @@ def test_no_color_is_heeded() -> None:
 def test_a_watcher_that_fails_is_one_warning_and_told_no_more(
     live: Live, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from types import SimpleNamespace
-
     from sweeps.losses import Losses
     from sweeps.plan import Plan
     from sweeps.progress import Progress
