@@ -259,6 +259,7 @@ MISTAKES = {
     "planned": "planned/one is not done; run the study again to finish it",
     "failed": r"failed/one failed \(.*failures/failed/one.json\), so it has no network",
     "damaged": "the rows of damaged/one are damaged",
+    "foreign": r"the rows of foreign/one are damaged \(it is of another trial than its name says\)",
 }
 
 
@@ -268,10 +269,11 @@ def test_a_trial_that_cannot_be_had_is_one_line(
 ) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(study, folder)
-    trials = [{"key": f"{name}/one"} for name in ("planned", "failed", "damaged")]
+    trials = [{"key": f"{name}/one"} for name in ("planned", "failed", "damaged", "foreign")]
     Store.at(folder).write("plan.json", json.dumps({"trials": trials}).encode())
     Store.at(folder).write("failures/failed/one.json", b"{}")
     Store.at(folder).write("rows/damaged/one.parquet", b"no Parquet")
+    Store.at(folder).write("rows/foreign/one.parquet", Store.at(folder).read(f"rows/{MASKED.key}.parquet"))
     assert main([key, "--study", str(folder), "--out", str(tmp_path / "out")]) == 2
     line = capsys.readouterr().err
     assert line.startswith("error: ") and line.count("\n") == 1

@@ -75,7 +75,7 @@ def read_rows(store: Store, key: str) -> list[Row]:
         ExportError: it is not done.
     """
     try:
-        return list(record.decode("rows", store.read(f"rows/{key}.parquet")).to_pylist())
+        return list(record.decode("rows", store.read(f"rows/{key}.parquet"), key=key).to_pylist())
     except FileNotFoundError:
         if store.exists(f"failures/{key}.json"):
             raise ExportError(f"{key} failed ({store.place(f'failures/{key}.json')}), so it has no network") from None
