@@ -5,9 +5,12 @@ A family has one hue and its members differ in lightness and marker; controls ar
 readers, too (a test simulates three kinds of colour blindness).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 Marker = str | tuple[int, int, int]
+Cards = Mapping[str, Mapping[str, object]]  # of methods, by name, as in plan.json
+NO_CARDS: Cards = {}
 
 # slug of the family: heading. Methods of one family share a figure where a study has too many series for one.
 FAMILIES = {
@@ -65,19 +68,25 @@ SPARE: list[tuple[str, Marker]] = [
 ]
 
 
-def find_looks(methods: set[str]) -> dict[str, Look]:
+def find_looks(methods: set[str], cards: Cards = NO_CARDS) -> dict[str, Look]:
     """The looks of these methods in the order of legends; unknown ones, by name, take the spare slots before the
     controls."""
     strangers = sorted(methods - set(METHODS))
-    spare = {name: Look(make_title(name), "other", *SPARE[index % len(SPARE)]) for index, name in enumerate(strangers)}
+    titles = {name: make_title(name, cards) for name in methods}
+    spare = {}
+    for index, name in enumerate(strangers):
+        alone = list(titles.values()).count(titles[name]) == 1
+        spare[name] = Look(titles[name] if alone else f"{titles[name]} ({name})", "other", *SPARE[index % len(SPARE)])
     known = [name for name in METHODS if name in methods]
     controls = [name for name in known if METHODS[name].family == "controls"]
     return {name: (METHODS | spare)[name] for name in [*(n for n in known if n not in controls), *strangers, *controls]}
 
 
-def make_title(name: str) -> str:
-    """The fixed title of a method, or its name in words."""
+def make_title(name: str, cards: Cards = NO_CARDS) -> str:
+    """The fixed title of a method, or that on its card, or its name in words."""
     if name in METHODS:
         return METHODS[name].title
+    if title := " ".join(str(cards.get(name, {}).get("title") or "").split()):
+        return title
     words = name.replace("_", " ").strip() or name
     return words[:1].upper() + words[1:]

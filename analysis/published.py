@@ -105,7 +105,7 @@ def collect_published(results: Results) -> list[Results]:
 def _find_matches(results: Results, one: Published) -> list[Match]:
     """Our side of a published number, once per setting of its data set and model."""
     settings = [s for s in results.settings if (s.dataset, s.model) == (one.dataset, one.model)]
-    title = make_title(one.method)
+    title = make_title(one.method, results.study.cards)
     knobs = ", ".join(format_knobs(one.knobs))
     found: list[Match] = []
     for setting in settings:

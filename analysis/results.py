@@ -122,7 +122,7 @@ def collect(study: Study, metric: str | Metric = "test_top1") -> Results:
     codes = number_cells(rows)
     cells = summarise(rows, chosen.column, plan=study.plan, codes=codes)
     cells = cells.merge(find_iterated(rows, study.plan, codes=codes), on=[*SETTING, "method", "knobs"], how="left")
-    series, settings = tuple(find_series(cells)), tuple(find_settings(cells))
+    series, settings = tuple(find_series(cells, study.cards)), tuple(find_settings(cells))
     lines = {(one.method, one.knobs, one.stage): index for index, one in enumerate(series)}
     sites = {(one.dataset, one.model, one.recipe): index for index, one in enumerate(settings)}
     cells["line"] = [lines[key] for key in zip(cells["method"], cells["knobs"], cells["stage"], strict=True)]

@@ -31,7 +31,7 @@ def make_search_page(
         sections: of the study that the directory is as well: gaps, environment, rows.
     """
     spec = search.spec
-    head = f"{make_title(str(spec.get('method')))}, {spec.get('model')} on {spec.get('dataset')}"
+    head = f"{make_title(str(spec.get('method')), study.cards)}, {spec.get('model')} on {spec.get('dataset')}"
     foot = f"search {study.name}"
     commits = [str(one) for one in study.rows["commit"].dropna().unique() if one]
     foot += f", commit {', '.join(commits[:3])}" if commits else ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.cells import SERIES, SETTING
-from analysis.looks import Marker, find_looks
+from analysis.looks import NO_CARDS, Cards, Marker, find_looks
 
 STAGES = ["raw", "recalibrated", "finetuned", "final"]
 
@@ -40,10 +40,10 @@ class Setting:
     slug: str
 
 
-def find_series(cells: pd.DataFrame) -> list[Series]:
+def find_series(cells: pd.DataFrame, cards: Cards = NO_CARDS) -> list[Series]:
     """All series of a summary, in the order of legends and tables; call it with the whole study for stable looks."""
     ids = list(cells[SERIES].drop_duplicates().itertuples(index=False, name=None))
-    looks = find_looks({method for method, _, _ in ids})
+    looks = find_looks({method for method, _, _ in ids}, cards)
     names = list(looks)
     ids.sort(key=lambda one: (names.index(one[0]), one[1] != "{}", one[1], rank_stage(one[2])))
     series: list[Series] = []

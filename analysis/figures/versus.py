@@ -28,7 +28,7 @@ def draw_versus(versus: Versus, kinds: tuple[str, ...]) -> list[Picture]:
         pruned = here[here["method"] != "dense"]
         if pruned.empty:
             continue
-        views = find_views(find_series(pruned))
+        views = find_views(find_series(pruned, {**versus.b.study.cards, **versus.a.study.cards}))
         title = f"{capitalise(metric.title)}: B less A, {dataset}, {model}"
         counts = format_counts([*here["n_a"], *here["n_b"]])
         a, b = (f"study {one.study.name}, {describe_commits(one)}" for one in (versus.a, versus.b))

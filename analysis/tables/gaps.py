@@ -25,7 +25,7 @@ def make_gaps_table(study: Study, gaps: Gaps) -> Table:
         for key, found in lacking.groupby(by, sort=False):
             dataset, model, recipe, method, knobs, asked, reason = map(str, key)
             seeds = ", ".join(str(seed) for seed in sorted(found["seed"]))
-            line = (make_title(method), ", ".join(format_knobs(knobs)), asked, seeds, reason)
+            line = (make_title(method, study.cards), ", ".join(format_knobs(knobs)), asked, seeds, reason)
             body.append((labels[dataset, model, recipe], *line) if len(settings) > 1 else line)
     head = ("Setting", *HEAD) if body and len(body[0]) > len(HEAD) else HEAD
     caption = f"Planned trials without results: {gaps.summarise()}."

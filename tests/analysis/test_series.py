@@ -31,6 +31,13 @@ def test_only_knobs_that_distinguish_are_named() -> None:
     ]
 
 
+def test_methods_of_the_users_own_bear_the_titles_of_their_cards() -> None:
+    frame = make_frame(*((name, "{}", "final") for name in ("magnitude", "mine", "other_one", "third", "fourth")))
+    cards = {"mine": {"title": "My pruner"}, "third": {"title": "Magnitude"}, "fourth": {"title": " "}}
+    labels = [one.label for one in find_series(frame, cards)]
+    assert labels == ["Magnitude", "Fourth", "My pruner", "Other one", "Magnitude (third)"]
+
+
 def test_stages_are_named_where_there_are_several() -> None:
     rows = [("sparsegpt", "{}", stage) for stage in ("finetuned", "raw", "recalibrated")]
     series = find_series(make_frame(*rows, ("magnitude", "{}", "raw")))
