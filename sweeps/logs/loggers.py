@@ -120,7 +120,13 @@ class Loggers(Watcher):
             return ""
 
     def _start(self, key: str, spec: dict[str, Any]) -> str:
-        self._traces.setdefault(key, Trace(tell(TrialSpec.model_validate(spec)))).error = ""
+        known = self._traces.get(key)
+        if known is None or known.done:
+            self._traces[key] = Trace(tell(TrialSpec.model_validate(spec)))
+        else:
+            known.error = ""
+        for post in self._posts:
+            post.open_again(key)
         return key
 
     def _move(self, key: str, start: int, rows: list[dict[str, Any]]) -> str:
@@ -142,7 +148,8 @@ class Loggers(Watcher):
         return key
 
     def _read(self, table: str, key: str) -> list[dict[str, Any]]:
-        return list(record.decode(table, self._store.read(f"{table}/{key}.parquet")).to_pylist())
+        named = key if table == "rows" else None  # of a course without epochs there are no rows to name it
+        return list(record.decode(table, self._store.read(f"{table}/{key}.parquet"), key=named).to_pylist())
 
 
 class _Post:
@@ -163,6 +170,10 @@ class _Post:
     def has_ended(self, key: str) -> bool:
         """Whether nothing of this trial is left to log."""
         return key in self._ended
+
+    def open_again(self, key: str) -> None:
+        """Take a trial that had ended for one that has not: it runs again."""
+        self._ended.pop(key, None)
 
     def send(self, key: str, trace: Trace, *, last: bool) -> None:
         """Log what is new of a trial; the `last` time also after a failure a moment ago."""

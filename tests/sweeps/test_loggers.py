@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,13 @@ def move(loggers: Loggers, start: int, told: list[dict[str, Any]]) -> None:
     loggers.moved(KEY, {"curve_from": start, "curve": told})
 
 
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.01)
+
+
 def test_a_trial_that_goes_on_from_an_older_checkpoint_logs_no_epoch_twice(store: Store, said: list[str]) -> None:
     memory = Memory()
     loggers = Loggers([memory], store, say=said.append)
@@ -157,10 +164,7 @@ def test_a_logger_that_fails_is_one_warning_and_catches_up(
     begin(loggers)
     move(loggers, 0, rows(1, 1))
     move(loggers, 2, rows(2, 2))
-    until = time.monotonic() + 30
-    while len(other.steps) < 2:
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    wait_for(lambda: len(other.steps) == 2)
     memory.failing = False
     finish(store)
     loggers.done(KEY, {})
@@ -190,6 +194,50 @@ def test_a_failed_trial_ends_its_run_and_is_not_taken_for_logged(store: Store, s
     loggers.failed(KEY, "E: x")
     loggers.close()
     assert memory.ended == [(0, "E: x")] and memory.left == 0 and not store.list("logged")
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_trial_that_is_logged_and_runs_again_is_logged_to_its_end_again(
+    waits: bool, store: Store, said: list[str]
+) -> None:
+    memory = Memory()
+    loggers = Loggers([memory], store, say=said.append)
+    if not waits:
+        memory.wait.clear()
+        loggers.started("other", SPEC.model_dump(mode="json"))  # the thread hangs here while the rest queues up
+    finish(store)
+    loggers.fill({KEY: SPEC}, [KEY])
+    if waits:
+        wait_for(lambda: store.exists(f"logged/memory/{KEY}.json"))
+    begin(loggers)  # the weights that it made for others are lost
+    memory.wait.set()
+    wait_for(lambda: memory.begun == 2)
+    move(loggers, 0, rows(1, 2))
+    loggers.done(KEY, {})
+    loggers.close()
+    assert memory.ended[-1] == (1, "") and len(memory.ended) == 1 + waits and said == []
+    assert store.exists(f"logged/memory/{KEY}.json")
+
+
+def test_rows_of_another_trial_are_not_logged(store: Store, said: list[str]) -> None:
+    finish(store)
+    store.write(f"rows/{KEY}.parquet", record.encode("rows", [{"key": "other", **LEVELS[0]}]))
+    memory = Memory()
+    loggers = Loggers([memory], store, say=said.append)
+    loggers.fill({KEY: SPEC}, [KEY])
+    loggers.close()
+    assert not memory.ended and "it is of another trial than its name says; the study goes on" in said[0]
+
+
+def test_a_trial_that_fails_twice_alike_ends_twice(store: Store, said: list[str]) -> None:
+    memory = Memory()
+    loggers = Loggers([memory], store, say=said.append)
+    for times in (1, 2):
+        begin(loggers)
+        loggers.failed(KEY, "E: x")
+        wait_for(lambda times=times: len(memory.ended) == times)  # type: ignore[misc]
+    loggers.close()
+    assert memory.ended == [(0, "E: x")] * 2 and said == []
 
 
 # The loggers themselves
@@ -303,6 +351,25 @@ def test_tensorboard_reads_each_epoch_once_over_two_launches(store: Store, said:
     assert [(one.step, one.value) for one in events.Scalars("final/test_top1")] == [(1, 91.5)]
     assert events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
     assert len(said) == 2
+
+
+def test_tensorboard_holds_all_of_a_trial_that_runs_again_after_it_was_logged(store: Store, said: list[str]) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    folder = Path(store.uri, "logs/tensorboard", KEY)
+    finish(store)
+    with launch("tensorboard", store, said) as (loggers,):
+        loggers.fill({KEY: SPEC}, [KEY])
+        wait_for(lambda: store.exists(f"logged/tensorboard/{KEY}.json"))
+        (old,) = folder.iterdir()
+        begin(loggers)
+        wait_for(lambda: not old.exists())
+        move(loggers, 0, rows(1, 4))
+        loggers.done(KEY, {})
+    events = accumulator.EventAccumulator(str(folder))
+    events.Reload()
+    assert [one.step for one in events.Scalars("train/loss")] == [1, 2, 3, 4]
+    assert [(one.step, one.value) for one in events.Scalars("final/test_top1")] == [(1, 91.5)]
+    assert events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
 
 
 def read_wandb(path: Path) -> list[dict[str, Any]]:
