@@ -85,10 +85,13 @@ class MlflowSink:
         """Metrics of the levels, by level."""
         now = round(time.time() * 1000)
         numbers = [(name, value, row["level"]) for row in levels for name, value in read_numbers(row).items()]
-        if numbers and numbers[0][0] not in self._client.get_run(self._runs[key]).data.metrics:
+        known = self._client.get_run(self._runs[key]).data
+        if numbers and numbers[0][0] not in known.metrics:
             self._log(key, [Metric(name, value, now, step) for name, value, step in numbers])
         if error:
             self._client.set_tag(self._runs[key], "error", error)
+        elif "error" in known.tags:  # of an earlier attempt
+            self._client.delete_tag(self._runs[key], "error")
         self._client.set_terminated(self._runs.pop(key), status="FAILED" if error else "FINISHED")
 
     def leave(self, key: str) -> None:

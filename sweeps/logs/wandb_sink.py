@@ -88,6 +88,8 @@ class WandbSink:
             run.log({**read_numbers(row), "level": row["level"]}, step=step)
         if error:
             run.summary["error"] = error
+        elif run.summary.get("error"):  # of an earlier attempt
+            del run.summary["error"]
         self._runs.pop(key).finish(exit_code=1 if error else 0)
 
     def leave(self, key: str) -> None:

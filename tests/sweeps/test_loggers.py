@@ -313,6 +313,31 @@ def test_mlflow_holds_each_epoch_once_over_two_launches(
     check_mlflow(f"sqlite:///{store.uri}/logs/mlflow.db", store, said)
 
 
+def test_mlflow_forgets_the_error_of_a_trial_that_is_done_after_all(
+    store: Store, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow")
+    from mlflow import MlflowClient
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    client = MlflowClient(tracking_uri=f"sqlite:///{store.uri}/logs/mlflow.db")
+
+    def read() -> Any:
+        experiment = client.get_experiment_by_name("tests")
+        (run,) = client.search_runs([experiment.experiment_id])
+        return run
+
+    with launch("mlflow", store, said) as (loggers,):
+        begin(loggers)
+        loggers.failed(KEY, "E: x")
+    assert read().info.status == "FAILED" and read().data.tags["error"] == "E: x"
+    with launch("mlflow", store, said) as (loggers,):
+        begin(loggers)
+        finish(store)
+        loggers.done(KEY, {})
+    assert read().info.status == "FINISHED" and "error" not in read().data.tags and len(said) == 2
+
+
 @pytest.mark.slow  # the server takes up to a minute to start
 def test_a_server_of_mlflow_holds_each_epoch_once_over_two_launches(
     server: str, store: Store, said: list[str], monkeypatch: pytest.MonkeyPatch
@@ -415,6 +440,24 @@ def test_wandb_offline_holds_each_epoch_once_over_two_launches(
     ]
     assert [row["final/test_top1"] for row in told if "final/test_top1" in row] == [91.5]
     assert len(said) == 2
+
+
+def test_wandb_forgets_the_error_of_a_trial_that_is_done_after_all(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb")
+    from sweeps.logs import wandb_sink
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    one = wandb_sink.open_sink("tests", "identity", Path(store.uri))
+    one.begin(KEY, {})
+    run = one._runs[KEY]
+    run.summary["error"] = "E: x"  # as a server hands it out with a run that is resumed
+    finished: list[list[str]] = []
+    monkeypatch.setattr(run, "finish", lambda exit_code: finished.append(list(run.summary.keys())))
+    one.end(KEY, LEVELS, error="")
+    type(run).finish(run)
+    assert len(finished) == 1 and "error" not in finished[0]
 
 
 # What the command line says
