@@ -34,6 +34,17 @@ class Packing:
         return f"--cpus-per-trial {self.resources.cpus_per_trial:g}{gpus}"
 
 
+def count_cores() -> int:
+    """Cores that trials can have of this machine: those this process may use, as far as Ray shares them out.
+
+    Ray heeds the quota of a container, which those cores do not show, but not that a process may use only some of them.
+    """
+    from ray._private.utils import get_num_cpus
+
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # not on macOS
+    return min(usable, int(get_num_cpus(override_docker_cpu_warning=True)))
+
+
 def packings(*, cores: int, gpus: int) -> list[Packing]:
     """What there is to choose from: 1, 2, 4 and 8 trials at once, with the cores shared out among them."""
     around = cores // gpus if gpus else cores
@@ -46,11 +57,11 @@ def packings(*, cores: int, gpus: int) -> list[Packing]:
 
 def pick(found: list[tuple[Packing, Speed]]) -> Packing | None:
     """The fewest trials at once that no larger number beats by 3 %; None where none ran."""
-    chosen, best = None, 0.0
-    for packing, speed in found:
-        if speed.images_per_second > WORTH * best:
-            chosen, best = packing, speed.images_per_second
-    return chosen
+    for at, (packing, speed) in enumerate(found):
+        larger = max((later.images_per_second for _, later in found[at + 1 :]), default=0.0)
+        if speed.images_per_second and WORTH * speed.images_per_second >= larger:
+            return packing
+    return None
 
 
 def tune(spec: StudySpec, plan: Plan, *, say: Callable[[str], None], seconds: float = 5.0) -> Packing:
@@ -74,7 +85,7 @@ def tune(spec: StudySpec, plan: Plan, *, say: Callable[[str], None], seconds: fl
     longest = max(dense, key=lambda trial: trial.epochs).spec
     say(f"trials at once of {longest.model} on {longest.dataset}, {seconds:g} s each:")
     found: list[tuple[Packing, Speed]] = []
-    for packing in packings(cores=len(os.sched_getaffinity(0)), gpus=gpus):
+    for packing in packings(cores=count_cores(), gpus=gpus):
         with tempfile.TemporaryDirectory() as folder:
             environment = Environment(
                 store=folder,

@@ -58,13 +58,27 @@ def test_cores_are_shared_out_among_the_trials(cores: int, gpus: int, flags: lis
         ((100, 90, 80, 70), 1),
         ((100, 150, 200, 300), 8),
         ((0, 0, 0, 0), None),
-        ((100, 102, 104, 90), 4),
+        ((100, 102, 104, 90), 2),  # 4 at once train 2 % more
     ],
 )
 def test_the_fewest_trials_that_none_beats_are_picked(rates: tuple[float, ...], trials: int | None) -> None:
     found = [(one, Speed(rate)) for one, rate in zip(packings(cores=8, gpus=0), rates, strict=True)]
     chosen = pick(found)
     assert (chosen and chosen.trials) == trials
+
+
+@pytest.mark.parametrize(("usable", "ray", "cores"), [(8, 8, 8), (8, 2, 2), (2, 8, 2), (None, 4, 4)])
+def test_no_more_cores_are_shared_out_than_ray_has(
+    usable: int | None, ray: float, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a container, Ray has its quota; None: macOS knows no cores that a process may use."""
+    monkeypatch.setattr("ray._private.utils.get_num_cpus", lambda **given: ray)
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    if usable is None:
+        monkeypatch.delattr("os.sched_getaffinity")
+    else:
+        monkeypatch.setattr("os.sched_getaffinity", lambda pid: range(usable))
+    assert packing.count_cores() == cores
 
 
 def test_tuning_stops_where_trials_no_longer_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +89,7 @@ def test_tuning_stops_where_trials_no_longer_fit(monkeypatch: pytest.MonkeyPatch
         return Speed(0, "OutOfMemoryError: no") if trials == 4 else Speed(100.0 * trials)
 
     monkeypatch.setattr("trainables.packing.time_together", fake)
-    monkeypatch.setattr("os.sched_getaffinity", lambda pid: range(8))
+    monkeypatch.setattr(packing, "count_cores", lambda: 8)
     said: list[str] = []
     study = spec()
     assert tune(study, make_plan(study), say=said.append).flags == "--cpus-per-trial 4"
