@@ -94,9 +94,8 @@ def find_floor(results: Results, setting: Setting) -> Series | None:
 def _find_limits(results: Results, setting: Setting, view: View, *, zoom: bool) -> tuple[float, float]:
     """The y axis of a panel."""
     dense = results.find_dense(setting)
-    cells = [results.measured(setting, one) for one in view.series]
-    cells += [] if dense is None else [dense.to_frame().T.astype({"mean": float, "half_width": float})]
-    drawn = pd.concat(cells)
+    labels = [label for one in view.series for label in results.measured(setting, one).index]
+    drawn = results.cells.loc[labels if dense is None else [*labels, dense.name]]
     values = results.seeds(drawn)["value"]
     if zoom and dense is not None:
         top = max(float(values.max()), float(dense["mean"] + (dense["half_width"] if dense["n"] > 1 else 0.0)))
