@@ -7,7 +7,7 @@ OUT    ?= studies/$(PRESET)
 FAULTS ?= 100
 SEED   ?= 0
 
-.PHONY: study test test-all chaos cluster-test coverage mutants lint format methods docs lock help clean
+.PHONY: study test test-all chaos cluster-test coverage minimum mutants lint format methods docs lock help clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -24,6 +24,12 @@ test-all: $(VENV)/installed-dev  ## the test suite with the long tests
 
 coverage: $(VENV)/installed-dev  ## which lines and branches the quick tests run; fails below 90 %
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow" --cov --cov-report=term
+
+minimum: $(BIN)/pip  ## the quick tests with the oldest versions that pyproject.toml allows
+	$(BIN)/pip install -qq uv
+	$(BIN)/uv venv --quiet --clear $(VENV)-minimum
+	$(BIN)/uv pip install --quiet --python $(VENV)-minimum/bin/python --resolution lowest-direct --editable '.[dev]'
+	$(VENV)-minimum/bin/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 chaos: $(VENV)/installed-dev  ## 100 faults against a study that runs, and the proof that none did harm (FAULTS=100 SEED=0)
 	$(BIN)/python tests/chaos/campaign.py --faults $(FAULTS) --seed $(SEED) --log studies/chaos.log --markdown studies/chaos.md
@@ -57,7 +63,7 @@ lock: $(BIN)/pip  ## renew requirements.lock: the newest versions that fit, for 
 		--custom-compile-command 'make lock' --output-file requirements.lock pyproject.toml clusters/requirements.in
 
 clean:           ## remove the environment and the caches; studies stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage* *.egg-info
+	rm -rf $(VENV) $(VENV)-minimum .pytest_cache .mypy_cache .ruff_cache .coverage* *.egg-info
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,5 +1,7 @@
 """What trials cost: device seconds of each method, its own and those of the dense training it stands on."""
 
+from math import inf
+
 import pandas as pd
 
 from analysis.load import Study
@@ -11,8 +13,17 @@ def find_device(study: Study) -> tuple[str, float]:
     """What a trial occupies, as a name and how many or what part of one: a GPU where the study file grants one."""
     resources = study.spec.get("resources")
     granted = resources if isinstance(resources, dict) else {}
-    gpus = float(granted.get("gpus_per_trial") or 0)
-    return ("GPU", gpus) if gpus else ("CPU core", float(granted.get("cpus_per_trial") or 1))
+    gpus = _read_amount(granted.get("gpus_per_trial"), 0.0)
+    return ("GPU", gpus) if gpus else ("CPU core", _read_amount(granted.get("cpus_per_trial"), 1.0))
+
+
+def _read_amount(value: object, default: float) -> float:
+    """A positive amount, or the default for what is none."""
+    try:
+        amount = float(str(value))
+    except ValueError:
+        return default
+    return amount if 0 < amount < inf else default
 
 
 def find_costs(results: Results, setting: Setting) -> pd.DataFrame:

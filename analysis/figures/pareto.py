@@ -103,7 +103,7 @@ def _draw_panel(axes: Axes, results: Results, points: pd.DataFrame, best: list[S
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     look = {"marker": "o", "linestyle": "", "color": "0.5", "alpha": 0.4, "markersize": 4.0, "markeredgewidth": 0}
-    return [*handles, Line2D([], [], label="beaten by something as cheap", **look)]  # type: ignore[arg-type]
+    return [*handles, Line2D([], [], label="beaten by one as cheap", **look)]  # type: ignore[arg-type]
 
 
 def _find_limits(points: pd.DataFrame, unit: str, *, higher: bool) -> tuple[float, float]:

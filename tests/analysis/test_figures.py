@@ -375,7 +375,7 @@ def test_the_front_is_drawn_over_what_it_beats(tmp_path: Path, kept: list[Figure
     assert picture.data["front"].any() and not picture.data["front"].all()
     told = [text.get_text() for text in kept[0].axes[0].get_legend().get_texts()]
     fronts = picture.data[picture.data["front"]]["series"].unique()
-    assert set(told) == {*fronts, "beaten by something as cheap"}
+    assert set(told) == {*fronts, "beaten by one as cheap"}
 
 
 def test_cost_has_bars_and_sums(tmp_path: Path, kept: list[Figure]) -> None:
