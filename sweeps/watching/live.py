@@ -5,7 +5,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
@@ -159,9 +158,8 @@ class Live(Watcher):
             except (FileNotFoundError, record.DamagedTable):
                 return []
 
-        with ThreadPoolExecutor(16) as threads:
-            for key, rows in zip(wanted, threads.map(read, wanted), strict=True):
-                self.learn(key, plan.by_key[key].spec.model_dump(), rows)
+        for key, rows in zip(wanted, store.spread(read, wanted), strict=True):
+            self.learn(key, plan.by_key[key].spec.model_dump(), rows)
 
     def _update(self) -> None:
         now = time.monotonic()
