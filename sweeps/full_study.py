@@ -42,7 +42,7 @@ def parser() -> Parser:
     what.add_argument("--out", metavar="DIR", help="the study directory, or an s3:// URI (studies/<name>)")
     how = made.add_argument_group("how to run it")
     add_where(how)
-    how.add_argument("--tune-packing", action="store_true", help="time 1, 2, 4, 8 trials at once and take what is fastest")
+    how.add_argument("--tune-packing", action="store_true", help="time 1, 2, 4, 8 trials at once, take the fastest")
     add_follow(how)
     how.add_argument("--measure", action="store_true", help="measure latency afterwards, alone on a node")
     how.add_argument("--retry-failed", action="store_true", help="run trials again that failed before")
