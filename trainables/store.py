@@ -4,6 +4,7 @@ Paths are relative to the study directory and use `/`; none leads out of it. `wr
 file or none. Errors that usually pass are tried again with growing pauses; what does not pass is a `StoreLost`.
 """
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ __all__ = [
     "is_remote",
 ]
 
-THREADS = {"local": 4, "remote": 32}  # a disk is bound by decoding what was read, a bucket by waiting
+THREADS = 32  # that wait at once
+PROBED = 4  # files read one by one before it is known what takes the time
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -117,9 +119,20 @@ class Store:
         return sorted(f"{before}{path}" for path in found if path.endswith(suffix))
 
     def spread(self, task: Callable[[_Item], _Result], items: Iterable[_Item]) -> Sequence[_Result]:
-        """The results of a task for each item, in order, from as many threads as serve a store of this kind."""
-        with ThreadPoolExecutor(THREADS["remote" if is_remote(self.uri) else "local"]) as threads:
-            return list(threads.map(task, items))
+        """The results of a task, such as to read and decode a file, for each item, in order.
+
+        Where the first items show that it mostly waits, as for a bucket or a network drive, several threads share the
+        rest. Threads that all compute only hold each other up.
+        """
+        rest = list(items)
+        began, computed = time.perf_counter(), time.thread_time()
+        found = [task(item) for item in rest[:PROBED]]
+        computed, took = time.thread_time() - computed, time.perf_counter() - began
+        rest = rest[PROBED:]
+        if computed > took / 2:
+            return [*found, *map(task, rest)]
+        with ThreadPoolExecutor(THREADS) as threads:
+            return [*found, *threads.map(task, rest)]
 
     def _persist(self, action: Callable[[Disk | Bucket], _Result]) -> _Result:
         if is_remote(self.uri):
