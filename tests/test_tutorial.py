@@ -73,7 +73,7 @@ def test_it_passes_the_contract(folder: Path) -> None:
 def test_the_study_runs_to_its_table_and_a_changed_method_runs_anew(folder: Path) -> None:
     told = run(STUDY, folder)
     assert "14 of 14 trials done" in told
-    for line in ("Dense", "Lamp", "Magnitude", "L1 filter"):
+    for line in ("Dense", "LAMP", "Magnitude", "L1 filter"):
         assert re.search(rf"^\| {line} +\|.*\d\d\.\d\d ± ", told, re.MULTILINE), told
     assert list((folder / "studies/mine/report/figures").glob("*.png"))
     assert yaml.safe_load((folder / "studies/mine/study.yaml").read_text())["method_path"] == [str(folder / "lamp.py")]

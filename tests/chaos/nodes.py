@@ -125,7 +125,10 @@ def serve() -> bool:
             answer = _do(cluster, request)
         except Exception as error:
             answer = {"error": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
-        answers.write(json.dumps(answer) + "\n")
+        try:
+            answers.write(json.dumps(answer) + "\n")
+        except BrokenPipeError:  # the campaign died while it waited for this
+            return False
     return ends
 
 

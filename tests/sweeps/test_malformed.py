@@ -22,7 +22,7 @@ from sweeps import command, document, full_study, mistake, networks, pace, reque
 from trainables import spec
 
 Raw = dict[str, Any]
-SLOW = 40  # times as many in the long form
+SLOW = 8  # times as many in the long form
 
 # A file that is imported when it must not be, and text that creates a file when it is executed, leave this behind.
 SENTINEL = "executed"
