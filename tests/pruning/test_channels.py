@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from models.registry import build, names
 from pruning.channels import Group, UnsupportedNetwork, groups
+from pruning.channelwise import is_depthwise
 
 torch.set_num_threads(1)
 
@@ -256,3 +257,12 @@ def test_flattened_maps_are_not_added_to_plain_columns() -> None:
 
     with pytest.raises(UnsupportedNetwork, match=r"'add'.*one operand was flattened"):
         groups(Mixed(), (3, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("channels", "out", "groups", "depthwise"),
+    [(1, 1, 1, False), (2, 2, 2, True), (4, 4, 2, False), (2, 4, 2, False), (4, 4, 4, True)],
+)
+def test_depthwise_is_one_channel_from_one_of_several(channels: int, out: int, groups: int, depthwise: bool) -> None:
+    assert is_depthwise(nn.Conv2d(channels, out, 3, groups=groups)) is depthwise
+    assert not is_depthwise(nn.Linear(channels, out))
