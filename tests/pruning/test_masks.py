@@ -109,3 +109,23 @@ def test_what_is_drawn_was_there_before() -> None:
 def test_erk_of_all_weights_is_dense_although_rounding_fills_every_layer() -> None:
     shapes = {"a": (1, 2, 3, 3), "b": (9, 5), "c": (8, 8, 3, 3)}  # here the last density is 1 + 2e-16
     assert masks.erk_densities(shapes, 18 + 45 + 576) == dict.fromkeys(shapes, 1.0)
+
+
+def test_a_method_ranks_in_the_scope_it_was_given() -> None:
+    from pruning.method import PruneInput
+    from pruning.methods.magnitude import Magnitude
+
+    model = nn.Sequential(nn.Linear(8, 8, bias=False), nn.Linear(8, 8, bias=False))
+    with torch.no_grad():
+        for size, layer in enumerate(model):
+            layer.weight.uniform_(1 + size, 2 + size, generator=torch.Generator().manual_seed(size))
+    at = PruneInput(
+        model=model,
+        masks=masks.all_kept(model),
+        sparsity=0.5,
+        generator=torch.Generator(),
+        images=lambda count: iter(()),
+        image=(1, 1, 8),
+    )
+    for scope, left in (("global", [0, 64]), ("layer", [32, 32])):
+        assert [int(mask.sum()) for mask in Magnitude(scope=scope).prune(at).values()] == left

@@ -211,3 +211,20 @@ def test_a_pattern_has_one_sparsity_of_its_own() -> None:
 def test_importing_the_shared_part_does_not_import_torch() -> None:
     code = "import sys, pruning.posttraining, pruning.nm; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_damping_asked_for_is_the_one_used() -> None:
+    generator = torch.Generator().manual_seed(4)
+    weight, x = torch.randn(4, 8, generator=generator), torch.randn(8, 40, generator=generator)
+    h, target = 2 / 40 * x @ x.T, Target(sparsity=0.5)
+    for damping in (0.01, 1.0):
+        solution, _ = SparseGPT(damping=damping).solve(weight, h, target)
+        assert solution.damping == damping
+        assert torch.equal(solution.weight, sparsegpt(weight, h, sparsity=0.5, damping=damping).weight)
+
+
+def test_a_layer_too_wide_for_obc_keeps_its_pattern() -> None:
+    generator = torch.Generator().manual_seed(4)
+    weight, x = torch.randn(4, 8, generator=generator), torch.randn(8, 40, generator=generator)
+    solution, remark = OBC(max_columns=4).solve(weight, 2 / 40 * x @ x.T, Target(sparsity=None, nm=(2, 4)))
+    assert is_nm(solution.mask, 2, 4) and "too wide for OBC" in remark
