@@ -1,12 +1,15 @@
 """The contract of a study directory, on a disk and in a bucket: files appear whole or not at all, and stay inside."""
 
 import hashlib
+import itertools
 import os
 import pickle
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -179,3 +182,22 @@ def test_places_and_folders_of_a_store() -> None:
     assert there.below("report/x y").uri == "s3://bucket/a%20b/report/x%20y?region=eu-west-1&scheme=http"
     assert there.below("report/x y").place("a") == "s3://bucket/a b/report/x y/a"
     assert Store.at("s3://bucket").place("a") == "s3://bucket/a"
+
+
+@pytest.mark.parametrize(("waits", "threads"), [(True, 2), (False, 1)])
+def test_items_go_to_several_threads_only_where_a_task_waits(
+    waits: bool, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(perf_counter=itertools.count().__next__, thread_time=itertools.count(0, not waits).__next__)
+    monkeypatch.setattr("trainables.store.time", clock)
+    meeting = threading.Barrier(threads)
+
+    def work(item: int) -> tuple[int, int]:
+        if item >= 4:
+            meeting.wait(60)  # for ever where fewer threads come than should
+        return item, threading.get_ident()
+
+    found = Store.at(tmp_path).spread(work, iter(range(4 + 2 * threads)))
+    assert [item for item, _ in found] == list(range(4 + 2 * threads))
+    assert ({worker for _, worker in found} == {threading.get_ident()}) is not waits
+    assert Store.at(tmp_path).spread(work, []) == []
