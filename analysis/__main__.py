@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from trainables.line import Parser, check_python, print_facts, printable, tell_missing
+from trainables.line import Parser, check_python, go_on_unread, print_facts, printable, tell_missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,8 +85,8 @@ def _work(given: argparse.Namespace) -> int:
         else:
             _tell(study, page, paths, target)
         sys.stdout.flush()
-    except BrokenPipeError:  # as with `| head`: whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError as error:  # all files are written by then
+        go_on_unread(error)
     return 0
 
 

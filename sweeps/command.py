@@ -89,7 +89,7 @@ def _tune(options: Namespace, spec: StudySpec, plan: Plan) -> StudySpec:
 def _describe(options: Namespace, spec: StudySpec, plan: Plan, store: Store) -> int:
     from sweeps.estimate import describe_plan
 
-    state = ledger.read(plan, store, retry_failed=options.retry_failed) if not options.fresh else ledger.begin(plan)
+    state = ledger.begin(plan) if options.fresh else ledger.read(plan, store, retry_failed=options.retry_failed)
     if state.missing:
         spec.check_data()
     if options.json:

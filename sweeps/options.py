@@ -2,15 +2,14 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from io import TextIOWrapper
-from signal import SIGPIPE
 
 from trainables import line
 
+UNREAD = 141  # exit code where the reader of the output went away, as of any command that SIGPIPE ends
 SHELLS = ("bash", "zsh", "fish", "tcsh")
 
 
@@ -68,9 +67,9 @@ def run(parser: Parser, arguments: list[str] | None, work: Callable[[argparse.Na
     try:
         code = _run(parser, options, work)
         sys.stdout.flush()
-    except BrokenPipeError:  # as with `| head`: whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 128 + SIGPIPE
+    except BrokenPipeError as error:
+        line.go_on_unread(error)
+        code = UNREAD
     return code
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -53,6 +54,20 @@ def printable(text: str) -> str:
     if len(line) > LONGEST:
         line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 3 :]}"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def go_on_unread(error: BrokenPipeError) -> None:
+    """Drop what is still printed, because whoever read it, such as `| head`, has seen enough.
+
+    Raises:
+        BrokenPipeError: the given one, where something else broke than standard output.
+    """
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    raise error
 
 
 def check_python() -> None:

@@ -117,6 +117,15 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     asked.stderr.close()
 
 
+def test_another_broken_pipe_than_that_of_the_output_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(options: object) -> int:
+        raise BrokenPipeError("of a socket")
+
+    monkeypatch.setattr(full_study, "_work", work)
+    with pytest.raises(BrokenPipeError, match="of a socket"):
+        full_study.main(["--list-methods"])
+
+
 @pytest.mark.parametrize("words", [["--fres"], ["--pres", "digits"]])
 def test_half_an_option_is_none(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
