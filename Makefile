@@ -37,7 +37,7 @@ chaos: $(VENV)/installed-dev  ## 100 faults against a study that runs, and the p
 cluster-test: $(VENV)/installed-dev  ## ray up, a study and ray down over SSH, on hosts made here (Debian, as root)
 	tests/clusters/cluster_test.sh $(BIN)
 
-mutants: $(VENV)/installed-dev  ## small faults set into pruning/ and analysis/stats.py, and which of them no test sees (hours)
+mutants: $(VENV)/installed-dev  ## small faults set into pruning/ and analysis/statistics/intervals_and_tests.py, and which of them no test sees (hours)
 	$(BIN)/mutmut run --max-children 2 $(MUTANTS)
 	$(BIN)/mutmut results
 

@@ -1,6 +1,8 @@
-"""`python -m analysis STUDY_DIR`: from the rows of a study, also of a running one, to figures, tables and a report.
+"""`python -m analysis STUDY_DIR`: from the rows of a study, also of a running one, to figures,
+tables and a report.
 
-With a second study directory, the two are compared: what both have, side by side and paired by seed.
+With a second study directory, the two are compared: what both have, side by side and paired by
+seed.
 """
 
 from __future__ import annotations
@@ -11,14 +13,15 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from trainables.line import Parser, check_python, go_on_unread, print_facts, printable, tell_missing
+from pruning.user_error import printable
+from trainables.command_line import Parser, check_python, go_on_unread, print_facts, tell_missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analysis.load import Study
-    from analysis.page import Page
-    from trainables.store import Store
+    from analysis.reading.load import Study
+    from analysis.report.page import Page
+    from trainables.storage.store import Store
 
 WATCHED = 30  # seconds between two looks at a running study
 LINES = 80  # of a table that is printed
@@ -26,8 +29,8 @@ PRINTED = ("accuracy", "published", "gaps", "versus", "search-best")  # tables t
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; 0 where the study could be read, 2 and one line on stderr for a mistake of the user, 130 for
-    Ctrl-C."""
+    """Run the command; 0 where the study could be read, 2 and one line on stderr for a mistake of
+    the user, 130 for Ctrl-C."""
     check_python()
     given = make_parser().parse_args(arguments)
     try:
@@ -53,20 +56,22 @@ def _work(given: argparse.Namespace) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal without "±" is no reason to stop
 
-    from analysis.load import load
-    from analysis.report import FORMATS, write_report
-    from analysis.workers import count_workers
+    from analysis.reading.load import load
+    from analysis.report.fork_pool import count_workers
+    from analysis.report.study_report import FORMATS, write_report
 
     try:
         formats = _read_formats(given.format, FORMATS)
         if given.json and given.watch is not None:
-            raise ValueError("--json tells of one report, --watch writes many: leave one of them out")
+            raise ValueError(
+                "--json tells of one report, --watch writes many: leave one of them out"
+            )
         study = load(given.study)
         if given.other:
             return _compare(study, load(given.other), given, formats)
         target = _find_target(given.out, study.store.below("report"))
         if given.watch is not None:
-            from analysis.watch import watch
+            from analysis.report.keep_current import watch
 
             return watch(
                 given.study,
@@ -78,7 +83,12 @@ def _work(given: argparse.Namespace) -> int:
                 workers=count_workers(),
             )
         page, paths = write_report(
-            study, given.metric, out=target, formats=formats, bootstrap=given.bootstrap, workers=count_workers()
+            study,
+            given.metric,
+            out=target,
+            formats=formats,
+            bootstrap=given.bootstrap,
+            workers=count_workers(),
         )
         if given.json:
             _tell_machine([study], paths, target)
@@ -93,15 +103,27 @@ def _work(given: argparse.Namespace) -> int:
 def make_parser() -> argparse.ArgumentParser:
     """The options of the command."""
     parser = Parser(prog="python -m analysis", description=__doc__)
-    parser.add_argument("study", metavar="STUDY_DIR", help="study directory, or a URI such as s3://bucket/study")
-    parser.add_argument("other", metavar="OTHER", nargs="?", help="a second study, to compare the first with")
-    parser.add_argument("--metric", default="test_top1", help="column of the rows to show (default: %(default)s)")
+    parser.add_argument(
+        "study", metavar="STUDY_DIR", help="study directory, or a URI such as s3://bucket/study"
+    )
+    parser.add_argument(
+        "other", metavar="OTHER", nargs="?", help="a second study, to compare the first with"
+    )
+    parser.add_argument(
+        "--metric", default="test_top1", help="column of the rows to show (default: %(default)s)"
+    )
     parser.add_argument("--out", metavar="DIR", help="where to write (default: STUDY_DIR/report)")
     parser.add_argument(
-        "--format", metavar="LIST", help="what to write, of png,pdf,svg,csv,md,tex,html,json (default: all of them)"
+        "--format",
+        metavar="LIST",
+        help="what to write, of png,pdf,svg,csv,md,tex,html,json (default: all of them)",
     )
-    parser.add_argument("--bootstrap", action="store_true", help="a table of percentile bootstrap intervals, too")
-    parser.add_argument("--json", action="store_true", help="print one JSON object for machines instead of tables")
+    parser.add_argument(
+        "--bootstrap", action="store_true", help="a table of percentile bootstrap intervals, too"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object for machines instead of tables"
+    )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     parser.add_argument(
         "--watch",
@@ -130,7 +152,7 @@ def _find_target(out: str | None, default: Store) -> Store:
     Raises:
         ValueError: a file is in its place, or the URI is of no known kind.
     """
-    from trainables.store import Store
+    from trainables.storage.store import Store
 
     if out is not None and os.path.isfile(out):
         raise ValueError(f"--out must name a folder, but '{out}' is a file")
@@ -139,7 +161,7 @@ def _find_target(out: str | None, default: Store) -> Store:
 
 def _compare(study: Study, other: Study, given: argparse.Namespace, formats: Sequence[str]) -> int:
     """Write the comparison of two studies, and print it."""
-    from analysis.versus import write_comparison
+    from analysis.statistics.study_comparison import write_comparison
 
     if given.watch is not None:
         raise ValueError("--watch takes one study, but got two")
@@ -156,7 +178,7 @@ def _compare(study: Study, other: Study, given: argparse.Namespace, formats: Seq
 
 def _tell(study: Study, page: Page, paths: list[str], target: Store) -> None:
     """Print the tables that fit a terminal, the summary, and where everything is."""
-    from analysis.report import SHOWN
+    from analysis.report.study_report import SHOWN
 
     for table in page.tables:
         if table.name in PRINTED and len(table.cells) <= LINES:
@@ -174,15 +196,22 @@ def _tell(study: Study, page: Page, paths: list[str], target: Store) -> None:
         stem, _, kind = path.rpartition(".")
         ends.setdefault(stem, []).append(kind)
     for stem, kinds in ends.items():
-        what = "report" if stem == "report" else stem.split("/")[0].removesuffix("s") if "/" in stem else "rows"
+        what = (
+            "report"
+            if stem == "report"
+            else stem.split("/")[0].removesuffix("s")
+            if "/" in stem
+            else "rows"
+        )
         first = "html" if "html" in kinds else kinds[0]
         also = ", ".join(f".{kind}" for kind in kinds if kind != first)
         print(f"{what}: {target.place(f'{stem}.{first}')}{f' (and {also})' if also else ''}")
 
 
 def _tell_machine(studies: Sequence[Study], paths: list[str], target: Store) -> None:
-    """Print what was written, and of each study what was counted and what is missing, as one JSON object."""
-    from analysis.gaps import find_gaps
+    """Print what was written, and of each study what was counted and what is missing, as one JSON
+    object."""
+    from analysis.reading.missing_trials import find_gaps
 
     told = []
     for study in studies:
@@ -221,10 +250,14 @@ def _read_formats(text: str | None, known: Sequence[str]) -> tuple[str, ...]:
 def _read_seconds(text: str) -> int:
     """A positive whole number of seconds."""
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"seconds must be a whole number of at least 1, but got '{text}'")
+        raise argparse.ArgumentTypeError(
+            f"seconds must be a whole number of at least 1, but got '{text}'"
+        )
     return int(text)
 
 
 if __name__ == "__main__":
-    gc.set_threshold(50_000)  # a command that makes much and drops little: looking for garbage took a tenth of its time
+    gc.set_threshold(
+        50_000
+    )  # a command that makes much and drops little: looking for garbage took a tenth of its time
     sys.exit(main())

@@ -1,12 +1,13 @@
-"""The columns of the rows that can stand on a y axis or in a cell: names for readers, units, decimals."""
+"""The columns of the rows that can stand on a y axis or in a cell: names for readers, units,
+decimals."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 import pandas as pd
 
-from analysis import latency
-from trainables.record import ROWS
+from analysis.reading import join_latency
+from trainables.storage.parquet_tables import ROWS
 
 IDENTITY = {
     "study",
@@ -26,8 +27,8 @@ IDENTITY = {
 
 @dataclass(frozen=True)
 class Metric:
-    """One numeric column of the rows. `title` is for axis labels and headings, `unit` may be empty; `higher` says
-    whether more is better."""
+    """One numeric column of the rows. `title` is for axis labels and headings, `unit` may be empty;
+    `higher` says whether more is better."""
 
     column: str
     title: str
@@ -50,10 +51,22 @@ KNOWN = {
         Metric("best_epoch_test_top1", "best-epoch test top-1 accuracy", "%", 2),
         Metric("test_loss", "test loss", "nats", 4, higher=False),
         Metric("latency_ms_b1", "latency at batch 1", "ms", 3, higher=False),
-        Metric("latency_iqr_ms_b1", "interquartile range of the latency at batch 1", "ms", 3, higher=False),
+        Metric(
+            "latency_iqr_ms_b1",
+            "interquartile range of the latency at batch 1",
+            "ms",
+            3,
+            higher=False,
+        ),
         Metric("speedup_b1", "speed-up at batch 1", "x", 2),
         Metric("latency_ms_b256", "latency at batch 256", "ms", 3, higher=False),
-        Metric("latency_iqr_ms_b256", "interquartile range of the latency at batch 256", "ms", 3, higher=False),
+        Metric(
+            "latency_iqr_ms_b256",
+            "interquartile range of the latency at batch 256",
+            "ms",
+            3,
+            higher=False,
+        ),
         Metric("speedup_b256", "speed-up at batch 256", "x", 2),
         Metric("train_seconds", "training time", "s", 0, higher=False),
     )
@@ -78,4 +91,4 @@ def find_metric(name: str, rows: pd.DataFrame) -> Metric:
 
 
 def _is_number(column: str) -> bool:
-    return column in latency.COLUMNS or str(ROWS.field(column).type) in {"double", "int64"}
+    return column in join_latency.COLUMNS or str(ROWS.field(column).type) in {"double", "int64"}

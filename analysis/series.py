@@ -1,6 +1,8 @@
-"""The lines of a figure and the rows of a table: what each is called, its place in the order, and how it looks.
+"""The lines of a figure and the rows of a table: what each is called, its place in the order, and
+how it looks.
 
-A series is a method with its knobs at one stage. Colours and markers belong to the method, see `looks`.
+A series is a method with its knobs at one stage. Colours and markers belong to the method, see
+`looks`.
 """
 
 import json
@@ -9,15 +11,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.cells import SERIES, SETTING
-from analysis.looks import NO_CARDS, Cards, Marker, find_looks
+from analysis.method_styles import NO_CARDS, Cards, Marker, find_looks
+from analysis.statistics.aggregate import SERIES, SETTING
 
 STAGES = ["raw", "recalibrated", "finetuned", "final"]
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line of a figure. `variant` counts the series of one method, which share its colour and marker."""
+    """One line of a figure. `variant` counts the series of one method, which share its colour and
+    marker."""
 
     method: str
     knobs: str
@@ -31,7 +34,8 @@ class Series:
 
 @dataclass(frozen=True)
 class Setting:
-    """What one figure holds fixed: data set, model and recipe. `slug` is its part of a file name."""
+    """What one figure holds fixed: data set, model and recipe. `slug` is its part of a file name.
+    """
 
     dataset: str
     model: str
@@ -41,7 +45,8 @@ class Setting:
 
 
 def find_series(cells: pd.DataFrame, cards: Cards = NO_CARDS) -> list[Series]:
-    """All series of a summary, in the order of legends and tables; call it with the whole study for stable looks."""
+    """All series of a summary, in the order of legends and tables; call it with the whole study for
+    stable looks."""
     ids = list(cells[SERIES].drop_duplicates().itertuples(index=False, name=None))
     looks = find_looks({method for method, _, _ in ids}, cards)
     names = list(looks)
@@ -50,7 +55,10 @@ def find_series(cells: pd.DataFrame, cards: Cards = NO_CARDS) -> list[Series]:
     for method, knobs, stage in ids:
         siblings = [one for one in ids if one[0] == method]
         remarks = _tell_apart(knobs, {one[1] for one in siblings})
-        if len({one[2] for one in siblings if one[1] == knobs}) > 1 or len({one[2] for one in siblings}) > 1:
+        if (
+            len({one[2] for one in siblings if one[1] == knobs}) > 1
+            or len({one[2] for one in siblings}) > 1
+        ):
             remarks.append(stage)
         look = looks[method]
         label = _join(look.title, remarks)
@@ -58,12 +66,15 @@ def find_series(cells: pd.DataFrame, cards: Cards = NO_CARDS) -> list[Series]:
         backwards = siblings[::-1]
         plainest = sorted(backwards, key=lambda one: (one[1] != "{}", one[1]))
         variant = plainest.index((method, knobs, stage))
-        series.append(Series(method, knobs, stage, label, look.family, look.colour, look.marker, variant))
+        series.append(
+            Series(method, knobs, stage, label, look.family, look.colour, look.marker, variant)
+        )
     return series
 
 
 def find_settings(cells: pd.DataFrame) -> list[Setting]:
-    """All settings of a summary, by name; the recipe is only named where it tells two of them apart."""
+    """All settings of a summary, by name; the recipe is only named where it tells two of them
+    apart."""
     ids = sorted(cells[SETTING].drop_duplicates().itertuples(index=False, name=None))
     settings = []
     for dataset, model, recipe in ids:
@@ -85,7 +96,8 @@ def select(frame: pd.DataFrame, one: Series | Setting) -> pd.DataFrame:
 
 
 def format_sparsity(sparsity: float) -> str:
-    """A sparsity in percent with as many decimals as it needs, at most what three digits of the density take."""
+    """A sparsity in percent with as many decimals as it needs, at most what three digits of the
+    density take."""
     density = max(100 * (1 - sparsity), 1e-6)
     decimals = 2 if density >= 0.1 else 3 if density >= 0.01 else 4
     text = f"{100 * sparsity:.{decimals}f}"
@@ -93,7 +105,8 @@ def format_sparsity(sparsity: float) -> str:
 
 
 def format_knobs(knobs: str) -> list[str]:
-    """Knobs as `name=value`, nested ones as `a.b=value`; text that is not a JSON object stays as it is."""
+    """Knobs as `name=value`, nested ones as `a.b=value`; text that is not a JSON object stays as it
+    is."""
     return [f"{name}={value}" for name, value in _flatten(knobs).items()]
 
 
@@ -119,7 +132,8 @@ _ABSENT = object()
 
 
 def _flatten(text: str) -> dict[str, object]:
-    """A JSON object without nesting, keys joined by dots, values as they are written in JSON (texts unquoted)."""
+    """A JSON object without nesting, keys joined by dots, values as they are written in JSON (texts
+    unquoted)."""
     try:
         found = json.loads(text)
     except ValueError:

@@ -1,11 +1,13 @@
-"""What a report costs: `python -m analysis` on a finished digits study, and on a made-up one of 1,000,000 rows.
+"""What a report costs: `python -m analysis` on a finished digits study, and on a made-up one of
+1,000,000 rows.
 
     python benchmarks/analysis.py [STUDY_DIR]
 
-Claims, on 2 cores: the whole command takes less than 5 s for the digits study (`--preset digits`, every method) that
-STUDY_DIR holds, and less than 20 s and 2 GB for a million rows, which are written to a temporary folder first. Commands
-are whole processes with all formats; seconds are medians. Memory is the sum over the command's processes of what each
-holds, pages that several share counted once, looked at ten times a second. Without STUDY_DIR, only the million.
+Claims, on 2 cores: the whole command takes less than 5 s for the digits study (`--preset digits`,
+every method) that STUDY_DIR holds, and less than 20 s and 2 GB for a million rows, which are
+written to a temporary folder first. Commands are whole processes with all formats; seconds are
+medians. Memory is the sum over the command's processes of what each holds, pages that several share
+counted once, looked at ten times a second. Without STUDY_DIR, only the million.
 """
 
 import os
@@ -30,23 +32,35 @@ def main(study: Path | None) -> None:
     """Measure what there is, and print it."""
     cores = sorted(os.sched_getaffinity(0))[:CORES]
     os.sched_setaffinity(0, cores)  # children inherit it
-    print(f"{_name_processor()}, {len(cores)} of {os.cpu_count()} cores, load before: {os.getloadavg()[0]:.1f}")
+    print(
+        f"{_name_processor()}, {len(cores)} of {os.cpu_count()} cores, load before: {os.getloadavg()[0]:.1f}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         if study is not None:
             rows = sum(1 for _ in (study / "rows").rglob("*.parquet"))
             _tell(f"digits study, {rows} files of rows", _measure(study, folder), DIGITS, None)
         million = write_million(Path(folder, "million"))
         rows = (METHODS - 1) * SEEDS * LEVELS + SEEDS
-        _tell(f"{rows:,} rows in {METHODS * SEEDS:,} files", _measure(million, folder), MILLION, MEMORY)
+        _tell(
+            f"{rows:,} rows in {METHODS * SEEDS:,} files",
+            _measure(million, folder),
+            MILLION,
+            MEMORY,
+        )
 
 
-def _tell(what: str, measured: list[tuple[float, float]], seconds: float, memory: float | None) -> None:
+def _tell(
+    what: str, measured: list[tuple[float, float]], seconds: float, memory: float | None
+) -> None:
     """Print one claim and whether it holds."""
     took, held = median(one for one, _ in measured), max(two for _, two in measured)
     ok = took < seconds and (memory is None or held < memory)
     spread = f"{min(one for one, _ in measured):.2f} to {max(one for one, _ in measured):.2f}"
     claim = f"less than {seconds:g} s" + (f" and {memory:g} GB" if memory is not None else "")
-    print(f"{what}: median {took:.2f} s ({spread}, n = {len(measured)}), at most {held:.2f} GB", end="; ")
+    print(
+        f"{what}: median {took:.2f} s ({spread}, n = {len(measured)}), at most {held:.2f} GB",
+        end="; ",
+    )
     print(f"claim: {claim}: {'holds' if ok else 'DOES NOT HOLD'}")
 
 
@@ -54,7 +68,14 @@ def _measure(study: Path, folder: str) -> list[tuple[float, float]]:
     """Seconds and GB of each run of the command; nothing is written to the study."""
     found = []
     for number in range(RUNS):
-        command = [sys.executable, "-m", "analysis", str(study.resolve()), "--out", f"{folder}/report{number}"]
+        command = [
+            sys.executable,
+            "-m",
+            "analysis",
+            str(study.resolve()),
+            "--out",
+            f"{folder}/report{number}",
+        ]
         began = time.perf_counter()
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
         most: list[int] = [0]
@@ -95,7 +116,10 @@ def _read_memory(pid: int) -> int:
 
 def _name_processor() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown processor")
+    return next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")),
+        "unknown processor",
+    )
 
 
 if __name__ == "__main__":

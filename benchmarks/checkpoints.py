@@ -2,9 +2,9 @@
 
     python benchmarks/checkpoints.py [MODEL ...]
 
-Claim: at the default interval checkpoints take less than 2 % of the training time. A checkpoint in the middle of an
-epoch is the largest there is: weights, buffers, masks, momentum. Its size does not depend on the images, so the
-networks stand on digits here.
+Claim: at the default interval checkpoints take less than 2 % of the training time. A checkpoint in
+the middle of an epoch is the largest there is: weights, buffers, masks, momentum. Its size does not
+depend on the images, so the networks stand on digits here.
 """
 
 import statistics
@@ -15,11 +15,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from sweeps.study import StudySpec
+from sweeps.study_file.study import StudySpec
 from trainables.environment import Environment
-from trainables.recipe import Recipe
-from trainables.spec import TrialSpec
+from trainables.training.recipe import Recipe
 from trainables.trial import Trial
+from trainables.trial_spec import TrialSpec
 
 REPEATS = 9
 

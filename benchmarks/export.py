@@ -1,11 +1,13 @@
-"""What a physically smaller network gains outside of PyTorch: its ONNX file and its time in onnxruntime.
+"""What a physically smaller network gains outside of PyTorch: its ONNX file and its time in
+onnxruntime.
 
     python benchmarks/export.py [MODEL] [--ratio R] [--threads N] [--rounds N]
 
-Claims: with half of the channels removed from all groups, the ONNX file of a ResNet-18 is about a quarter of the dense
-one's and takes less than half of the time; the same number of zeros in the dense shapes gains nothing. Each file is
-written and checked against PyTorch as an export is. Networks take turns, and a ratio is the median over the rounds of
-(dense / other) within one round, so that a machine that is busy slows all of them. Images are 3x32x32, weights random.
+Claims: with half of the channels removed from all groups, the ONNX file of a ResNet-18 is about a
+quarter of the dense one's and takes less than half of the time; the same number of zeros in the
+dense shapes gains nothing. Each file is written and checked against PyTorch as an export is.
+Networks take turns, and a ratio is the median over the rounds of (dense / other) within one round,
+so that a machine that is busy slows all of them. Images are 3x32x32, weights random.
 """
 
 import argparse
@@ -21,14 +23,14 @@ import onnxruntime
 import torch
 from torch import nn
 
-from models.registry import build
-from pruning.channels import groups
+from models.model_registry import build
 from pruning.masks import all_kept, apply, keep_best, prunable, sparsity_of
-from pruning.slim import shrink, widths
-from trainables.export import TOLERANCE, compare
+from pruning.structured.channel_groups import groups
+from pruning.structured.shrink import shrink, widths
 from trainables.export.choice import Form
+from trainables.export.command import TOLERANCE, compare
 from trainables.export.pruned import NETWORKS, Config, load, write
-from trainables.latency import summarise, threads_set, time_once, warm_up
+from trainables.timing.latency import summarise, threads_set, time_once, warm_up
 
 IMAGE = (3, 32, 32)
 BATCHES = (1, 32)
@@ -36,7 +38,8 @@ CPU = torch.device("cpu")
 
 
 def make_networks(model: str, ratio: float) -> dict[str, tuple[nn.Module, Form]]:
-    """The dense network, one without a share of its channels, and one with as many zeros in the dense shapes."""
+    """The dense network, one without a share of its channels, and one with as many zeros in the
+    dense shapes."""
     torch.manual_seed(0)
     dense = build(model, image=IMAGE, classes=10).eval()
     found = groups(dense, IMAGE)
@@ -57,8 +60,11 @@ def make_networks(model: str, ratio: float) -> dict[str, tuple[nn.Module, Form]]
     }
 
 
-def write_onnx(folder: Path, model: str, network: nn.Module, form: Form) -> tuple[nn.Module, float, int]:
-    """The network as onnxruntime computes it, how far that is from PyTorch, and the bytes of its file."""
+def write_onnx(
+    folder: Path, model: str, network: nn.Module, form: Form
+) -> tuple[nn.Module, float, int]:
+    """The network as onnxruntime computes it, how far that is from PyTorch, and the bytes of its
+    file."""
     folder.mkdir()
     config = Config(
         to="onnx",
@@ -109,12 +115,17 @@ def main() -> None:
             verdict = "as PyTorch" if difference <= TOLERANCE else "NOT as PyTorch"
             print(f"{name:36}{size / 1e6:8.2f} MB   {verdict}, largest difference {difference:.1e}")
         for batch in BATCHES:
-            rounds = time_turns([network for network, _, _ in written.values()], batch, options.rounds)
+            rounds = time_turns(
+                [network for network, _, _ in written.values()], batch, options.rounds
+            )
             print(f"\nbatch {batch}, {len(rounds)} rounds")
             for name, times in zip(written, zip(*rounds, strict=True), strict=True):
                 found = summarise(times, batch)
                 gain = median(first / own for (first, *_), own in zip(rounds, times, strict=True))
-                print(f"{name:36}{found.median_ms:9.2f} ms, IQR {found.iqr_ms:7.2f}{gain:8.2f}x", flush=True)
+                print(
+                    f"{name:36}{found.median_ms:9.2f} ms, IQR {found.iqr_ms:7.2f}{gain:8.2f}x",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""What a pruned network gains in time: theoretical against measured speed-up, per form, batch size and precision.
+"""What a pruned network gains in time: theoretical against measured speed-up, per form, batch size
+and precision.
 
     python benchmarks/latency.py [MODEL] [--threads N] [--seconds S] [--gpu]
 
-Claims: zeros among the weights buy nothing in dense kernels, whatever the MACs say; channels removed from all groups
-buy at least 0.75 of what their MACs say at batch 256, and less at batch 1. Forms take turns, so that a machine that is
-busy or hot slows all of them, and a speed-up is the median over the rounds of (dense / form) within one round. Images
-are 3x32x32.
+Claims: zeros among the weights buy nothing in dense kernels, whatever the MACs say; channels
+removed from all groups buy at least 0.75 of what their MACs say at batch 256, and less at batch 1.
+Forms take turns, so that a machine that is busy or hot slows all of them, and a speed-up is the
+median over the rounds of (dense / form) within one round. Images are 3x32x32.
 """
 
 import argparse
@@ -22,15 +23,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from torch import nn
 
-from models.registry import build
+from models.model_registry import build
 from pruning import cost
 from pruning.masks import all_kept, prunable
 from pruning.method import PruneInput
 from pruning.methods.l1_filter import L1Filter
-from pruning.slim import shrink
-from trainables.form import Form
-from trainables.latency import BATCHES, FEWEST, RUNS, make_call, summarise, threads_set, time_once, warm_up
-from trainables.training import Precision
+from pruning.structured.shrink import shrink
+from trainables.timing.latency import (
+    BATCHES,
+    FEWEST,
+    RUNS,
+    make_call,
+    summarise,
+    threads_set,
+    time_once,
+    warm_up,
+)
+from trainables.timing.network_structure import Form
+from trainables.training.epoch import Precision
 
 IMAGE = (3, 32, 32)
 
@@ -70,7 +80,9 @@ def _case(name: str, model: str, network: nn.Module, *, density: float = 1.0) ->
     return Case(name, Form(model, IMAGE, 10, shapes, kept, None, "fp32"), macs)
 
 
-def compare(cases: list[Case], *, precision: Precision, batch: int, device: torch.device, seconds: float) -> None:
+def compare(
+    cases: list[Case], *, precision: Precision, batch: int, device: torch.device, seconds: float
+) -> None:
     """Time the forms in turns, and print a line for each."""
     calls = []
     for case in cases:
@@ -98,17 +110,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="theoretical against measured speed-up")
     parser.add_argument("model", nargs="?", default="resnet18")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=120, help="for one precision and batch size")
+    parser.add_argument(
+        "--seconds", type=float, default=120, help="for one precision and batch size"
+    )
     parser.add_argument("--gpu", action="store_true")
     options = parser.parse_args()
     device = torch.device("cuda" if options.gpu else "cpu")
-    what = torch.cuda.get_device_name() if options.gpu else platform.processor() or platform.machine()
+    what = (
+        torch.cuda.get_device_name() if options.gpu else platform.processor() or platform.machine()
+    )
     print(f"{options.model}, {what}, {options.threads} threads, torch {torch.__version__}")
     cases = make_cases(options.model)
     with threads_set(options.threads):
         for precision in get_args(Precision)[:2]:
             for batch in BATCHES:
-                compare(cases, precision=precision, batch=batch, device=device, seconds=options.seconds)
+                compare(
+                    cases, precision=precision, batch=batch, device=device, seconds=options.seconds
+                )
 
 
 if __name__ == "__main__":

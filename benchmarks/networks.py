@@ -2,24 +2,27 @@
 
     python benchmarks/networks.py [NAME ...]
 
-Prints a line of the table in docs/own-models.md for each network: 30 % of the channels of every group are removed by
-their L1 norm, and the smaller network must answer as the masked one does, to 1e-9 of the largest logit in float64.
-Initial weights, random batch-norm statistics, two random images: none of it depends on training. Two minutes in all.
+Prints a line of the table in docs/own-models.md for each network: 30 % of the channels of every
+group are removed by their L1 norm, and the smaller network must answer as the masked one does, to
+1e-9 of the largest logit in float64. Initial weights, random batch-norm statistics, two random
+images: none of it depends on training. Two minutes in all.
 """
 
 import sys
 from pathlib import Path
+
+from pruning.user_error import UserError
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 from torch import nn
 
-from models.registry import build
-from pruning.channels import UnsupportedNetwork, groups
+from models.model_registry import build
 from pruning.filters import l1_norms
 from pruning.masks import prunable
-from pruning.slim import choose, group_scores, shrink, widths, zeroed
+from pruning.structured.channel_groups import groups
+from pruning.structured.shrink import choose, group_scores, shrink, widths, zeroed
 
 RATIO = 0.3
 NETWORKS = {  # name: side of the images it is tried on
@@ -64,7 +67,8 @@ NETWORKS = {  # name: side of the images it is tried on
 
 
 def live_in(model: nn.Module) -> nn.Module:
-    """The network in float64 and eval mode, with batch-norm values far from the initial ones, in which much hides."""
+    """The network in float64 and eval mode, with batch-norm values far from the initial ones, in
+    which much hides."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             for tensor in (module.weight, module.running_var):
@@ -79,25 +83,34 @@ def judge(name: str, side: int) -> str:
     """What the engine makes of a network: removed weights and groups, or why it refuses.
 
     Raises:
-        AssertionError: the smaller network answers otherwise than the masked one, or just as the whole one.
+        AssertionError: the smaller network answers otherwise than the masked one, or just as the
+            whole one.
     """
     image = (3, side, side)
     torch.manual_seed(0)
     model = live_in(build(name, image=image, classes=10))
     try:
         found = groups(model, image)
-    except UnsupportedNetwork as refusal:
+    except UserError as refusal:
         return f"no: {refusal}"
-    filters = {layer: model.get_submodule(layer).weight for group in found for layer in group.producers}
+    filters = {
+        layer: model.get_submodule(layer).weight for group in found for layer in group.producers
+    }
     scores = group_scores(found, {layer: l1_norms(weight) for layer, weight in filters.items()})
     plan = choose(found, scores, widths(found, RATIO))
     small, masked = shrink(model, plan, image=image), zeroed(model, plan, image=image)
     x = torch.randn(2, *image, dtype=torch.float64)
     answer, expected, whole = small(x), masked(x), model(x)
     largest = expected.abs().max()
-    assert (answer - expected).abs().max() <= 1e-9 * largest, f"{name}: the smaller network answers otherwise"
-    assert (answer - whole).abs().max() > 1e-6 * largest, f"{name}: nothing was removed that mattered"
-    left, all_ = (sum(weight.numel() for weight in prunable(net).values()) for net in (small, model))
+    assert (answer - expected).abs().max() <= 1e-9 * largest, (
+        f"{name}: the smaller network answers otherwise"
+    )
+    assert (answer - whole).abs().max() > 1e-6 * largest, (
+        f"{name}: nothing was removed that mattered"
+    )
+    left, all_ = (
+        sum(weight.numel() for weight in prunable(net).values()) for net in (small, model)
+    )
     return f"yes: {len(found)} groups, {100 * (1 - left / all_):.1f} % of the weights go"
 
 

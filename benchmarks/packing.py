@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from sweeps.packing import tune
-from sweeps.plan import make_plan
-from sweeps.study import build
+from sweeps.estimate.packing import tune
+from sweeps.planning.plan import make_plan
+from sweeps.study_file.study import build
 
 
 def main() -> None:

@@ -1,9 +1,10 @@
 """The training script a user would otherwise write: what the other benchmarks compare with.
 
-    python benchmarks/plain_script.py [MODEL] --data-dir DIR [--epochs N] [--images N] [--seed N] [--device cuda]
+    python benchmarks/plain_script.py [MODEL] --data-dir DIR [--epochs N] [--images N] [--seed N]
+    [--device cuda]
 
-torchvision transforms in a DataLoader, fp32, SGD with a cosine schedule, one `.item()` a step. It prints its images/s
-and test accuracy as JSON.
+torchvision transforms in a DataLoader, fp32, SGD with a cosine schedule, one `.item()` a step. It
+prints its images/s and test accuracy as JSON.
 """
 
 import argparse
@@ -23,8 +24,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from models.registry import build
-from trainables.data import Data, obtain
+from models.model_registry import build
+from trainables.data.prepared import Data, obtain
 
 BATCH = 128
 LR, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 5e-4
@@ -34,7 +35,10 @@ def cut(data_dir: Path, folder: Path, images: int) -> None:
     """The first images of CIFAR-10, and a fifth as many to test, as a data set of their own."""
     folder.mkdir(parents=True)
     for split, count in (("train", images), ("test", images // 5)):
-        pq.write_table(pq.read_table(data_dir / f"{split}.parquet").slice(0, count), folder / f"{split}.parquet")
+        pq.write_table(
+            pq.read_table(data_dir / f"{split}.parquet").slice(0, count),
+            folder / f"{split}.parquet",
+        )
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
@@ -42,7 +46,10 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, *, data: Data, train: bool) -> None:
         self.images, self.labels = images, labels
-        random = [transforms.RandomCrop(images.shape[1], padding=4), transforms.RandomHorizontalFlip()]
+        random = [
+            transforms.RandomCrop(images.shape[1], padding=4),
+            transforms.RandomHorizontalFlip(),
+        ]
         fixed = [transforms.ToTensor(), transforms.Normalize(data.mean, data.std)]
         self.transform = transforms.Compose([*random, *fixed] if train else fixed)
 
@@ -56,16 +63,24 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 class PlainScript:
     """Network, loaders, optimiser and schedule of one training."""
 
-    def __init__(self, model: str, data: Data, *, epochs: int, device: torch.device, workers: int = 2) -> None:
+    def __init__(
+        self, model: str, data: Data, *, epochs: int, device: torch.device, workers: int = 2
+    ) -> None:
         self.device = device
         train = Pictures(data.train_x.numpy(), data.train_y.numpy(), data=data, train=True)
         test = Pictures(data.test_x.numpy(), data.test_y.numpy(), data=data, train=False)
         self.loader = DataLoader(
-            train, batch_size=BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0
+            train,
+            batch_size=BATCH,
+            shuffle=True,
+            num_workers=workers,
+            persistent_workers=workers > 0,
         )
         self.test_loader = DataLoader(test, batch_size=BATCH, num_workers=workers)
         self.network = build(model, image=data.image, classes=data.classes).to(device)
-        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+        self.optimizer = torch.optim.SGD(
+            self.network.parameters(), lr=LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY
+        )
         steps = max(1, epochs * len(self.loader))
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, T_max=steps)
         self.criterion = nn.CrossEntropyLoss()
@@ -132,14 +147,26 @@ def main() -> None:
         torch.set_num_threads(given.threads)
     data = obtain(given.dataset, data_dir=given.data_dir).joined()
     script = PlainScript(
-        given.model, data, epochs=given.epochs, device=torch.device(given.device), workers=given.workers
+        given.model,
+        data,
+        epochs=given.epochs,
+        device=torch.device(given.device),
+        workers=given.workers,
     )
     began = time.perf_counter()
     for _ in range(given.epochs):
         script.epoch()
     seconds = time.perf_counter() - began
     images = given.epochs * len(data.train_x)
-    print(json.dumps({"test_top1": script.accuracy(), "images_per_second": images / seconds, "seconds": seconds}))
+    print(
+        json.dumps(
+            {
+                "test_top1": script.accuracy(),
+                "images_per_second": images / seconds,
+                "seconds": seconds,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
     python benchmarks/pruning.py [CASE] [--threads N]
 
-Claims, on two CPU cores: SynFlow with 100 iterations on ResNet-18 under 60 s; SparseGPT on all of ResNet-18 with 1,024
-calibration images under 5 minutes; HRank's ranks of VGG16 from 640 images under 3 minutes. Each case runs in a process
-of its own, so that its peak memory is its own. Images are random: none of the costs depends on what they show.
+Claims, on two CPU cores: SynFlow with 100 iterations on ResNet-18 under 60 s; SparseGPT on all of
+ResNet-18 with 1,024 calibration images under 5 minutes; HRank's ranks of VGG16 from 640 images
+under 3 minutes. Each case runs in a process of its own, so that its peak memory is its own. Images
+are random: none of the costs depends on what they show.
 """
 
 import argparse
@@ -20,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from torch import Tensor
 
-from models.registry import build
+from models.model_registry import build
 from pruning.masks import all_kept, sparsity_of
 from pruning.method import PruneInput
 from pruning.registry import build as build_method
@@ -33,7 +34,10 @@ def images(count: int) -> Iterator[tuple[Tensor, Tensor]]:
     """`count` random images in batches of 128."""
     drawn = torch.Generator().manual_seed(0)
     for _ in range(0, count, 128):
-        yield torch.randn(128, *IMAGE, generator=drawn), torch.randint(0, 10, (128,), generator=drawn)
+        yield (
+            torch.randn(128, *IMAGE, generator=drawn),
+            torch.randint(0, 10, (128,), generator=drawn),
+        )
 
 
 def prune(method: str, model: str, sparsity: float) -> str:
@@ -86,7 +90,9 @@ def main() -> None:
         run(options.case)
         return
     for case in LIMITS:
-        subprocess.run([sys.executable, __file__, case, "--threads", str(options.threads)], check=True)
+        subprocess.run(
+            [sys.executable, __file__, case, "--threads", str(options.threads)], check=True
+        )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""What stopping early saves: a whole grid of SynFlow's iterations and schedules, and ASHA over the same points.
+"""What stopping early saves: a whole grid of SynFlow's iterations and schedules, and ASHA over the
+same points.
 
     python benchmarks/search.py [SPARSITY] [POINTS] [FOLDER]
 
-Claim: ASHA reaches the grid's best validation accuracy, within its interval, with at most 40 % of the grid's epochs.
-Both searches run on the embedded digits with the same seed, each in a directory of its own; then the best of both are
-trained anew with the confirming seeds. The interval is the 95 % t-interval of the validation accuracy of the grid's
-best over those seeds. How well the accuracy at ASHA's rungs tells the end is taken from the grid. With a FOLDER, what
-is there is continued and kept.
+Claim: ASHA reaches the grid's best validation accuracy, within its interval, with at most 40 % of
+the grid's epochs. Both searches run on the embedded digits with the same seed, each in a directory
+of its own; then the best of both are trained anew with the confirming seeds. The interval is the 95
+% t-interval of the validation accuracy of the grid's best over those seeds. How well the accuracy
+at ASHA's rungs tells the end is taken from the grid. With a FOLDER, what is there is continued and
+kept.
 """
 
 import contextlib
@@ -19,11 +21,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from scipy.stats import spearmanr
 
-from analysis.stats import t_interval
+from analysis.statistics.intervals_and_tests import t_interval
 from sweeps import synflow_search
-from sweeps.search import candidates
-from trainables import record
-from trainables.store import Store
+from sweeps.search import candidate_records
+from trainables.storage import parquet_tables
+from trainables.storage.store import Store
 
 CLAIM = 0.40
 GRACE, FACTOR = 2, 3  # of 12 epochs: rungs after 2 and 6
@@ -34,19 +36,36 @@ def main(sparsity: float, points: int, folder: Path) -> None:
     epochs, means = {}, {}
     for name, stop in (("grid", "none"), ("asha", "asha")):
         store = Store.at(folder / name)
-        words = ["--preset", "synflow_digits", "--strategy", "grid", "--set", f"strategy.stop={stop}"]
+        words = [
+            "--preset",
+            "synflow_digits",
+            "--strategy",
+            "grid",
+            "--set",
+            f"strategy.stop={stop}",
+        ]
         words += ["--set", f"strategy.grace={GRACE}", "--set", f"strategy.factor={FACTOR}"]
-        words += ["--set", f"space.iterations.points={points}", "--set", "budget.trials=null", "--address", "local"]
+        words += [
+            "--set",
+            f"space.iterations.points={points}",
+            "--set",
+            "budget.trials=null",
+            "--address",
+            "local",
+        ]
         with contextlib.redirect_stdout(io.StringIO()) as told:
             code = synflow_search.main([*words, "--sparsities", str(sparsity), "--out", store.uri])
         if code:
             sys.exit(f"the search '{name}' ended with {code}:\n{told.getvalue()}")
-        found = candidates.read(store)
+        found = candidate_records.read(store)
         best = max((one for one in found if one.outcome == "done"), key=_worth)
         epochs[name] = sum(one.epochs for one in found)
         again = t_interval(read_validation(store.below("best")))
         means[name] = again
-        counts = {what: sum(one.outcome == what for one in found) for what in ("done", "stopped", "disconnected")}
+        counts = {
+            what: sum(one.outcome == what for one in found)
+            for what in ("done", "stopped", "disconnected")
+        }
         if name == "grid":
             tell_rungs([one for one in found if one.outcome == "done"])
         print(
@@ -57,28 +76,37 @@ def main(sparsity: float, points: int, folder: Path) -> None:
         )
     share, grid = epochs["asha"] / epochs["grid"], means["grid"]
     inside = means["asha"].mean >= grid.mean - (grid.half_width or 0.0)
-    print(f"ASHA trained {100 * share:.1f} % of the grid's epochs (claim: at most {100 * CLAIM:.0f} %)")
+    print(
+        f"ASHA trained {100 * share:.1f} % of the grid's epochs (claim: at most {100 * CLAIM:.0f} %)"
+    )
     print(
         f"validation accuracy of ASHA's best {means['asha'].mean:.2f} %, of the grid's {grid.mean:.2f} ± "
         f"{grid.half_width:.2f} %: {'within the interval or above' if inside else 'BELOW the interval'}"
     )
 
 
-def tell_rungs(found: list[candidates.Candidate]) -> None:
+def tell_rungs(found: list[candidate_records.Candidate]) -> None:
     """Print how the accuracies at ASHA's rungs go with those at the end."""
     for epoch in (GRACE, GRACE * FACTOR):
-        rho = spearmanr([one.values[epoch - 1] for one in found], [one.val_top1 for one in found])[0]
-        print(f"accuracy after {epoch} epochs and at the end: Spearman's rho {rho:+.2f} (n = {len(found)})")
+        rho = spearmanr([one.values[epoch - 1] for one in found], [one.val_top1 for one in found])[
+            0
+        ]
+        print(
+            f"accuracy after {epoch} epochs and at the end: Spearman's rho {rho:+.2f} (n = {len(found)})"
+        )
 
 
-def _worth(one: candidates.Candidate) -> tuple[float, float, int]:
+def _worth(one: candidate_records.Candidate) -> tuple[float, float, int]:
     return one.val_top1 or 0.0, -(one.effective_macs or 0.0), -one.number
 
 
 def read_validation(store: Store) -> list[float]:
     """The validation accuracies of the pruned trials of a study."""
     paths = [path for path in store.list("rows", ".parquet") if "/dense/" not in path]
-    return [record.decode("rows", store.read(path)).to_pylist()[-1]["val_top1"] for path in paths]
+    return [
+        parquet_tables.decode("rows", store.read(path)).to_pylist()[-1]["val_top1"]
+        for path in paths
+    ]
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""What removed channels buy: latency against MACs, and training the small network against training a masked one.
+"""What removed channels buy: latency against MACs, and training the small network against training
+a masked one.
 
     python benchmarks/slim.py [MODEL] [--threads N] [--seconds S] [--device cuda]
 
-Claims, ResNet-18 at batch 128 on a CPU: with half of the channels gone, latency falls by at least 0.95 of what the MACs
-promise; with 70 % gone and widths that are multiples of 16, by at least 0.75. Training the small network is at least 3x
-and 6x faster than training the whole one under masks, in bf16. Networks take turns, so that a machine that is busy
-slows all of them; a speed-up is the median over the rounds of (whole / small) within one round. Images are 3x32x32.
+Claims, ResNet-18 at batch 128 on a CPU: with half of the channels gone, latency falls by at least
+0.95 of what the MACs promise; with 70 % gone and widths that are multiples of 16, by at least 0.75.
+Training the small network is at least 3x and 6x faster than training the whole one under masks, in
+bf16. Networks take turns, so that a machine that is busy slows all of them; a speed-up is the
+median over the rounds of (whole / small) within one round. Images are 3x32x32.
 """
 
 import argparse
@@ -22,16 +24,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from torch import Tensor, nn
 
-from models.registry import build
-from pruning.channels import groups
+from models.model_registry import build
 from pruning.cost import layer_costs, macs
 from pruning.filters import l1_norms
 from pruning.masks import keep_best, prunable
-from pruning.slim import choose, group_scores, shrink, widths
-from trainables.latency import make_call, time_once, warm_up
-from trainables.process import settle
-from trainables.recipe import Recipe
-from trainables.training import Epoch, HeldMasks, Precision, choose_precision, make_optimizer
+from pruning.structured.channel_groups import groups
+from pruning.structured.shrink import choose, group_scores, shrink, widths
+from trainables.timing.latency import make_call, time_once, warm_up
+from trainables.training.epoch import Epoch, HeldMasks, Precision, choose_precision, make_optimizer
+from trainables.training.process import settle
+from trainables.training.recipe import Recipe
 
 IMAGE, BATCH = (3, 32, 32), 128
 STEPS = 2  # optimiser steps that are timed together
@@ -41,15 +43,26 @@ CASES = (("50 % of channels", 0.5, 1, 0.95, 3.0), ("70 %, multiples of 16", 0.7,
 def smaller(model: nn.Module, removed: float, round_to: int) -> nn.Module:
     """The network without the channels of lowest L1 norm in every group."""
     found = groups(model, IMAGE)
-    filters = {layer: prunable(model)[f"{layer}.weight"].detach() for group in found for layer in group.producers}
+    filters = {
+        layer: prunable(model)[f"{layer}.weight"].detach()
+        for group in found
+        for layer in group.producers
+    }
     scores = group_scores(found, {layer: l1_norms(weight) for layer, weight in filters.items()})
-    return shrink(model, choose(found, scores, widths(found, removed, round_to=round_to)), image=IMAGE)
+    return shrink(
+        model, choose(found, scores, widths(found, removed, round_to=round_to)), image=IMAGE
+    )
 
 
-def training(model: nn.Module, *, density: float, precision: Precision, device: torch.device) -> Callable[[], None]:
-    """Some optimiser steps on random images; with a density below 1 under masks that keep so much."""
+def training(
+    model: nn.Module, *, density: float, precision: Precision, device: torch.device
+) -> Callable[[], None]:
+    """Some optimiser steps on random images; with a density below 1 under masks that keep so much.
+    """
     weights = prunable(model)
-    masks = keep_best({name: torch.rand_like(weight) for name, weight in weights.items()}, 1 - density)
+    masks = keep_best(
+        {name: torch.rand_like(weight) for name, weight in weights.items()}, 1 - density
+    )
     held = HeldMasks(model, masks)
     held.apply()
     x = torch.randn(BATCH, *IMAGE).to(device).to(memory_format=torch.channels_last)
@@ -73,7 +86,9 @@ def training(model: nn.Module, *, density: float, precision: Precision, device: 
     return steps
 
 
-def take_turns(calls: list[Callable[[], object]], device: torch.device, seconds: float) -> list[list[float]]:
+def take_turns(
+    calls: list[Callable[[], object]], device: torch.device, seconds: float
+) -> list[list[float]]:
     """Milliseconds of every call in every round."""
     for call in calls:
         warm_up(call, device, seconds=seconds / 20)
@@ -94,35 +109,60 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="what removed channels buy")
     parser.add_argument("model", nargs="?", default="resnet18")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=60.0, help="for latency, and as long for training")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="for latency, and as long for training"
+    )
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     device = torch.device(given.device)
-    where = torch.cuda.get_device_name() if given.device == "cuda" else f"{platform.machine()}, {given.threads} threads"
+    where = (
+        torch.cuda.get_device_name()
+        if given.device == "cuda"
+        else f"{platform.machine()}, {given.threads} threads"
+    )
     torch.manual_seed(0)
-    whole = build(given.model, image=IMAGE, classes=10).to(device).to(memory_format=torch.channels_last)
+    whole = (
+        build(given.model, image=IMAGE, classes=10).to(device).to(memory_format=torch.channels_last)
+    )
     small = [
-        smaller(whole, removed, round_to).to(memory_format=torch.channels_last) for _, removed, round_to, *_ in CASES
+        smaller(whole, removed, round_to).to(memory_format=torch.channels_last)
+        for _, removed, round_to, *_ in CASES
     ]
     networks = [whole, *small]
     cost = [macs(layer_costs(network, IMAGE)) for network in networks]
     held = sum(weight.numel() for weight in prunable(small[0]).values()) / sum(
         weight.numel() for weight in prunable(whole).values()
     )
-    calls = [make_call(deepcopy(n), IMAGE, batch=BATCH, precision="fp32", device=device) for n in networks]
+    calls = [
+        make_call(deepcopy(n), IMAGE, batch=BATCH, precision="fp32", device=device)
+        for n in networks
+    ]
     latency = take_turns(calls, device, given.seconds)
     settle(given.threads)  # as a trial does; latency is measured as --measure does
     precision = choose_precision("auto", whole, device)
     masked = [training(deepcopy(whole), density=held, precision=precision, device=device)]
-    steps = [*masked, *(training(network, density=1.0, precision=precision, device=device) for network in small)]
+    steps = [
+        *masked,
+        *(training(network, density=1.0, precision=precision, device=device) for network in small),
+    ]
     trained = take_turns(steps, device, given.seconds)
     print(f"{given.model}, batch {BATCH}, {where}, torch {torch.__version__}")
-    print(f"n = {len(latency)} rounds of latency in fp32, {len(trained)} of training in {precision}")
+    print(
+        f"n = {len(latency)} rounds of latency in fp32, {len(trained)} of training in {precision}"
+    )
     for index, (name, _, _, share, times) in enumerate(CASES, 1):
-        theory, real, faster = cost[0] / cost[index], gain(latency, 0, index), gain(trained, 0, index)
-        print(f"{name}: MACs {theory:.2f}x fewer, latency {real:.2f}x shorter = {real / theory:.2f} (claim {share})")
-        print(f"{'':{len(name)}}  training {faster:.2f}x faster than the whole network under masks (claim {times:g}x)")
+        theory, real, faster = (
+            cost[0] / cost[index],
+            gain(latency, 0, index),
+            gain(trained, 0, index),
+        )
+        print(
+            f"{name}: MACs {theory:.2f}x fewer, latency {real:.2f}x shorter = {real / theory:.2f} (claim {share})"
+        )
+        print(
+            f"{'':{len(name)}}  training {faster:.2f}x faster than the whole network under masks (claim {times:g}x)"
+        )
 
 
 if __name__ == "__main__":

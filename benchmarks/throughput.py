@@ -1,13 +1,16 @@
-"""The training loop against the script a user would otherwise write, and against what the chip can do.
+"""The training loop against the script a user would otherwise write, and against what the chip can
+do.
 
-    python benchmarks/throughput.py [MODEL] --data-dir DIR [--threads N] [--rounds N] [--seconds S] [--device cuda]
+    python benchmarks/throughput.py [MODEL] --data-dir DIR [--threads N] [--rounds N] [--seconds S]
+    [--device cuda]
 
-Claims: on two CPU cores with AMX, ResNet-18 at least 3x the plain script in bf16 and 1.15x with fp32 on both sides,
-ResNet-20 at least 3x; on a GPU at least 4x, and for ResNet-18 35 % of the matmul ceiling. The plain script is
-`benchmarks/plain_script.py`. Same network, batch 128, optimiser and augmentation on both sides. They take turns, so
-that a machine that is busy slows both; a ratio is the median over the rounds of (ours / plain) within one round.
-"auto" is what a training of 160 epochs of CIFAR-10 gets: bf16 where the hardware has it, compiled where a compiler is;
-compiling is done before the clock starts, and timed apart.
+Claims: on two CPU cores with AMX, ResNet-18 at least 3x the plain script in bf16 and 1.15x with
+fp32 on both sides, ResNet-20 at least 3x; on a GPU at least 4x, and for ResNet-18 35 % of the
+matmul ceiling. The plain script is `benchmarks/plain_script.py`. Same network, batch 128, optimiser
+and augmentation on both sides. They take turns, so that a machine that is busy slows both; a ratio
+is the median over the rounds of (ours / plain) within one round. "auto" is what a training of 160
+epochs of CIFAR-10 gets: bf16 where the hardware has it, compiled where a compiler is; compiling is
+done before the clock starts, and timed apart.
 """
 
 import argparse
@@ -28,12 +31,12 @@ from plain_script import BATCH, LR, MOMENTUM, WEIGHT_DECAY, PlainScript
 
 from pruning.cost import layer_costs, macs
 from pruning.phases import Train
-from trainables.course import Course
-from trainables.data import obtain
+from trainables.data.prepared import obtain
 from trainables.environment import Environment
-from trainables.process import settle
-from trainables.recipe import Recipe
-from trainables.spec import TrialSpec
+from trainables.phase_runner import Course
+from trainables.training.process import settle
+from trainables.training.recipe import Recipe
+from trainables.trial_spec import TrialSpec
 
 PLAIN = "plain script"
 OURS = {
@@ -44,7 +47,8 @@ OURS = {
 
 
 class Apart:
-    """The plain script in a process of its own, so that what ours sets for its process is not lent to it."""
+    """The plain script in a process of its own, so that what ours sets for its process is not lent
+    to it."""
 
     def __init__(self, model: str, given: argparse.Namespace) -> None:
         context = multiprocessing.get_context("spawn")
@@ -81,19 +85,30 @@ class Ours:
 
     def __init__(self, model: str, fields: dict[str, object], environment: Environment) -> None:
         recipe = Recipe.model_validate(
-            {"epochs": 160, "lr": LR, "momentum": MOMENTUM, "weight_decay": WEIGHT_DECAY, "hold_out": False, **fields}
+            {
+                "epochs": 160,
+                "lr": LR,
+                "momentum": MOMENTUM,
+                "weight_decay": WEIGHT_DECAY,
+                "hold_out": False,
+                **fields,
+            }
         )
         spec = TrialSpec(dataset="cifar10", model=model, method="dense", seed=0, recipe=recipe)
         self.course, self.epoch = Course(spec, environment), 0
         self.course.begin()
-        self.index = next(i for i, phase in enumerate(self.course.phases) if isinstance(phase, Train))
+        self.index = next(
+            i for i, phase in enumerate(self.course.phases) if isinstance(phase, Train)
+        )
         self.steps = self.course.images.batches_per_epoch(BATCH)
 
     def train(self, seconds: float) -> int:
         """Train for so long; returns the number of images."""
         until, walked = time.perf_counter() + seconds, -self.course.batches
         while time.perf_counter() < until:
-            if self.course.walk(self.index, self.epoch, self.epoch, lambda: time.perf_counter() >= until):
+            if self.course.walk(
+                self.index, self.epoch, self.epoch, lambda: time.perf_counter() >= until
+            ):
                 self.epoch, walked = self.epoch + 1, walked + self.steps
         return (walked + self.course.batches) * BATCH
 
@@ -111,7 +126,9 @@ def rate(side: Apart | Ours, seconds: float, wait: Callable[[], None]) -> float:
     return seen / (time.perf_counter() - began)
 
 
-def ceiling(device: torch.device, precision: str, wait: Callable[[], None], *, seconds: float = 1.0) -> float:
+def ceiling(
+    device: torch.device, precision: str, wait: Callable[[], None], *, seconds: float = 1.0
+) -> float:
     """Floating-point operations a second of a large square matrix product."""
     size = 8192 if device.type == "cuda" else 2048
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
@@ -140,18 +157,30 @@ def main() -> None:
     device = torch.device(given.device)
     settle(given.threads)
     wait = torch.cuda.synchronize if given.device == "cuda" else lambda: None
-    where = torch.cuda.get_device_name() if given.device == "cuda" else f"{platform.machine()}, {given.threads} threads"
-    print(f"{given.model}, batch {BATCH}, {where}, torch {torch.__version__}, n = {given.rounds} rounds", flush=True)
+    where = (
+        torch.cuda.get_device_name()
+        if given.device == "cuda"
+        else f"{platform.machine()}, {given.threads} threads"
+    )
+    print(
+        f"{given.model}, batch {BATCH}, {where}, torch {torch.__version__}, n = {given.rounds} rounds",
+        flush=True,
+    )
     with tempfile.TemporaryDirectory() as store:
         plain = Apart(given.model, given)
         plain.train(given.seconds / 5)  # data read, loader processes started
         sides: dict[str, Apart | Ours] = {PLAIN: plain}
-        environment = Environment(store=store, data_dir=given.data_dir, device=given.device, threads=given.threads)
+        environment = Environment(
+            store=store, data_dir=given.data_dir, device=given.device, threads=given.threads
+        )
         for name, fields in OURS.items():
             began = time.perf_counter()
             side = sides[name] = Ours(given.model, fields, environment)
             side.train(0.01)
-            print(f"{name}: {side.told()}; first step after {time.perf_counter() - began:.1f} s", flush=True)
+            print(
+                f"{name}: {side.told()}; first step after {time.perf_counter() - began:.1f} s",
+                flush=True,
+            )
             side.train(given.seconds / 5)  # allocations, kernels chosen
         rates: dict[str, list[float]] = {name: [] for name in sides}
         for _ in range(given.rounds):
@@ -161,9 +190,13 @@ def main() -> None:
     best = sides["ours, auto"]
     assert isinstance(best, Ours)
     network = best.course.network
-    each = 3 * 2 * macs(layer_costs(network.model, network.image))  # forward, and twice as much backward
+    each = (
+        3 * 2 * macs(layer_costs(network.model, network.image))
+    )  # forward, and twice as much backward
     peak = ceiling(device, network.precision, wait)
-    print(f"matmul ceiling, {network.precision}: {peak / 1e9:,.0f} GFLOP/s; one training image: {each / 1e9:.3f} GFLOP")
+    print(
+        f"matmul ceiling, {network.precision}: {peak / 1e9:,.0f} GFLOP/s; one training image: {each / 1e9:.3f} GFLOP"
+    )
     for name, found in rates.items():
         ratio = median(one / base for one, base in zip(found, rates[PLAIN], strict=True))
         share = median(found) * each / peak

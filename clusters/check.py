@@ -1,6 +1,8 @@
-"""Finds what is missing in a cluster file before anything is launched: `python clusters/check.py cluster.yaml`.
+"""Finds what is missing in a cluster file before anything is launched: `python clusters/check.py
+cluster.yaml`.
 
-Ray checks names and types when it reads the file, but finds a missing folder or token only after the head is running.
+Ray checks names and types when it reads the file, but finds a missing folder or token only after
+the head is running.
 """
 
 import sys
@@ -44,7 +46,11 @@ def check(path: str | Path) -> dict[str, Any]:
         raise Fault(f"{path}: {error}") from None
     for remote, local in config["file_mounts"].items():
         if not Path(local).expanduser().exists():
-            hint = "ray get-auth-token --generate" if "auth_token" in remote else "run this in the project's folder"
+            hint = (
+                "ray get-auth-token --generate"
+                if "auth_token" in remote
+                else "run this in the project's folder"
+            )
             raise Fault(f"{path}: '{local}', which goes to {remote}, is missing; {hint}")
     return config
 

@@ -1,9 +1,12 @@
-"""Runs Ray on a spot worker and ends it in good order when the cloud announces that the machine will be taken away.
+"""Runs Ray on a spot worker and ends it in good order when the cloud announces that the machine
+will be taken away.
 
-Ray itself does not read the announcements. SIGTERM to `ray start --block` marks the node as being preempted: its trials
-checkpoint and move to other nodes, and that does not count as a failure of theirs. Needs nothing but Python:
+Ray itself does not read the announcements. SIGTERM to `ray start --block` marks the node as being
+preempted: its trials checkpoint and move to other nodes, and that does not count as a failure of
+theirs. Needs nothing but Python:
 
-    python spot_watcher.py --cloud aws --then 'sudo shutdown -h +5' -- ray start --address=HEAD:6379 --block
+    python spot_watcher.py --cloud aws --then 'sudo shutdown -h +5' -- ray start --address=HEAD:6379
+    --block
 """
 
 import argparse
@@ -38,26 +41,33 @@ def fetch(url: str, headers: dict[str, str], *, method: str = "GET") -> str | No
 
 
 def aws_notice(place: str) -> str | None:
-    """What AWS announces, e.g. '{"action": "terminate", "time": "2026-01-01T12:00:00Z"}', by IMDSv2; None: nothing.
+    """What AWS announces, e.g. '{"action": "terminate", "time": "2026-01-01T12:00:00Z"}', by
+    IMDSv2; None: nothing.
 
-    The earlier rebalance recommendation is not acted upon: most such instances live on, and a trial loses no more than
-    the step it is in.
+    The earlier rebalance recommendation is not acted upon: most such instances live on, and a trial
+    loses no more than the step it is in.
 
     Raises:
         OSError: the metadata service does not answer.
     """
     lifetime = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
     token = fetch(f"{place}/latest/api/token", lifetime, method="PUT")
-    return fetch(f"{place}/latest/meta-data/spot/instance-action", {"X-aws-ec2-metadata-token": token or ""})
+    return fetch(
+        f"{place}/latest/meta-data/spot/instance-action", {"X-aws-ec2-metadata-token": token or ""}
+    )
 
 
 def gcp_notice(place: str) -> str | None:
-    """What GCP announces: that the instance is preempted, or ended for a maintenance of its host; None: nothing.
+    """What GCP announces: that the instance is preempted, or ended for a maintenance of its host;
+    None: nothing.
 
     Raises:
         OSError: the metadata service does not answer.
     """
-    for name, value in (("preempted", "TRUE"), ("maintenance-event", "TERMINATE_ON_HOST_MAINTENANCE")):
+    for name, value in (
+        ("preempted", "TRUE"),
+        ("maintenance-event", "TERMINATE_ON_HOST_MAINTENANCE"),
+    ):
         found = fetch(f"{place}/computeMetadata/v1/instance/{name}", {"Metadata-Flavor": "Google"})
         if found is not None and found.strip() == value:
             return f"{name} = {value}"
@@ -67,7 +77,8 @@ def gcp_notice(place: str) -> str | None:
 def watch(command: list[str], notice: Callable[[], str | None], *, every: float) -> int:
     """Run a command until it ends, with SIGTERM on the first notice; returns its exit code.
 
-    SIGTERM and SIGINT to this process are handed on. A metadata service that does not answer is no notice.
+    SIGTERM and SIGINT to this process are handed on. A metadata service that does not answer is no
+    notice.
 
     Args:
         notice: what is announced, None if nothing; may raise OSError.
@@ -82,7 +93,9 @@ def watch(command: list[str], notice: Callable[[], str | None], *, every: float)
             announced, silent = notice(), False
         except OSError as error:
             if not silent:
-                say(f"the metadata service does not answer ({error}); looking again every {every:g} s")
+                say(
+                    f"the metadata service does not answer ({error}); looking again every {every:g} s"
+                )
             announced, silent = None, True
         if announced:
             say(f"this machine will be taken away: {announced}; ending Ray in good order")
@@ -106,13 +119,24 @@ def say(text: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code of the command that was run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cloud", choices=sorted(PLACES), required=True, help="whose announcements to read")
-    parser.add_argument("--metadata", metavar="URL", help="the metadata service, if it is elsewhere")
-    parser.add_argument("--every", metavar="SECONDS", type=float, help="time between two looks (aws 5, gcp 1)")
-    parser.add_argument("--then", metavar="COMMAND", help="a shell command to run when the command has ended")
+    parser.add_argument(
+        "--cloud", choices=sorted(PLACES), required=True, help="whose announcements to read"
+    )
+    parser.add_argument(
+        "--metadata", metavar="URL", help="the metadata service, if it is elsewhere"
+    )
+    parser.add_argument(
+        "--every", metavar="SECONDS", type=float, help="time between two looks (aws 5, gcp 1)"
+    )
+    parser.add_argument(
+        "--then", metavar="COMMAND", help="a shell command to run when the command has ended"
+    )
     parser.add_argument("command", nargs="+", help="what to run, after --")
     options = parser.parse_args(arguments)
-    place, read = options.metadata or PLACES[options.cloud], {"aws": aws_notice, "gcp": gcp_notice}[options.cloud]
+    place, read = (
+        options.metadata or PLACES[options.cloud],
+        {"aws": aws_notice, "gcp": gcp_notice}[options.cloud],
+    )
     code = watch(options.command, lambda: read(place), every=options.every or EVERY[options.cloud])
     say(f"'{options.command[0]}' ended with code {code}")
     if options.then:

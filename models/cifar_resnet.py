@@ -1,8 +1,9 @@
-"""Residual networks for small images (He et al. 2016, arXiv 1512.03385), in two families made of one block.
+"""Residual networks for small images (He et al. 2016, arXiv 1512.03385), in two families made of
+one block.
 
-resnet18 is the ImageNet layout with a 3x3 stem of stride 1 and no max-pool. resnet20 ... resnet110 are the paper's
-CIFAR layout, 16, 32 and 64 channels wide. In both, a shortcut whose shape changes is a 1x1 convolution with
-batch-norm. The last map is averaged, so any image size fits.
+resnet18 is the ImageNet layout with a 3x3 stem of stride 1 and no max-pool. resnet20 ... resnet110
+are the paper's CIFAR layout, 16, 32 and 64 channels wide. In both, a shortcut whose shape changes
+is a 1x1 convolution with batch-norm. The last map is averaged, so any image size fits.
 """
 
 from torch import Tensor, nn
@@ -11,7 +12,8 @@ from models.initial import initialise
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions with batch-norm and a shortcut: [B, inputs, H, W] to [B, outputs, H/stride, W/stride]."""
+    """Two 3x3 convolutions with batch-norm and a shortcut: [B, inputs, H, W] to [B, outputs,
+    H/stride, W/stride]."""
 
     def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
         super().__init__()
@@ -34,12 +36,16 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A 3x3 stem, stages of blocks, the mean over the map and one linear layer: [B, C, H, W] to logits [B, classes].
+    """A 3x3 stem, stages of blocks, the mean over the map and one linear layer: [B, C, H, W] to
+    logits [B, classes].
 
-    Stage i has `depths[i]` blocks of `widths[i]` channels; every stage but the first halves the map.
+    Stage i has `depths[i]` blocks of `widths[i]` channels; every stage but the first halves the
+    map.
     """
 
-    def __init__(self, channels: int, classes: int, *, widths: tuple[int, ...], depths: tuple[int, ...]) -> None:
+    def __init__(
+        self, channels: int, classes: int, *, widths: tuple[int, ...], depths: tuple[int, ...]
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, widths[0], 3, padding=1, bias=False)
         self.bn = nn.BatchNorm2d(widths[0])

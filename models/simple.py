@@ -1,4 +1,5 @@
-"""Two small networks without batch-norm, in torch's default initialisation: a plain CNN and a perceptron."""
+"""Two small networks without batch-norm, in torch's default initialisation: a plain CNN and a
+perceptron."""
 
 from collections import OrderedDict
 
@@ -6,7 +7,8 @@ from torch import nn
 
 
 def simple_cnn(image: tuple[int, int, int], classes: int) -> nn.Module:
-    """Two convolutions and two linear layers: 1,625,866 parameters for 1x28x28 images and 10 classes.
+    """Two convolutions and two linear layers: 1,625,866 parameters for 1x28x28 images and 10
+    classes.
 
     Raises:
         ValueError: the image is too small to pool.
@@ -31,7 +33,8 @@ def simple_cnn(image: tuple[int, int, int], classes: int) -> nn.Module:
 
 
 def mlp(image: tuple[int, int, int], classes: int) -> nn.Module:
-    """LeNet-300-100 on flattened pixels (LeCun et al. 1998): 266,610 parameters for 1x28x28 and 10 classes."""
+    """LeNet-300-100 on flattened pixels (LeCun et al. 1998): 266,610 parameters for 1x28x28 and 10
+    classes."""
     channels, height, width = image
     return nn.Sequential(
         OrderedDict(

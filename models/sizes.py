@@ -1,4 +1,5 @@
-"""What networks of the registry are made of, counted once: studies of thousands of trials are planned without torch.
+"""What networks of the registry are made of, counted once: studies of thousands of trials are
+planned without torch.
 
 A test counts them again. A network that is not here is built and counted when it is planned with.
 """

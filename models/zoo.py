@@ -1,7 +1,9 @@
-"""Classification networks of torchvision and timm by name: `torchvision:resnet50`, `timm:resnet10t`.
+"""Classification networks of torchvision and timm by name: `torchvision:resnet50`,
+`timm:resnet10t`.
 
-They come with fresh weights; nothing is downloaded. torchvision takes seconds to import, and timm is an extra, so both
-are imported only when such a network is built. Importing this does not import torch.
+They come with fresh weights; nothing is downloaded. torchvision takes seconds to import, and timm
+is an extra, so both are imported only when such a network is built. Importing this does not import
+torch.
 """
 
 from __future__ import annotations
@@ -11,15 +13,13 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pruning.user_error import UserError
+
 if TYPE_CHECKING:
     from torch import nn
 
 LIBRARIES = ("torchvision", "timm")
 INSTALL = "pip install --editable '.[models]' in the checkout, or pip install 'timm>=1.0'"
-
-
-class UnknownNetwork(ValueError):
-    """A name that the library does not have, or a library that is not there; one line with the nearest fix."""
 
 
 def is_named(name: str) -> bool:
@@ -28,15 +28,16 @@ def is_named(name: str) -> bool:
 
 
 def check(name: str) -> None:
-    """Pass if the name has the form of a library's, without importing the library; `build` knows the rest.
+    """Pass if the name has the form of a library's, without importing the library; `build` knows
+    the rest.
 
     Raises:
-        UnknownNetwork: it has not.
+        UserError: it has not.
     """
     library, _, network = name.partition(":")
     if not re.fullmatch(r"[A-Za-z0-9_]+", network):
         tag = " (a tag after a dot names trained weights: leave it out)" if "." in network else ""
-        raise UnknownNetwork(f"a network of {library} is named '{library}:NAME', but got '{name}'{tag}")
+        raise UserError(f"a network of {library} is named '{library}:NAME', but got '{name}'{tag}")
 
 
 def build(name: str, *, image: tuple[int, int, int], classes: int) -> nn.Module:
@@ -46,25 +47,31 @@ def build(name: str, *, image: tuple[int, int, int], classes: int) -> nn.Module:
         image: (channels, height, width); torchvision's networks take 3 channels, timm's any number.
 
     Raises:
-        UnknownNetwork: no such network, or its library is not installed.
+        UserError: no such network, or its library is not installed.
         ValueError: channels that it cannot take.
     """
     library, _, network = name.partition(":")
     try:
         zoo: Any = import_module("torchvision.models" if library == "torchvision" else library)
-    except (ImportError, RuntimeError, AttributeError) as error:  # it is not there, or fits another torch
+    except (
+        ImportError,
+        RuntimeError,
+        AttributeError,
+    ) as error:  # it is not there, or fits another torch
         if isinstance(error, ModuleNotFoundError) and error.name == library:
-            raise UnknownNetwork(f"model '{name}' needs {library}: {INSTALL}") from None
+            raise UserError(f"model '{name}' needs {library}: {INSTALL}") from None
         reason = (str(error).splitlines() or [""])[0]
-        raise UnknownNetwork(
+        raise UserError(
             f"cannot import {library} for model '{name}' ({type(error).__name__}: {reason}); install the one that fits "
             "this torch"
         ) from error
-    known: list[str] = zoo.list_models(module=zoo) if library == "torchvision" else zoo.list_models()
+    known: list[str] = (
+        zoo.list_models(module=zoo) if library == "torchvision" else zoo.list_models()
+    )
     if network not in known:
         near = get_close_matches(network, known, n=1, cutoff=0.5)
         hint = f"did you mean '{library}:{near[0]}'?" if near else f"it has {len(known)} others"
-        raise UnknownNetwork(f"{library} has no classification network '{network}'; {hint}")
+        raise UserError(f"{library} has no classification network '{network}'; {hint}")
     made: nn.Module
     if library == "timm":
         made = zoo.create_model(network, pretrained=False, num_classes=classes, in_chans=image[0])
@@ -73,6 +80,10 @@ def build(name: str, *, image: tuple[int, int, int], classes: int) -> nn.Module:
         raise ValueError(told)
     else:
         # The side branches of these two answer with several tensors while training.
-        extra = {"aux_logits": False, "init_weights": True} if network in ("googlenet", "inception_v3") else {}
+        extra = (
+            {"aux_logits": False, "init_weights": True}
+            if network in ("googlenet", "inception_v3")
+            else {}
+        )
         made = zoo.get_model(network, weights=None, num_classes=classes, **extra)
     return made

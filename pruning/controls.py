@@ -1,8 +1,8 @@
 """Controls: what is left of a method's result when one ingredient of it is taken away.
 
-A control walks the course of another method, with its default knobs, up to its last prune, then trains new or initial
-weights for the full budget. Whatever that method beats its control by is due to the missing ingredient. Importing this
-does not import torch.
+A control walks the course of another method, with its default knobs, up to its last prune, then
+trains new or initial weights for the full budget. Whatever that method beats its control by is due
+to the missing ingredient. Importing this does not import torch.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from pruning.phases import Measure, Phase, Prune, Reinitialise, Rewind, Setting,
 
 if TYPE_CHECKING:
     from pruning.method import Masks
-    from pruning.slim import Smaller
+    from pruning.structured.shrink import Smaller
 
 _PROBE = Setting(train_epochs=1, retrain_epochs=1)
 
 
 class Control(Method):
-    """The base: a subclass names its `of` default, the kind of methods it controls, and the step after the last prune.
+    """The base: a subclass names its `of` default, the kind of methods it controls, and the step
+    after the last prune.
 
     of: the method whose masks or kept channels are taken.
     """
@@ -41,8 +42,12 @@ class Control(Method):
         registry.find(self.of)
         reason = _misfit(self.of, self.controls)
         if reason:
-            fitting = ", ".join(name for name in registry.names() if not _misfit(name, self.controls))
-            raise ValueError(f"of must be a method this can control, but '{self.of}' {reason}; there are: {fitting}")
+            fitting = ", ".join(
+                name for name in registry.names() if not _misfit(name, self.controls)
+            )
+            raise ValueError(
+                f"of must be a method this can control, but '{self.of}' {reason}; there are: {fitting}"
+            )
         return self
 
     @cached_property
@@ -53,15 +58,22 @@ class Control(Method):
         return build(self.of, {})
 
     def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
-        """The inner course up to its last prune without measurements, the restart, and a training in full."""
+        """The inner course up to its last prune without measurements, the restart, and a training
+        in full."""
         (sparsity,) = sparsities
         course = self.inner.phases(sparsities, setting)
         last = max(index for index, phase in enumerate(course) if isinstance(phase, Prune))
         level = max(phase.level for phase in course if isinstance(phase, Prune))
-        # A control's trial opens with the trained weights; those of a method that prunes before training are the first.
+        # A control's trial opens with the trained weights; those of a method that prunes before
+        # training are the first.
         begin: list[Phase] = [Rewind(0)] if self.inner.starts_from == "init" else []
         begin += [phase for phase in course[: last + 1] if not isinstance(phase, Measure)]
-        return [*begin, self.restart, Train("train", setting.train_epochs), Measure(sparsity, level)]
+        return [
+            *begin,
+            self.restart,
+            Train("train", setting.train_epochs),
+            Measure(sparsity, level),
+        ]
 
     def prune(self, at: PruneInput) -> Masks | Smaller:
         """What the controlled method answers."""

@@ -1,9 +1,10 @@
 """What a network costs: multiply-accumulates of its layers, parameters and bytes.
 
-Counted are convolutions and linear layers, the same as `torch.utils.flop_counter` counts (which reports two per
-multiply-accumulate). Bias, batch-norm, activations and pooling are not: they are 0.3 to 1.5 % of the networks here, and
-batch-norm folds into the convolution before it. Tools that add them report more: for ResNet-18 on 3x32x32 images
-556.65 M (with two per batch-norm output) where this reports 555.42 M.
+Counted are convolutions and linear layers, the same as `torch.utils.flop_counter` counts (which
+reports two per multiply-accumulate). Bias, batch-norm, activations and pooling are not: they are
+0.3 to 1.5 % of the networks here, and batch-norm folds into the convolution before it. Tools that
+add them report more: for ResNet-18 on 3x32x32 images 556.65 M (with two per batch-norm output)
+where this reports 555.42 M.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ from pruning.masks import Masks, prunable
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One convolution or linear layer: its weight's state-dict name (as in masks) and shape, and what it costs.
+    """One convolution or linear layer: its weight's state-dict name (as in masks) and shape, and
+    what it costs.
 
     weights: number of weights, without bias.
     macs: multiply-accumulates for one image, dense; 0 if the forward pass does not use the layer.
@@ -34,8 +36,8 @@ class LayerCost:
 class Size:
     """How large a network is under its masks.
 
-    params: all parameters, masked or not. nonzero: those that no mask removes. compression: params / nonzero.
-    bytes: parameters and buffers, stored dense.
+    params: all parameters, masked or not. nonzero: those that no mask removes. compression: params
+    / nonzero. bytes: parameters and buffers, stored dense.
     """
 
     params: int
@@ -47,8 +49,9 @@ class Size:
 def layer_costs(model: nn.Module, image: tuple[int, int, int]) -> list[LayerCost]:
     """Cost of every prunable layer, in module order, counted in one forward pass of a zero image.
 
-    The pass runs in eval mode and without gradients, on the device and in the precision of the model's first
-    parameter; training modes are put back afterwards. A layer that is used twice counts twice.
+    The pass runs in eval mode and without gradients, on the device and in the precision of the
+    model's first parameter; training modes are put back afterwards. A layer that is used twice
+    counts twice.
 
     Args:
         image: (channels, height, width).
@@ -57,7 +60,8 @@ def layer_costs(model: nn.Module, image: tuple[int, int, int]) -> list[LayerCost
     macs = dict.fromkeys(weights, 0)
 
     def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
-        # An output element takes one multiply-accumulate per weight of its filter or row; groups shorten the filter.
+        # An output element takes one multiply-accumulate per weight of its filter or row; groups
+        # shorten the filter.
         per_output = prod(weights[name].shape[1:])
 
         def count(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -66,7 +70,10 @@ def layer_costs(model: nn.Module, image: tuple[int, int, int]) -> list[LayerCost
         return module.register_forward_hook(count)
 
     modes = {module: module.training for module in model.modules()}
-    hooks = [watch(name, model.get_submodule(name.removesuffix("weight").removesuffix("."))) for name in weights]
+    hooks = [
+        watch(name, model.get_submodule(name.removesuffix("weight").removesuffix(".")))
+        for name in weights
+    ]
     like = next(model.parameters(), torch.empty(0))
     model.eval()
     try:
@@ -86,7 +93,8 @@ def macs(costs: Sequence[LayerCost]) -> int:
 
 
 def effective_macs(costs: Sequence[LayerCost], masks: Masks) -> float:
-    """Multiply-accumulates of one image with each layer weighed by its density; a layer without a mask is dense.
+    """Multiply-accumulates of one image with each layer weighed by its density; a layer without a
+    mask is dense.
 
     Raises:
         ValueError: a mask fits no layer in `costs`, by name or by shape.
@@ -101,10 +109,11 @@ def effective_macs(costs: Sequence[LayerCost], masks: Masks) -> float:
 
 
 def size(model: nn.Module, masks: Masks) -> Size:
-    """Parameters, kept parameters, compression and bytes of a network; a weight without a mask is kept.
+    """Parameters, kept parameters, compression and bytes of a network; a weight without a mask is
+    kept.
 
-    Compression is over all parameters, biases and batch-norm too; infinite if nothing is kept. Against a larger
-    original, divide that one's `params` by this one's `nonzero`.
+    Compression is over all parameters, biases and batch-norm too; infinite if nothing is kept.
+    Against a larger original, divide that one's `params` by this one's `nonzero`.
 
     Raises:
         ValueError: a mask fits no prunable weight of the model, by name or by shape.
@@ -112,7 +121,9 @@ def size(model: nn.Module, masks: Masks) -> Size:
     _check(masks, {name: tuple(weight.shape) for name, weight in prunable(model).items()})
     params = sum(parameter.numel() for parameter in model.parameters())
     nonzero = params - sum(mask.numel() - int(mask.sum()) for mask in masks.values())
-    stored = sum(tensor.numel() * tensor.element_size() for tensor in [*model.parameters(), *model.buffers()])
+    stored = sum(
+        tensor.numel() * tensor.element_size() for tensor in [*model.parameters(), *model.buffers()]
+    )
     return Size(params, nonzero, params / nonzero if nonzero else inf, stored)
 
 
@@ -121,4 +132,6 @@ def _check(masks: Masks, shapes: dict[str, tuple[int, ...]]) -> None:
         if name not in shapes:
             raise ValueError(f"a mask must belong to a prunable weight, but '{name}' is none")
         if tuple(mask.shape) != shapes[name]:
-            raise ValueError(f"mask '{name}' must have shape {shapes[name]}, but has {tuple(mask.shape)}")
+            raise ValueError(
+                f"mask '{name}' must have shape {shapes[name]}, but has {tuple(mask.shape)}"
+            )

@@ -1,4 +1,5 @@
-"""What dynamic sparse training shares: a sparse start, and now and then the smallest kept weights make way for others.
+"""What dynamic sparse training shares: a sparse start, and now and then the smallest kept weights
+make way for others.
 
 Importing this module does not import torch.
 """
@@ -18,16 +19,18 @@ if TYPE_CHECKING:
 
 
 class DynamicSparse(Method):
-    """A method that moves its kept weights while it trains; a subclass says which places are worth growing.
+    """A method that moves its kept weights while it trains; a subclass says which places are worth
+    growing.
 
-    The training starts with ERK layer densities, drawn at random. An update takes, in every layer, a fraction of the
-    kept weights away, the smallest, and keeps as many others instead, so that the count of a layer never changes. As
-    in the official code the first update comes at step 0, and a weight just taken away may be chosen again; it then
-    keeps its value, while a new one starts at 0. Unlike there, the optimiser step of an update is taken, too.
+    The training starts with ERK layer densities, drawn at random. An update takes, in every layer,
+    a fraction of the kept weights away, the smallest, and keeps as many others instead, so that the
+    count of a layer never changes. As in the official code the first update comes at step 0, and a
+    weight just taken away may be chosen again; it then keeps its value, while a new one starts at
+    0. Unlike there, the optimiser step of an update is taken, too.
 
-    drop: fraction of a layer's kept weights that the first update moves; it decays to 0 as a cosine.
-    until: fraction of the training after which nothing moves.
-    every: optimiser steps between two updates, fewer in short trainings (see `Method.interval`).
+    drop: fraction of a layer's kept weights that the first update moves; it decays to 0 as a
+    cosine. until: fraction of the training after which nothing moves. every: optimiser steps
+    between two updates, fewer in short trainings (see `Method.interval`).
     """
 
     starts_from: ClassVar[Literal["init", "dense"]] = "init"
@@ -37,7 +40,11 @@ class DynamicSparse(Method):
 
     def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
         (sparsity,) = sparsities
-        return [Prune(sparsity), Train("train", setting.train_epochs, updates=True), Measure(sparsity)]
+        return [
+            Prune(sparsity),
+            Train("train", setting.train_epochs, updates=True),
+            Measure(sparsity),
+        ]
 
     def prune(self, at: PruneInput) -> dict[str, Tensor]:
         from pruning.masks import draw, erk_densities, kept_count, spread
@@ -48,11 +55,15 @@ class DynamicSparse(Method):
         return draw(spread(erk_densities(shapes, total), sizes, total), at.masks, at.generator)
 
     def fraction(self, progress: float) -> float:
-        """The fraction of a layer's kept weights that an update moves at a point of the training, both 0..1."""
-        return self.drop * (1 + cos(pi * progress / self.until)) / 2 if progress < self.until else 0.0
+        """The fraction of a layer's kept weights that an update moves at a point of the training,
+        both 0..1."""
+        return (
+            self.drop * (1 + cos(pi * progress / self.until)) / 2 if progress < self.until else 0.0
+        )
 
     def growth(self, at: PruneInput) -> dict[str, Tensor] | None:
-        """How much every weight is worth growing, in its shape; None to leave the masks this time."""
+        """How much every weight is worth growing, in its shape; None to leave the masks this time.
+        """
         raise TypeError(f"{type(self).__name__} does not say what it grows")
 
     def update(self, at: PruneInput) -> dict[str, Tensor] | None:

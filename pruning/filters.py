@@ -1,7 +1,8 @@
-"""Filter pruning: the base of methods that rank whole filters and remove the lowest, and the criteria they rank by.
+"""Filter pruning: the base of methods that rank whole filters and remove the lowest, and the
+criteria they rank by.
 
-A filter is what produces one channel: a row of a convolution's or a linear layer's weight. Importing this does not
-import torch.
+A filter is what produces one channel: a row of a convolution's or a linear layer's weight.
+Importing this does not from pruning.user_error import UserError import torch.
 """
 
 from __future__ import annotations
@@ -17,18 +18,21 @@ from pruning.phases import Retrain
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from pruning.channels import Group
-    from pruning.slim import Smaller
+    from pruning.structured.channel_groups import Group
+    from pruning.structured.shrink import Smaller
 
 
 class FilterMethod(Method):
-    """Removes the channels of lowest score, so that the network becomes physically smaller; then retrains.
+    """Removes the channels of lowest score, so that the network becomes physically smaller; then
+    retrains.
 
-    Every group loses the same fraction of its channels, the one that comes nearest to the requested sparsity of
-    parameters. A channel's score is the sum over the layers that write into it. A subclass defines `filter_scores`.
+    Every group loses the same fraction of its channels, the one that comes nearest to the requested
+    sparsity of parameters. A channel's score is the sum over the layers that write into it. A
+    subclass defines `filter_scores`.
 
-    mode: "all" cuts every group; "inner" leaves the residual stream whole and cuts inside the blocks only, as Li et
-        al. 2017 (arXiv 1608.08710) do. Networks without residual streams know no difference.
+    mode: "all" cuts every group; "inner" leaves the residual stream whole and cuts inside the
+        blocks only, as Li et al. 2017 (arXiv 1608.08710) do. Networks without residual streams know
+        no difference.
     round_to: widths are multiples of it (or the original); 8 and 16 suit the hardware.
     """
 
@@ -42,30 +46,42 @@ class FilterMethod(Method):
         """Importance of every filter, by layer, [outputs] each; the largest are kept.
 
         Args:
-            filters: weights of the layers to rank, by layer (module) name, [outputs, inputs, ...] each.
+            filters: weights of the layers to rank, by layer (module) name, [outputs, inputs, ...]
+                each.
         """
         raise TypeError(f"{type(self).__name__} does not define filter_scores")
 
     def channel_scores(self, at: PruneInput, found: Sequence[Group]) -> Mapping[str, Tensor]:
-        """Importance of every channel, by group, [channels] each. Default: the sum over the group's producers."""
-        from pruning.slim import group_scores
+        """Importance of every channel, by group, [channels] each. Default: the sum over the group's
+        producers."""
+        from pruning.structured.shrink import group_scores
 
-        filters = {layer: at.weights[f"{layer}.weight"] for group in found for layer in group.producers}
+        filters = {
+            layer: at.weights[f"{layer}.weight"] for group in found for layer in group.producers
+        }
         return group_scores(found, self.filter_scores(at, filters))
 
     def prune(self, at: PruneInput) -> Smaller:
         """The plan of kept channels whose parameter sparsity is nearest to the requested one.
 
         Raises:
-            UnsupportedNetwork: see `channels.groups`.
+            UserError: see `channels.groups`.
             ValueError: the network has no group that the mode allows to cut.
         """
-        from pruning.channels import groups
-        from pruning.slim import Smaller, choose, find_ratio, sparsity_of_widths, widths
+        from pruning.structured.channel_groups import groups
+        from pruning.structured.shrink import (
+            Smaller,
+            choose,
+            find_ratio,
+            sparsity_of_widths,
+            widths,
+        )
 
         found = [g for g in groups(at.model, at.image) if self.mode == "all" or not g.residual]
         if not found:
-            raise ValueError(f"mode must leave channels to cut, but '{self.mode}' finds none in this network")
+            raise ValueError(
+                f"mode must leave channels to cut, but '{self.mode}' finds none in this network"
+            )
         ratio = find_ratio(at.model, found, at.sparsity, round_to=self.round_to)
         kept = widths(found, ratio, round_to=self.round_to)
         plan = choose(found, self.channel_scores(at, found), kept)
@@ -88,24 +104,29 @@ def l2_norms(filters: Tensor) -> Tensor:
 
 
 def distance_sums(filters: Tensor) -> Tensor:
-    """Sum of a filter's Euclidean distances to the others of its layer, [outputs] (He et al. 2019, arXiv 1811.00250).
+    """Sum of a filter's Euclidean distances to the others of its layer, [outputs] (He et al. 2019,
+    arXiv 1811.00250).
 
-    It is lowest near the geometric median: such a filter is the easiest for the others to stand in for.
+    It is lowest near the geometric median: such a filter is the easiest for the others to stand in
+    for.
     """
     import torch
 
     flat = filters.flatten(1)
-    # By matrix products the distance of near twins, the filters that matter here, would drown in rounding errors.
+    # By matrix products the distance of near twins, the filters that matter here, would drown in
+    # rounding errors.
     return torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist").sum(1)
 
 
 def loss_changes(
     model: nn.Module, filters: Mapping[str, Tensor], batches: Iterable[tuple[Tensor, Tensor]]
 ) -> dict[str, Tensor]:
-    """Squared first-order change of the loss when a filter goes: (sum of gradient x weight)^2, the mean over batches.
+    """Squared first-order change of the loss when a filter goes: (sum of gradient x weight)^2, the
+    mean over batches.
 
-    Molchanov et al. 2019, arXiv 1906.10771, eq. 8. In eval mode: with batch statistics the loss is blind to the scale
-    of a filter before batch-norm, so that its sum of gradient x weight is 0 whatever the filter is worth.
+    Molchanov et al. 2019, arXiv 1906.10771, eq. 8. In eval mode: with batch statistics the loss is
+    blind to the scale of a filter before batch-norm, so that its sum of gradient x weight is 0
+    whatever the filter is worth.
 
     Args:
         filters: by layer (module) name, as the model holds them.

@@ -1,7 +1,7 @@
 """Masks: which prunable weights are kept. Always beside the model, never inside it.
 
-A mask is a bool tensor in the shape of its weight, True where the weight is kept. Prunable are the weights of
-convolutions and linear layers; biases and batch-norm are not.
+A mask is a bool tensor in the shape of its weight, True where the weight is kept. Prunable are the
+weights of convolutions and linear layers; biases and batch-norm are not.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,9 @@ def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
 
 def all_kept(model: nn.Module) -> dict[str, Tensor]:
     """Masks that keep every prunable weight."""
-    return {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in prunable(model).items()}
+    return {
+        name: torch.ones_like(weight, dtype=torch.bool) for name, weight in prunable(model).items()
+    }
 
 
 def kept_count(sparsity: float, total: int) -> int:
@@ -55,10 +57,12 @@ def apply(model: nn.Module, masks: Masks) -> None:
 
 
 def keep_top(scores: Tensor, count: int) -> Tensor:
-    """Mask of exactly the `count` largest entries of a flat score vector; ties go to the lower index.
+    """Mask of exactly the `count` largest entries of a flat score vector; ties go to the lower
+    index.
 
     Raises:
-        ValueError: a score is NaN, or fewer than `count` entries are candidates (scores above -inf).
+        ValueError: a score is NaN, or fewer than `count` entries are candidates (scores above
+            -inf).
     """
     if torch.isnan(scores).any():
         raise ValueError("scores contain NaN")
@@ -83,22 +87,29 @@ def keep_best(
 ) -> dict[str, Tensor]:
     """Masks that keep exactly `round((1 - sparsity) * N)` weights, those with the highest scores.
 
-    N counts all prunable weights. Weights that `masks` already removes stay removed. With scope "layer" every layer
-    has the same sparsity, up to the one weight that makes the total exact.
+    N counts all prunable weights. Weights that `masks` already removes stay removed. With scope
+    "layer" every layer has the same sparsity, up to the one weight that makes the total exact.
 
     Args:
         scores: by name, each in the shape of its weight.
 
     Raises:
-        ValueError: sparsity outside [0, 1], a NaN score, or more weights to keep than `masks` leaves.
+        ValueError: sparsity outside [0, 1], a NaN score, or more weights to keep than `masks`
+            leaves.
     """
-    flat = {name: _candidates(score, masks[name] if masks else None) for name, score in scores.items()}
+    flat = {
+        name: _candidates(score, masks[name] if masks else None) for name, score in scores.items()
+    }
     sizes = {name: score.numel() for name, score in flat.items()}
     if scope == "global":
-        together = keep_top(torch.cat(list(flat.values())), kept_count(sparsity, sum(sizes.values())))
+        together = keep_top(
+            torch.cat(list(flat.values())), kept_count(sparsity, sum(sizes.values()))
+        )
         kept = dict(zip(flat, together.split(list(sizes.values())), strict=True))
     else:
-        counts = spread(dict.fromkeys(flat, 1 - sparsity), sizes, kept_count(sparsity, sum(sizes.values())))
+        counts = spread(
+            dict.fromkeys(flat, 1 - sparsity), sizes, kept_count(sparsity, sum(sizes.values()))
+        )
         kept = {name: keep_top(score, counts[name]) for name, score in flat.items()}
     return {name: kept[name].view_as(score) for name, score in scores.items()}
 
@@ -111,7 +122,8 @@ def _candidates(score: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def draw(counts: Mapping[str, int], masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
-    """Masks that keep `counts` weights of each layer, drawn uniformly from those that `masks` keeps.
+    """Masks that keep `counts` weights of each layer, drawn uniformly from those that `masks`
+    keeps.
 
     Drawn on the CPU, so that they do not depend on the device.
 
@@ -121,15 +133,18 @@ def draw(counts: Mapping[str, int], masks: Masks, generator: torch.Generator) ->
     drawn = {}
     for name, mask in masks.items():
         scores = torch.rand(mask.numel(), generator=generator).to(mask.device)
-        drawn[name] = keep_top(scores.masked_fill(~mask.reshape(-1), -torch.inf), counts[name]).view_as(mask)
+        drawn[name] = keep_top(
+            scores.masked_fill(~mask.reshape(-1), -torch.inf), counts[name]
+        ).view_as(mask)
     return drawn
 
 
 def erk_densities(shapes: Mapping[str, tuple[int, ...]], total: int) -> dict[str, float]:
-    """Layer densities by the Erdos-Renyi-kernel rule for `total` kept weights (Evci et al. 2020, arXiv 1911.11134).
+    """Layer densities by the Erdos-Renyi-kernel rule for `total` kept weights (Evci et al. 2020,
+    arXiv 1911.11134).
 
-    A layer's density is proportional to (in + out + kh + kw) / (in * out * kh * kw), so that small layers stay denser;
-    layers that would exceed 1 are dense.
+    A layer's density is proportional to (in + out + kh + kw) / (in * out * kh * kw), so that small
+    layers stay denser; layers that would exceed 1 are dense.
     """
     sizes = {name: prod(shape) for name, shape in shapes.items()}
     raw = {name: sum(shape) / prod(shape) for name, shape in shapes.items()}
@@ -148,8 +163,9 @@ def erk_densities(shapes: Mapping[str, tuple[int, ...]], total: int) -> dict[str
 def spread(densities: Mapping[str, float], sizes: Mapping[str, int], total: int) -> dict[str, int]:
     """Whole numbers of kept weights per layer that follow `densities` and sum to exactly `total`.
 
-    The largest-remainder rule: each layer gets the floor of density x size, and the weights still missing go to the
-    layers with the largest fractions (the first on a tie). No layer gets more than its size.
+    The largest-remainder rule: each layer gets the floor of density x size, and the weights still
+    missing go to the layers with the largest fractions (the first on a tie). No layer gets more
+    than its size.
 
     Raises:
         ValueError: the layers cannot hold `total` weights.
@@ -158,7 +174,9 @@ def spread(densities: Mapping[str, float], sizes: Mapping[str, int], total: int)
         raise ValueError(f"cannot keep {total} of {sum(sizes.values())} weights")
     exact = {name: min(max(densities[name], 0.0) * size, size) for name, size in sizes.items()}
     counts = {name: int(share) for name, share in exact.items()}
-    order = sorted(sizes, key=lambda name: counts[name] - exact[name])  # stable: ties stay in layer order
+    order = sorted(
+        sizes, key=lambda name: counts[name] - exact[name]
+    )  # stable: ties stay in layer order
     while (missing := total - sum(counts.values())) != 0:
         step = 1 if missing > 0 else -1
         room = [n for n in order if (counts[n] < sizes[n] if step > 0 else counts[n] > 0)]

@@ -1,7 +1,7 @@
 """The base of every pruning method: a card, some knobs, a list of phases and a score.
 
-Method files are read to list, plan and validate studies, so importing them must not import torch: a file that needs it
-imports it inside the function that uses it (a test checks this).
+Method files are read to list, plan and validate studies, so importing them must not import torch: a
+file that needs it imports it inside the function that uses it (a test checks this).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from pruning.slim import Smaller
+    from pruning.structured.shrink import Smaller
 
     Masks = Mapping[str, Tensor]
 
@@ -27,7 +27,8 @@ Batches = Iterable[tuple["Tensor", "Tensor"]]
 
 @dataclass(frozen=True)
 class Card:
-    """What a reader wants to know of a method before running it; `--list-methods` and the docs are made of these.
+    """What a reader wants to know of a method before running it; `--list-methods` and the docs are
+    made of these.
 
     formula: the rule in plain text, for the method's page; s is the sparsity, w a weight.
     """
@@ -45,18 +46,19 @@ class Card:
 class PruneInput:
     """Everything a prune may look at.
 
-    model: the network, on its device; a method may rewrite surviving weights in place.
-    masks: current masks (bool, True = kept, one per prunable weight); a weight once masked stays masked.
-    sparsity: fraction of prunable weights that shall be zero afterwards; NaN where the method's own rule decides.
-    generator: CPU generator seeded by (seed, level); the only source of randomness.
-    images: `images(n)` yields batches (x float [B, C, H, W] normalised and not augmented, y int64 [B]) of n training
+    model: the network, on its device; a method may rewrite surviving weights in place. masks:
+    current masks (bool, True = kept, one per prunable weight); a weight once masked stays masked.
+    sparsity: fraction of prunable weights that shall be zero afterwards; NaN where the method's own
+    rule decides. generator: CPU generator seeded by (seed, level); the only source of randomness.
+    images: `images(n)` yields batches (x float [B, C, H, W] normalised and not augmented, y int64
+    [B]) of n training
         images in all, the same ones for the same seed and level.
-    image: (channels, height, width) of one input.
-    progress, interval: for `update`, the fraction of the training phase that lies behind and the fraction between two
+    image: (channels, height, width) of one input. progress, interval: for `update`, the fraction of
+    the training phase that lies behind and the fraction between two
         updates; the k-th update (from 0) comes at progress k x interval. 0 in `prune`.
-    last: whether no prune follows in this trial.
-    memory: tensors that a method keeps from one of its prunes to the next, saved with the trial; empty at the first.
-    notes: a method may append sentences that belong in the row, e.g. the layers it had to skip.
+    last: whether no prune follows in this trial. memory: tensors that a method keeps from one of
+    its prunes to the next, saved with the trial; empty at the first. notes: a method may append
+    sentences that belong in the row, e.g. the layers it had to skip.
     """
 
     model: nn.Module
@@ -81,15 +83,19 @@ class PruneInput:
 
 
 class Method(BaseModel):
-    """One pruning method. Its fields are its knobs; every value that is not the default is part of a trial's key.
+    """One pruning method. Its fields are its knobs; every value that is not the default is part of
+    a trial's key.
 
-    A method that only ranks weights overrides `scores`; one that does more overrides `prune`; one whose course is not
-    "prune, retrain, measure" overrides `phases`; one that changes masks while training overrides `update`. A class says
-    in its docstring what its knobs mean; these mean the same in every method that has them:
+    A method that only ranks weights overrides `scores`; one that does more overrides `prune`; one
+    whose course is not "prune, retrain, measure" overrides `phases`; one that changes masks while
+    training overrides `update`. A class says in its docstring what its knobs mean; these mean the
+    same in every method that has them:
 
-    scope: "global" ranks the weights of all layers together, "layer" those of each layer for itself.
-    retrain: after a prune, "finetune" goes on with the retrain recipe; "weight_rewind" puts the weights back to epoch
-        `rewind_to` and trains from there with the train recipe; "lr_rewind" only puts back the schedule.
+    scope: "global" ranks the weights of all layers together, "layer" those of each layer for
+    itself. retrain: after a prune, "finetune" goes on with the retrain recipe; "weight_rewind" puts
+    the weights back to epoch
+        `rewind_to` and trains from there with the train recipe; "lr_rewind" only puts back the
+        schedule.
     rewind_to: an epoch of the dense training; 0 is its start.
     """
 
@@ -97,22 +103,25 @@ class Method(BaseModel):
 
     card: ClassVar[Card]
     starts_from: ClassVar[Literal["init", "dense"]] = "dense"
-    # Whether the reached sparsity is exactly the requested one, the nearest that whole filters (or n:m layers) allow,
-    # or an outcome of the method's own rule.
+    # Whether the reached sparsity is exactly the requested one, the nearest that whole filters (or
+    # n:m layers) allow, or an outcome of the method's own rule.
     reaches: ClassVar[Literal["exact", "nearest", "own"]] = "exact"
 
     def trials(self, sparsities: tuple[float, ...]) -> list[tuple[float, ...]]:
-        """Split a study's sparsities into trials; each tuple is measured by one trial. Default: a trial for each.
+        """Split a study's sparsities into trials; each tuple is measured by one trial. Default: a
+        trial for each.
 
         An empty tuple is a trial that measures what the method's own rule reaches.
         """
         return [(sparsity,) for sparsity in sparsities]
 
     def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
-        """The course of the trial that measures `sparsities`. Default: prune, train, measure, for one sparsity.
+        """The course of the trial that measures `sparsities`. Default: prune, train, measure, for
+        one sparsity.
 
-        A method that starts from the trained network retrains it as its `retrain` knob says (finetuning where it has
-        none); one that starts from the initial weights then trains for the full budget.
+        A method that starts from the trained network retrains it as its `retrain` knob says
+        (finetuning where it has none); one that starts from the initial weights then trains for the
+        full budget.
         """
         (sparsity,) = sparsities
         if self.starts_from == "init":
@@ -129,7 +138,8 @@ class Method(BaseModel):
     def prune(self, at: PruneInput) -> Masks | Smaller:
         """Masks, or for structured methods which channels to keep.
 
-        Default: masks with exactly `round((1 - sparsity) * N)` kept weights, the highest scores over `scope`.
+        Default: masks with exactly `round((1 - sparsity) * N)` kept weights, the highest scores
+        over `scope`.
         """
         from pruning.masks import keep_best
 
@@ -137,15 +147,18 @@ class Method(BaseModel):
         return keep_best(self.scores(at), at.sparsity, masks=at.masks, scope=scope)
 
     def interval(self, steps: int) -> int:
-        """Optimiser steps between two calls of `update` in a training of `steps`: the `every` knob, else 100.
+        """Optimiser steps between two calls of `update` in a training of `steps`: the `every` knob,
+        else 100.
 
         A training too short for 20 intervals of that length has 20 shorter ones.
         """
         return max(1, min(getattr(self, "every", 100), steps // 20))
 
     def update(self, at: PruneInput) -> Masks | None:
-        """New masks inside a training phase with `updates`, or None to leave them; gradients are in `.grad`.
+        """New masks inside a training phase with `updates`, or None to leave them; gradients are in
+        `.grad`.
 
-        Gradients are dense, and under fp16 they carry the scaler's factor. The optimiser step with them follows.
+        Gradients are dense, and under fp16 they carry the scaler's factor. The optimiser step with
+        them follows.
         """
         raise TypeError(f"{type(self).__name__} does not change masks while training")

@@ -1,4 +1,5 @@
-"""Every method by name: the files of `pruning/methods/`, and those of the user's own that were learnt.
+"""Every method by name: the files of `pruning/methods/`, and those of the user's own that were
+learnt.
 
 Importing this does not import torch.
 """
@@ -11,15 +12,12 @@ from pathlib import Path
 
 from pruning import methods
 from pruning.method import Method
-from pruning.own import InvalidMethod, OwnMethod, find_class, find_files, read
+from pruning.user_error import UserError
+from pruning.user_methods import OwnMethod, find_class, find_files, read
 
-__all__ = ["InvalidMethod", "UnknownMethod", "add", "build", "find", "learn", "names", "own", "sources"]
+__all__ = ["UserError", "add", "build", "find", "learn", "names", "own", "sources"]
 
 _OWN: dict[str, OwnMethod] = {}  # learnt by this process, by name
-
-
-class UnknownMethod(ValueError):
-    """A name that neither a file in `pruning/methods/` nor a learnt file of the user's own has."""
 
 
 def names() -> list[str]:
@@ -36,8 +34,8 @@ def find(name: str) -> type[Method]:
     """The method class in `methods/<name>.py`, or in the user's own file of that name.
 
     Raises:
-        UnknownMethod: no such file; the message names the nearest one.
-        InvalidMethod: the file does not define exactly one Method.
+        UserError: no such file; the message names the nearest one.
+        UserError: the file does not define exactly one Method.
     """
     return _OWN[name].kind if name in _OWN else _find_built_in(name)
 
@@ -47,24 +45,29 @@ def _find_built_in(name: str) -> type[Method]:
     if name not in _built_in():
         near = get_close_matches(name, names(), n=1, cutoff=0.5)
         hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names())}"
-        raise UnknownMethod(f"no method '{name}'; {hint}")
+        raise UserError(f"no method '{name}'; {hint}")
     return find_class(import_module(f"pruning.methods.{name}"), f"pruning/methods/{name}.py")
 
 
 def learn(*places: str) -> list[str]:
     """Take in the methods in files of the user's own, or in all files of a folder; their names.
 
-    As with any import, a file is read once by a process: what runs is what was read first, however it changes.
+    As with any import, a file is read once by a process: what runs is what was read first, however
+    it changes.
 
     Raises:
-        InvalidMethod: no such file, one that is no method's, or a name that is taken.
+        UserError: no such file, one that is no method's, or a name that is taken.
     """
     found: dict[str, Path] = {}
     for path in (path for place in places for path in find_files(place)):
         if path.stem in _built_in():
-            raise InvalidMethod(f"a method '{path.stem}' comes with the project; give {path} another name")
+            raise UserError(
+                f"a method '{path.stem}' comes with the project; give {path} another name"
+            )
         if found.setdefault(path.stem, path) != path:
-            raise InvalidMethod(f"{found[path.stem]} and {path} are both method '{path.stem}'; rename one")
+            raise UserError(
+                f"{found[path.stem]} and {path} are both method '{path.stem}'; rename one"
+            )
         if path.stem not in _OWN or _OWN[path.stem].path != str(path):
             add(read(path))
     return list(found)
@@ -81,10 +84,11 @@ def own(name: str) -> OwnMethod | None:
 
 
 def sources(name: str, knobs: Mapping[str, object]) -> dict[str, str]:
-    """SHA-256 of the files of the user's own that a method with these knobs runs, by name: its own, that it controls.
+    """SHA-256 of the files of the user's own that a method with these knobs runs, by name: its own,
+    that it controls.
 
     Raises:
-        UnknownMethod, pydantic.ValidationError: see `build`.
+        UserError, pydantic.ValidationError: see `build`.
     """
     if not _OWN:
         return {}
@@ -99,18 +103,21 @@ def build(name: str, knobs: Mapping[str, object]) -> Method:
     """A method with its knobs set.
 
     Raises:
-        UnknownMethod: see `find`.
+        UserError: see `find`.
         pydantic.ValidationError: a knob that the method does not have, or a value it does not take.
     """
     return find(name).model_validate(dict(knobs))
 
 
 def as_markdown() -> str:
-    """All methods as a Markdown table, made of their cards: `python -m pruning.registry > docs/methods.md`."""
+    """All methods as a Markdown table, made of their cards: `python -m pruning.registry >
+    docs/methods.md`."""
     rows = ["| method | kind | what it does | paper | cost | use it |", "|---|---|---|---|---|---|"]
     for name in names():
         card = find(name).card
-        rows.append(f"| `{name}` | {card.kind} | {card.summary} | {card.paper} | {card.cost} | {card.when} |")
+        rows.append(
+            f"| `{name}` | {card.kind} | {card.summary} | {card.paper} | {card.cost} | {card.when} |"
+        )
     return "\n".join(["# Methods", "", *rows, ""])
 
 

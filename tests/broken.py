@@ -1,6 +1,8 @@
-"""Environments that are broken in one way each, for the catalogue of errors: `BROKEN` has them by name.
+"""Environments that are broken in one way each, for the catalogue of errors: `BROKEN` has them by
+name.
 
-Each takes the test's empty folder, which is the working directory, and monkeypatch. Nothing outside of it is touched.
+Each takes the test's empty folder, which is the working directory, and monkeypatch. Nothing outside
+of it is touched.
 """
 
 import builtins
@@ -22,6 +24,8 @@ from typing import Any, NoReturn
 
 import pytest
 
+from pruning.user_error import UserError
+
 Patch = pytest.MonkeyPatch
 Study = dict[str, Any]
 SMALL = ["--preset", "digits", "--methods", "magnitude", "--sparsities", "0.5", "--seeds", "0"]
@@ -40,7 +44,8 @@ def raising(error: BaseException) -> Callable[..., NoReturn]:
 
 
 def forbid(patch: Patch, package: str, error: BaseException | None = None) -> None:
-    """Let every import of a package fail as if it were not installed, or with an error of its own."""
+    """Let every import of a package fail as if it were not installed, or with an error of its own.
+    """
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         patch.delitem(sys.modules, name)
     known, found = builtins.__import__, importlib.util.find_spec
@@ -52,13 +57,19 @@ def forbid(patch: Patch, package: str, error: BaseException | None = None) -> No
         return known(name, *rest, **named)
 
     patch.setattr(builtins, "__import__", load)
-    patch.setattr("importlib.util.find_spec", lambda name, *rest: None if name == package else found(name, *rest))
+    patch.setattr(
+        "importlib.util.find_spec",
+        lambda name, *rest: None if name == package else found(name, *rest),
+    )
     patch.setitem(sys.modules, package, None)
 
 
 def no_timm(here: Path, patch: Patch) -> None:
     patch.setitem(sys.modules, "timm", None)
-    patch.setattr("models.zoo.import_module", raising(ModuleNotFoundError("No module named 'timm'", name="timm")))
+    patch.setattr(
+        "models.zoo.import_module",
+        raising(ModuleNotFoundError("No module named 'timm'", name="timm")),
+    )
 
 
 def no_such_network(here: Path, patch: Patch) -> None:
@@ -75,7 +86,9 @@ def torchvision_of_another_torch(here: Path, patch: Patch) -> None:
 
 def no_network(here: Path, patch: Patch) -> None:
     datasets = ModuleType("torchvision.datasets")
-    datasets.CIFAR10 = raising(OSError("<urlopen error [Errno -3] Temporary failure in name resolution>"))  # type: ignore[attr-defined]
+    datasets.CIFAR10 = raising(
+        OSError("<urlopen error [Errno -3] Temporary failure in name resolution>")
+    )  # type: ignore[attr-defined]
     library = ModuleType("torchvision")
     library.datasets = datasets  # type: ignore[attr-defined]
     patch.setitem(sys.modules, "torchvision", library)
@@ -83,14 +96,16 @@ def no_network(here: Path, patch: Patch) -> None:
 
 def no_pandas(here: Path, patch: Patch) -> None:
     study_without_rows(here, patch)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "analysis" and name != "analysis"]:
+    for name in [
+        name for name in sys.modules if name.partition(".")[0] == "analysis" and name != "analysis"
+    ]:
         if name != "analysis.__main__":
             patch.delitem(sys.modules, name)
     forbid(patch, "pandas")
 
 
 def no_ray(here: Path, patch: Patch) -> None:
-    patch.delitem(sys.modules, "sweeps.cluster", raising=False)
+    patch.delitem(sys.modules, "sweeps.running.cluster", raising=False)
     forbid(patch, "ray")
 
 
@@ -116,18 +131,21 @@ def without(package: str, *places: str) -> Callable[[Path, Patch], None]:
 def half_of_tensorboard(here: Path, patch: Patch) -> None:
     known = importlib.import_module
     fault = ImportError("cannot import name 'event_pb2' from 'tensorboard.compat.proto'")
-    patch.setattr("sweeps.logs.sink.find_spec", lambda name: object())
-    patch.setattr(importlib, "import_module", lambda name: raising(fault)() if "_sink" in name else known(name))
+    patch.setattr("sweeps.loggers.selection.find_spec", lambda name: object())
+    patch.setattr(
+        importlib,
+        "import_module",
+        lambda name: raising(fault)() if "_sink" in name else known(name),
+    )
 
 
 def nobody_logged_in(here: Path, patch: Patch) -> None:
-    sink = ModuleType("sweeps.logs.wandb_sink")
-    from sweeps.mistake import Mistake
+    sink = ModuleType("sweeps.loggers.wandb_logger")
 
     text = "--log wandb: nobody is logged in here: run `wandb login`, or set WANDB_MODE=offline"
-    sink.check = raising(Mistake(text))  # type: ignore[attr-defined]
-    patch.setattr("sweeps.logs.sink.find_spec", lambda name: object())
-    patch.setitem(sys.modules, "sweeps.logs.wandb_sink", sink)
+    sink.check = raising(UserError(text))  # type: ignore[attr-defined]
+    patch.setattr("sweeps.loggers.selection.find_spec", lambda name: object())
+    patch.setitem(sys.modules, "sweeps.loggers.wandb_logger", sink)
 
 
 def old_python(here: Path, patch: Patch) -> None:
@@ -139,12 +157,16 @@ def old_python(here: Path, patch: Patch) -> None:
 
 
 def store_failing(number: int, *, writing: bool = True) -> Callable[[Path, Patch], None]:
-    """An environment in which the disk of the study directory answers with an error of the operating system."""
+    """An environment in which the disk of the study directory answers with an error of the
+    operating system."""
 
     def fail(here: Path, patch: Patch) -> None:
         verbs = ("write",) if writing else ("write", "read", "files", "exists")
         for verb in verbs:
-            patch.setattr(f"trainables.disk.Disk.{verb}", raising(OSError(number, os.strerror(number))))
+            patch.setattr(
+                f"trainables.storage.local_disk.Disk.{verb}",
+                raising(OSError(number, os.strerror(number))),
+            )
         patch.setenv("PRUNING_STORE_PATIENCE", "0.01")
 
     return fail
@@ -154,7 +176,7 @@ def bucket_failing(text: str) -> Callable[[Path, Patch], None]:
     """An environment in which a bucket answers as pyarrow says it."""
 
     def fail(here: Path, patch: Patch) -> None:
-        patch.setattr("trainables.bucket.Bucket._files", raising(OSError(text)))
+        patch.setattr("trainables.storage.object_store.Bucket._files", raising(OSError(text)))
         patch.setenv("PRUNING_STORE_PATIENCE", "0.01")
 
     return fail
@@ -162,24 +184,25 @@ def bucket_failing(text: str) -> Callable[[Path, Patch], None]:
 
 def held_by_another(here: Path, patch: Patch) -> None:
     """The lease of a process that lives: this one."""
-    from sweeps.lease import FILE, Lease
-    from trainables.store import Store
+    from sweeps.running.lease import FILE, Lease
+    from trainables.storage.store import Store
 
     since = time.mktime((2026, 1, 2, 3, 4, 0, 0, 0, -1))
     Store.at(here / "out").write(FILE, replace(Lease.mine(), host="other", since=since).encode())
-    patch.setattr("sweeps.lease.DYING", 0.01)
+    patch.setattr("sweeps.running.lease.DYING", 0.01)
 
 
 def taken_over(here: Path, patch: Patch) -> None:
     """Another driver takes the directory over while the study runs."""
     run_here(patch)
     patch.setattr(
-        "trainables.trial.Trial.advance", lambda *_: stop("/here/out has been taken over by process 7 on other")
+        "trainables.trial.Trial.advance",
+        lambda *_: stop("/here/out has been taken over by process 7 on other"),
     )
 
 
 def stop(reason: str) -> None:
-    from sweeps.stop import Stop
+    from sweeps.running.stop_request import Stop
 
     Stop.ask(reason.replace("/here", str(Path.cwd())))
 
@@ -191,24 +214,30 @@ def study_without_rows(here: Path, patch: Patch) -> None:
 
 
 def study_of_another_length(here: Path, patch: Patch) -> None:
-    from sweeps import directory, full_study
-    from sweeps.plan import make_plan
-    from sweeps.request import read_study
-    from trainables.store import Store
+    from sweeps import full_study
+    from sweeps.cli.study_request import read_study
+    from sweeps.planning import study_directory
+    from sweeps.planning.plan import make_plan
+    from trainables.storage.store import Store
 
     spec = read_study(full_study.parser().parse_args(SMALL), default_preset="")
-    directory.describe(spec, make_plan(spec), Store.at(here / "out"))
+    study_directory.describe(spec, make_plan(spec), Store.at(here / "out"))
 
 
 def made_up_studies(here: Path, patch: Patch) -> None:
     """A study with a failed, a missing and a damaged trial, and one of another network."""
-    patch.syspath_prepend(str(Path(__file__).parent / "analysis"))
-    from synthetic import write_study
+    from tests.analysis.synthetic import write_study
 
     write_study(
-        here / "one", methods=("magnitude", "synflow", "random"), sparsities=(0.5, 0.9), seeds=(1, 2), gaps=True
+        here / "one",
+        methods=("magnitude", "synflow", "random"),
+        sparsities=(0.5, 0.9),
+        seeds=(1, 2),
+        gaps=True,
     )
-    write_study(here / "two", methods=("snip",), sparsities=(0.5,), seeds=(1, 2), setting={"model": "vgg16"})
+    write_study(
+        here / "two", methods=("snip",), sparsities=(0.5,), seeds=(1, 2), setting={"model": "vgg16"}
+    )
 
 
 # The machine
@@ -216,14 +245,20 @@ def made_up_studies(here: Path, patch: Patch) -> None:
 
 def run_here(patch: Patch) -> None:
     """Run trials in this process instead of on a cluster, one after the other."""
-    from sweeps import ledger, run
-    from sweeps.stop import Stop
+    from sweeps.planning import trial_status
+    from sweeps.running import run
+    from sweeps.running.stop_request import Stop
     from trainables import ray_trainable
-    from trainables.store import Store
+    from trainables.storage.store import Store
 
-    def run_plan(plan: Any, environment: Any, resources: Any, progress: Any, *, watchers: Any = ()) -> str:
-        for key in ledger.read(plan, Store.at(environment.store)).missing:
-            config = {"spec": plan.by_key[key].spec.model_dump(mode="json"), "environment": environment.model_dump()}
+    def run_plan(
+        plan: Any, environment: Any, resources: Any, progress: Any, *, watchers: Any = ()
+    ) -> str:
+        for key in trial_status.read(plan, Store.at(environment.store)).missing:
+            config = {
+                "spec": plan.by_key[key].spec.model_dump(mode="json"),
+                "environment": environment.model_dump(),
+            }
             trial, result = ray_trainable.RayTrial(config), {"done": False}
             while not result["done"] and not Stop.reason:
                 result = trial.step()
@@ -239,9 +274,9 @@ def run_here(patch: Patch) -> None:
         yield True
 
     patch.setattr(run, "run", run_plan)
-    patch.setattr("sweeps.cluster.connected", connected)
-    patch.setattr("sweeps.cluster.lack", lambda resources: None)
-    patch.setattr("sweeps.cluster.find_dashboard", lambda: "")
+    patch.setattr("sweeps.running.cluster.connected", connected)
+    patch.setattr("sweeps.running.cluster.lack", lambda resources: None)
+    patch.setattr("sweeps.running.cluster.find_dashboard", lambda: "")
     patch.setattr(ray_trainable, "_is_draining", lambda: False)
     patch.setattr("signal.signal", lambda number, handler: None)
 
@@ -250,7 +285,9 @@ def gpu_too_small(here: Path, patch: Patch) -> None:
     import torch
 
     run_here(patch)
-    text = "CUDA out of memory. Tried to allocate 20.00 MiB.\nGPU 0 has a total capacity of 3.94 GiB."
+    text = (
+        "CUDA out of memory. Tried to allocate 20.00 MiB.\nGPU 0 has a total capacity of 3.94 GiB."
+    )
     patch.setattr("trainables.trial.Trial.advance", raising(torch.OutOfMemoryError(text)))
 
 
@@ -266,8 +303,8 @@ def disk_full_in_a_trial(here: Path, patch: Patch) -> None:
 def no_gpu(here: Path, patch: Patch) -> None:
     patch.setattr("torch.cuda.is_available", lambda: False)
     patch.setattr("torch.cuda.device_count", lambda: 0)
-    patch.setattr("sweeps.cluster.is_running", lambda: False)
-    patch.setattr("sweeps.estimate.cpu_seconds", lambda *_: 3.6e5)
+    patch.setattr("sweeps.running.cluster.is_running", lambda: False)
+    patch.setattr("sweeps.estimate.plan_cost.cpu_seconds", lambda *_: 3.6e5)
 
 
 def two_cores(here: Path, patch: Patch) -> None:
@@ -275,7 +312,7 @@ def two_cores(here: Path, patch: Patch) -> None:
     def connected(address: str | None) -> Iterator[bool]:
         yield True
 
-    patch.setattr("sweeps.cluster.connected", connected)
+    patch.setattr("sweeps.running.cluster.connected", connected)
     patch.setattr("ray.nodes", lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}])
 
 
@@ -286,7 +323,7 @@ def ray_failing(error: Exception, *, reachable: bool = True) -> Callable[[Path, 
         import ray
 
         patch.setattr(ray, "init", raising(error))
-        patch.setattr("sweeps.cluster.is_running", lambda: False)
+        patch.setattr("sweeps.running.cluster.is_running", lambda: False)
         if reachable:
             patch.setattr(socket, "create_connection", lambda *_, **__: io.BytesIO())
 
@@ -305,10 +342,10 @@ def ray_of_another_version(here: Path, patch: Patch) -> None:
 
 
 def interrupted(here: Path, patch: Patch) -> None:
-    patch.setattr("sweeps.command.make_plan", raising(KeyboardInterrupt()))
-    patch.setattr("sweeps.search.command.check", raising(KeyboardInterrupt()))
-    patch.setattr("analysis.load.load", raising(KeyboardInterrupt()))
-    patch.setattr("trainables.export.export", raising(KeyboardInterrupt()))
+    patch.setattr("sweeps.cli.study_command.make_plan", raising(KeyboardInterrupt()))
+    patch.setattr("sweeps.search.search_command.check", raising(KeyboardInterrupt()))
+    patch.setattr("analysis.reading.load.load", raising(KeyboardInterrupt()))
+    patch.setattr("trainables.export.command.export", raising(KeyboardInterrupt()))
 
 
 # Data
@@ -367,9 +404,9 @@ BROKEN: dict[str, Callable[[Path, Patch], None]] = {
     "no ray": no_ray,
     "torch without its libraries": torch_without_its_libraries,
     "no optuna": no_optuna,
-    "no mlflow": without("mlflow", "sweeps.logs.sink"),
-    "no wandb": without("wandb", "sweeps.logs.sink"),
-    "no tensorboard": without("tensorboard", "sweeps.logs.sink"),
+    "no mlflow": without("mlflow", "sweeps.loggers.selection"),
+    "no wandb": without("wandb", "sweeps.loggers.selection"),
+    "no tensorboard": without("tensorboard", "sweeps.loggers.selection"),
     "no safetensors": without("safetensors", "trainables.export.choice"),
     "no onnx": without("onnx", "trainables.export.choice"),
     "no onnxruntime": without("onnxruntime", "trainables.export.choice"),
@@ -405,11 +442,17 @@ BROKEN: dict[str, Callable[[Path, Patch], None]] = {
     "no gpu": no_gpu,
     "two cores": two_cores,
     "port in use": ray_failing(
-        ValueError("Ray component gcs_server is trying to use a port number 6379 that is used by other components.\n")
+        ValueError(
+            "Ray component gcs_server is trying to use a port number 6379 that is used by other components.\n"
+        )
     ),
-    "folder of ray closed": ray_failing(PermissionError(errno.EACCES, "Permission denied", "/tmp/ray")),
+    "folder of ray closed": ray_failing(
+        PermissionError(errno.EACCES, "Permission denied", "/tmp/ray")
+    ),
     "address without a port": ray_failing(ValueError("Invalid address format: 10.0.0.1")),
-    "no room for ray": ray_failing(OSError(errno.ENOSPC, "No space left on device", "/tmp/ray/session")),
+    "no room for ray": ray_failing(
+        OSError(errno.ENOSPC, "No space left on device", "/tmp/ray/session")
+    ),
     "ray of another version": ray_of_another_version,
     "interrupted": interrupted,
     "text in place of images": write_data({"text": ["a", "b"], "label": [0, 1]}),

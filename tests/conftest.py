@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-# Ray's workers step back behind all else by default; beside a second test process they would hardly move.
+from pruning.user_error import UserError
+
+# Ray's workers step back behind all else by default; beside a second test process they would hardly
+# move.
 os.environ.setdefault("RAY_worker_niceness", "0")
 
 
@@ -19,10 +22,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     from pruning import registry
 
-    places = [str(config.invocation_params.dir / place) for place in config.getoption("--method-path")]
+    places = [
+        str(config.invocation_params.dir / place) for place in config.getoption("--method-path")
+    ]
     try:
         registry.learn(*places)
-    except registry.InvalidMethod as error:
+    except UserError as error:
         raise pytest.UsageError(f"--method-path: {error}") from None
 
 
@@ -47,12 +52,15 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
-    torch.set_flush_denormal(False)  # a trial turns it on for its process; hypothesis refuses to draw floats then
+    torch.set_flush_denormal(
+        False
+    )  # a trial turns it on for its process; hypothesis refuses to draw floats then
 
 
 @pytest.fixture
 def shared_data() -> Path:
-    """Real CIFAR-10 and MNIST as Parquet; tests that need them are skipped where they are absent."""
+    """Real CIFAR-10 and MNIST as Parquet; tests that need them are skipped where they are absent.
+    """
     if not SHARED_DATA.is_dir():
         pytest.skip("the real data sets in ../shared/data are absent")
     return SHARED_DATA
@@ -62,11 +70,15 @@ def shared_data() -> Path:
 def open_trial(tmp_path: Path) -> Callable[..., object]:
     """Opens a trial of a spec in the test's own study directory, or in another."""
     from trainables.environment import Environment
-    from trainables.spec import TrialSpec
     from trainables.trial import Trial
+    from trainables.trial_spec import TrialSpec
 
-    def open_in(spec: TrialSpec, folder: Path | None = None, *, checkpoint_seconds: float = 60) -> Trial:
-        environment = Environment(store=str(folder or tmp_path), checkpoint_seconds=checkpoint_seconds)
+    def open_in(
+        spec: TrialSpec, folder: Path | None = None, *, checkpoint_seconds: float = 60
+    ) -> Trial:
+        environment = Environment(
+            store=str(folder or tmp_path), checkpoint_seconds=checkpoint_seconds
+        )
         return Trial(spec, environment)
 
     return open_in

@@ -1,4 +1,5 @@
-"""A proxy that forwards HTTP, or fails on demand as networks and servers do; its threads belong to this process."""
+"""A proxy that forwards HTTP, or fails on demand as networks and servers do; its threads belong to
+this process."""
 
 import http.client
 import socket
@@ -33,12 +34,14 @@ class Request:
 
 @dataclass
 class FaultyProxy:
-    """Forwards HTTP from a port of its own to `target`, or fails as `mode` says; safe to switch from any thread.
+    """Forwards HTTP from a port of its own to `target`, or fails as `mode` says; safe to switch
+    from any thread.
 
-    Modes: "ok"; "refuse" connections; "hang": accept, take the request, never answer; "cut": reset the connection in
-    the middle of the body (of the upload, which then does not reach the server, else of the download; a request
-    without any body is never answered); "500", "503" (SlowDown), "507", "403", "error" (QuotaExceeded): answer so.
-    Only requests that `only(method, path)` accepts are touched, except by "refuse", where nothing gets through.
+    Modes: "ok"; "refuse" connections; "hang": accept, take the request, never answer; "cut": reset
+    the connection in the middle of the body (of the upload, which then does not reach the server,
+    else of the download; a request without any body is never answered); "500", "503" (SlowDown),
+    "507", "403", "error" (QuotaExceeded): answer so. Only requests that `only(method, path)`
+    accepts are touched, except by "refuse", where nothing gets through.
     """
 
     target: int
@@ -77,7 +80,8 @@ class FaultyProxy:
 
     @contextmanager
     def outage(self, mode: Mode, seconds: float) -> Iterator[None]:
-        """`mode` from now on, "ok" again after some seconds, in the background, or when the block is left."""
+        """`mode` from now on, "ok" again after some seconds, in the background, or when the block
+        is left."""
         self.mode = mode
         timer = threading.Timer(seconds, lambda: setattr(self, "mode", "ok"))
         timer.start()
@@ -131,7 +135,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         faults = self.faults
-        mode = faults.mode if faults.mode == "refuse" or faults.only(self.command, self.path) else "ok"
+        mode = (
+            faults.mode if faults.mode == "refuse" or faults.only(self.command, self.path) else "ok"
+        )
         faults.requests.append(Request(self.command, self.path, mode))
         upload = self.headers.get("Transfer-Encoding", "").lower() == "chunked"
         length = int(self.headers.get("Content-Length") or 0)
@@ -154,15 +160,26 @@ class _Handler(BaseHTTPRequestHandler):
     def _forward(self, body: bytes, *, cut: bool) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.faults.target, timeout=60)
         try:
-            connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            connection.putrequest(
+                self.command, self.path, skip_host=True, skip_accept_encoding=True
+            )
             for name, value in self.headers.items():
-                if name.lower() not in ("connection", "transfer-encoding", "content-length", "expect"):
+                if name.lower() not in (
+                    "connection",
+                    "transfer-encoding",
+                    "content-length",
+                    "expect",
+                ):
                     connection.putheader(name, value)
             connection.putheader("Content-Length", str(len(body)))
             connection.endheaders(body)
             answer = connection.getresponse()
             content = answer.read()
-            headers = [(k, v) for k, v in answer.getheaders() if k.lower() not in ("connection", "transfer-encoding")]
+            headers = [
+                (k, v)
+                for k, v in answer.getheaders()
+                if k.lower() not in ("connection", "transfer-encoding")
+            ]
         finally:
             connection.close()
         if not cut:
@@ -173,7 +190,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(answer.status, headers, content, sent=len(content) // 2)
             self._drop()
 
-    def _send(self, status: int, headers: list[tuple[str, str]], content: bytes, sent: int | None = None) -> None:
+    def _send(
+        self, status: int, headers: list[tuple[str, str]], content: bytes, sent: int | None = None
+    ) -> None:
         self.send_response_only(status)
         for name, value in headers:
             if name.lower() != "content-length" or self.command == "HEAD":

@@ -1,4 +1,5 @@
-"""A user's own network that fails for one seed while a flag file exists: what a trial's own fault looks like."""
+"""A user's own network that fails for one seed while a flag file exists: what a trial's own fault
+looks like."""
 
 import os
 from pathlib import Path
@@ -6,11 +7,16 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from trainables.seeds import derive
+from trainables.training.seeds import derive
 
 
 def net(image: tuple[int, int, int], classes: int) -> nn.Module:
     """Two linear layers on flattened pixels."""
     if Path(os.environ["FAIL_SEED_1"]).exists() and torch.initial_seed() == derive(1, "init"):
         raise RuntimeError("this seed cannot be built")
-    return nn.Sequential(nn.Flatten(), nn.Linear(image[0] * image[1] * image[2], 16), nn.ReLU(), nn.Linear(16, classes))
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(image[0] * image[1] * image[2], 16),
+        nn.ReLU(),
+        nn.Linear(16, classes),
+    )

@@ -4,8 +4,11 @@ import torch
 from torch import Tensor
 
 
-def correlated(rows: int, cols: int, *, count: int = 600, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights [rows, cols], inputs [count, cols] with strong common factors, and H = 2/N X^T X, all fp64."""
+def correlated(
+    rows: int, cols: int, *, count: int = 600, seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights [rows, cols], inputs [count, cols] with strong common factors, and H = 2/N X^T X, all
+    fp64."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> Tensor:

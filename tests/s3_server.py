@@ -6,8 +6,9 @@
         environment = {**os.environ, **s3.env}    # credentials of the local server, for this and other processes
         s3.proxy.mode = "refuse"                  # from now on; "ok" ends the outage
 
-Needs `moto[s3,server]` and boto3 from the dev extra. The server is a process of its own that ends when the pipe to its
-standard input closes, so also when the tests are killed. The proxy is threads of this process.
+Needs `moto[s3,server]` and boto3 from the dev extra. The server is a process of its own that ends
+when the pipe to its standard input closes, so also when the tests are killed. The proxy is threads
+of this process.
 """
 
 import functools
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from faulty_proxy import FaultyProxy, Mode
+from tests.faulty_proxy import FaultyProxy, Mode
 
 __all__ = ["S3", "FaultyProxy", "Mode", "running"]
 
@@ -35,7 +36,8 @@ sys.stdin.read()
 
 @dataclass(frozen=True)
 class S3:
-    """A running local S3. `port` is the server itself, `proxy.port` the one that fails on demand."""
+    """A running local S3. `port` is the server itself, `proxy.port` the one that fails on demand.
+    """
 
     port: int
     proxy: FaultyProxy
@@ -53,8 +55,13 @@ class S3:
 
     @property
     def endpoint_env(self) -> dict[str, str]:
-        """The other way to name the endpoint: `env`, and the proxy as the endpoint of a plain `s3://bucket/path`."""
-        return {**self.env, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.proxy.port}", "AWS_REGION": "us-east-1"}
+        """The other way to name the endpoint: `env`, and the proxy as the endpoint of a plain
+        `s3://bucket/path`."""
+        return {
+            **self.env,
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.proxy.port}",
+            "AWS_REGION": "us-east-1",
+        }
 
     def uri(self, path: str) -> str:
         """A `bucket/path` as a URI that goes through the proxy."""
@@ -76,7 +83,10 @@ class S3:
 
     def unfinished_uploads(self, bucket: str) -> list[str]:
         """Names of multipart uploads that were neither completed nor aborted."""
-        return [item["Key"] for item in self.client().list_multipart_uploads(Bucket=bucket).get("Uploads", [])]
+        return [
+            item["Key"]
+            for item in self.client().list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+        ]
 
 
 @functools.cache
@@ -96,13 +106,19 @@ def _client(port: int) -> Any:
 def running() -> Iterator[S3]:
     """A server with its proxy, until the block is left."""
     process = subprocess.Popen(
-        [sys.executable, "-c", _MOTO], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", _MOTO],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     assert process.stdin and process.stdout
     try:
         line = process.stdout.readline()
         if not line.strip().isdigit():
-            raise RuntimeError("the local S3 server did not start; is moto[s3,server] of the dev extra installed?")
+            raise RuntimeError(
+                "the local S3 server did not start; is moto[s3,server] of the dev extra installed?"
+            )
         proxy = FaultyProxy(int(line))
         try:
             yield S3(int(line), proxy)

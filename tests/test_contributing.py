@@ -1,4 +1,5 @@
-"""What CONTRIBUTING shows is done, in a copy of the project: each file is picked up and passes its contract tests."""
+"""What CONTRIBUTING shows is done, in a copy of the project: each file is picked up and passes its
+contract tests."""
 
 import os
 import re
@@ -9,7 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from told import BLOCK, apply_diffs, read_commands, read_files, write_files
+
+from tests.told import BLOCK, apply_diffs, read_commands, read_files, write_files
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
@@ -29,7 +31,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("copy")
     for part in PARTS:
         if (ROOT / part).is_dir():
-            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__")
+            )
         else:
             shutil.copy(ROOT / part, folder / part)
     write_files(CONTRIBUTING, folder)
@@ -65,7 +69,9 @@ def test_everything_shown_is_formatted_as_the_house_asks(copy: Path) -> None:
         pytest.skip("ruff is not installed")
     shown = [copy / name for name in read_files(CONTRIBUTING)]
     for check in (["check"], ["format", "--check"]):
-        done = subprocess.run([ruff, *check, *map(str, shown)], cwd=copy, capture_output=True, text=True)
+        done = subprocess.run(
+            [ruff, *check, *map(str, shown)], cwd=copy, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stdout
 
 
@@ -90,14 +96,22 @@ def test_the_model_passes_the_contract(copy: Path) -> None:
 
 
 def test_the_data_set_is_read(copy: Path) -> None:
-    from trainables import data
+    from trainables.data import prepared
 
     written, planned = commands("Add a data set")
     run(written, copy)
     assert "on shapes" in run(planned, copy)
-    found = data.load(data.prepare("shapes", data_dir=copy / "data", cache=copy / "cache"))
-    assert (found.image, found.classes, len(found.train_y), len(found.val_y)) == ((1, 16, 16), 2, 450, 50)
-    told = run("python sweeps/full_study.py --preset digits --set dataset=kmnist --methods magnitude --dry-run", copy)
+    found = prepared.load(prepared.prepare("shapes", data_dir=copy / "data", cache=copy / "cache"))
+    assert (found.image, found.classes, len(found.train_y), len(found.val_y)) == (
+        (1, 16, 16),
+        2,
+        450,
+        50,
+    )
+    told = run(
+        "python sweeps/full_study.py --preset digits --set dataset=kmnist --methods magnitude --dry-run",
+        copy,
+    )
     assert "on kmnist" in told
 
 

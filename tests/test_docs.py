@@ -1,4 +1,5 @@
-"""The documentation: it builds without a warning, loads nothing from elsewhere, its links resolve, its commands run."""
+"""The documentation: it builds without a warning, loads nothing from elsewhere, its links resolve,
+its commands run."""
 
 import json
 import os
@@ -12,14 +13,21 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from told import read_files, write_files
 
 from pruning import registry
+from tests.told import read_files, write_files
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md"))
-LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data", "video": "src"}
+LOADED = {
+    "script": "src",
+    "img": "src",
+    "iframe": "src",
+    "source": "src",
+    "object": "data",
+    "video": "src",
+}
 MARKED = re.compile(r"^<!-- runs( slow)? -->\n```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
@@ -34,7 +42,9 @@ def test_links_between_files_resolve(page: Path) -> None:
     text = re.sub(r"^(```+).*?^\1", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     for target in re.findall(r"\]\((?![a-z]+:|#)([^)#\s]+)", text):
         assert (page.parent / target).exists(), target
-    assert not re.search(r"\]\(https://github.com/[^)]*/blob/", text), "link files of the repository by their path"
+    assert not re.search(r"\]\(https://github.com/[^)]*/blob/", text), (
+        "link files of the repository by their path"
+    )
 
 
 def test_pictures_are_whole_files() -> None:
@@ -49,9 +59,13 @@ def test_pictures_are_whole_files() -> None:
 
 
 def run(block: str, folder: Path) -> str:
-    """Run a block as a shell does, in a folder that looks like the project's; studies get a Ray of their own."""
+    """Run a block as a shell does, in a folder that looks like the project's; studies get a Ray of
+    their own."""
     block = re.sub(
-        r"^(python sweeps/full_study\.py --study \S+(?: --seeds \S+)?)$", r"\1 --address local", block, flags=re.M
+        r"^(python sweeps/full_study\.py --study \S+(?: --seeds \S+)?)$",
+        r"\1 --address local",
+        block,
+        flags=re.M,
     )
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
@@ -79,7 +93,10 @@ RUNNABLE = [page for page in [*PAGES, ROOT / "README.md"] if MARKED.search(page.
 
 @pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.name)
 def test_marked_blocks_run(page: Path, folder: Path) -> None:
-    write_files("".join(f'```yaml title="{n}"\n{b}```\n' for n, b in read_files(page.read_text()).items()), folder)
+    write_files(
+        "".join(f'```yaml title="{n}"\n{b}```\n' for n, b in read_files(page.read_text()).items()),
+        folder,
+    )
     for slow, block in MARKED.findall(page.read_text()):
         if not slow:
             run(block, folder)
@@ -161,7 +178,9 @@ def test_every_method_has_a_page(method: str, site: Path) -> None:
     plain = unescape(re.sub(r"<[^>]+>", "", text))
     assert kind.card.formula in plain
     assert all(f"<code>{knob}</code>" in text for knob in kind.model_fields)
-    assert f'src="{method}.svg"' in text and (site / "methods" / f"{method}.svg").read_bytes().startswith(b"<?xml")
+    assert f'src="{method}.svg"' in text and (
+        site / "methods" / f"{method}.svg"
+    ).read_bytes().startswith(b"<?xml")
     for number in re.findall(r"arXiv (\d{4}\.\d{5})", kind.card.paper):
         assert f'href="https://arxiv.org/abs/{number}"' in text
 
@@ -185,11 +204,14 @@ def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[str, Reader]) 
         assert page.loads
         for resource in page.loads:
             assert not re.match(r"([a-z]+:)?//", resource), f"{name}: {resource}"
-            assert resource.startswith("data:") or ((site / name).parent / resource.partition("?")[0]).is_file(), (
-                resource
-            )
+            assert (
+                resource.startswith("data:")
+                or ((site / name).parent / resource.partition("?")[0]).is_file()
+            ), resource
         text = (site / name).read_text()
-        assert 'class="mermaid' not in text, "the theme would load its drawing program from elsewhere"
+        assert 'class="mermaid' not in text, (
+            "the theme would load its drawing program from elsewhere"
+        )
         for style in re.findall(r"<style[^>]*>(.*?)</style>", text, re.DOTALL):
             assert "http" not in style
     for path in site.rglob("*.css"):
@@ -205,11 +227,15 @@ def test_search_works_without_a_server(site: Path) -> None:
 
 
 def test_study_reference_has_every_field(site: Path) -> None:
-    from sweeps.study import StudySpec
-    from trainables.recipe import Recipe
+    from sweeps.study_file.study import StudySpec
+    from trainables.training.recipe import Recipe
 
     text = (site / "study-file.html").read_text()
-    assert all(f"<code>{name}</code>" in text for model in (StudySpec, Recipe) for name in model.model_fields)
+    assert all(
+        f"<code>{name}</code>" in text
+        for model in (StudySpec, Recipe)
+        for name in model.model_fields
+    )
 
 
 def test_decisions_are_listed(site: Path) -> None:

@@ -1,8 +1,10 @@
-"""The catalogue of errors, `errors.yaml`: what a user did or met, and the very line it must produce.
+"""The catalogue of errors, `errors.yaml`: what a user did or met, and the very line it must
+produce.
 
-A case has `what` was done, the command that `run`, the `files` that lie there, what is `broken` (see `broken.py`), the
-line that it `says` on stderr, or `tells` on stdout, and its `exit` code, 2 where none is given. The folder that it runs
-in is written as /here. Where a command takes `--json`, every case runs with it, too.
+A case has `what` was done, the command that `run`, the `files` that lie there, what is `broken`
+(see `broken.py`), the line that it `says` on stderr, or `tells` on stdout, and its `exit` code, 2
+where none is given. The folder that it runs in is written as /here. Where a command takes `--json`,
+every case runs with it, too.
 """
 
 import io
@@ -16,11 +18,14 @@ from typing import Any
 
 import pytest
 import yaml
-from broken import BROKEN
+
+from tests.broken import BROKEN
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = {"study": "sweeps/full_study.py", "search": "sweeps/synflow_search.py"}
-CATALOGUE: dict[str, list[dict[str, Any]]] = yaml.safe_load((ROOT / "tests" / "errors.yaml").read_text())
+CATALOGUE: dict[str, list[dict[str, Any]]] = yaml.safe_load(
+    (ROOT / "tests" / "errors.yaml").read_text()
+)
 CASES = [case for cases in CATALOGUE.values() for case in cases]
 
 
@@ -32,7 +37,7 @@ def run(command: str, *words: str) -> tuple[int, str, str]:
                 sys.argv = [COMMANDS[command], *words]
                 runpy.run_path(str(ROOT / COMMANDS[command]), run_name="__main__")
             from analysis.__main__ import main as analyse
-            from trainables.export import main as export
+            from trainables.export.command import main as export
 
             code = {"analysis": analyse, "export": export}[command](list(words))
         except SystemExit as end:
@@ -53,13 +58,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setattr(ray, "init", refuse)
-    monkeypatch.setattr("sweeps.lease.SETTLE", 0)
+    monkeypatch.setattr("sweeps.running.lease.SETTLE", 0)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     return tmp_path
 
 
 def prepare(case: dict[str, Any], here: Path, patch: pytest.MonkeyPatch) -> list[str]:
-    """Put the files of a case into the folder, and break what it breaks; the words of its command."""
+    """Put the files of a case into the folder, and break what it breaks; the words of its command.
+    """
     for name, content in case.get("files", {}).items():
         (here / name).parent.mkdir(parents=True, exist_ok=True)
         (here / name).write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -82,7 +88,9 @@ def is_plain(text: str) -> bool:
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["what"] for case in CASES])
-def test_an_error_is_one_line(case: dict[str, Any], here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_is_one_line(
+    case: dict[str, Any], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     code, out, err = run(*prepare(case, here, monkeypatch))
     assert is_plain(out) and is_plain(err)
     assert tell(err, here) == (case["says"] + "\n" if "says" in case else "")
@@ -90,11 +98,17 @@ def test_an_error_is_one_line(case: dict[str, Any], here: Path, monkeypatch: pyt
     assert code == case.get("exit", 2)
 
 
-TOLD = [case for case in CASES if "says" in case and case.get("exit") != 0 and not case["run"].startswith("export")]
+TOLD = [
+    case
+    for case in CASES
+    if "says" in case and case.get("exit") != 0 and not case["run"].startswith("export")
+]
 
 
 @pytest.mark.parametrize("case", TOLD, ids=[case["what"] for case in TOLD])
-def test_for_machines_it_is_one_object(case: dict[str, Any], here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_for_machines_it_is_one_object(
+    case: dict[str, Any], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if "python" in case.get("broken", ""):
         pytest.skip("no command line is read by a Python that is too old")
     code, out, err = run(*prepare(case, here, monkeypatch), "--json")
@@ -102,13 +116,19 @@ def test_for_machines_it_is_one_object(case: dict[str, Any], here: Path, monkeyp
     assert (told["exit_code"], code) == (case.get("exit", 2),) * 2
     line = tell(err, here).splitlines()[-1]
     assert line.removesuffix(" --json") == case["says"]
-    assert case["says"].removeprefix("error: ").startswith(tell(told["error"], here).removesuffix(" --json"))
+    assert (
+        case["says"]
+        .removeprefix("error: ")
+        .startswith(tell(told["error"], here).removesuffix(" --json"))
+    )
 
 
 def test_the_catalogue_has_each_case_once() -> None:
     assert len(CASES) >= 40
     assert (
-        len({case["what"] for case in CASES}) == len({json.dumps(case, default=repr) for case in CASES}) == len(CASES)
+        len({case["what"] for case in CASES})
+        == len({json.dumps(case, default=repr) for case in CASES})
+        == len(CASES)
     )
     assert {case["broken"] for case in CASES if "broken" in case} == set(BROKEN)
     assert {case["run"].split()[0] for case in CASES} == {*COMMANDS, "analysis", "export"}

@@ -1,4 +1,5 @@
-"""What the documentation makes from the code: pages of methods, the reference of study files, figures, links."""
+"""What the documentation makes from the code: pages of methods, the reference of study files,
+figures, links."""
 
 import importlib
 from collections.abc import Callable
@@ -7,10 +8,10 @@ from types import ModuleType
 
 import pandas as pd
 import pytest
-from told import write_files
 
 from pruning import registry
 from pruning.method import Method
+from tests.told import write_files
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -26,27 +27,40 @@ METHODS = [name for name in registry.names() if registry.own(name) is None]
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_card_has_a_formula_and_every_knob_a_meaning(method: str, load: Callable[[str], ModuleType]) -> None:
+def test_every_card_has_a_formula_and_every_knob_a_meaning(
+    method: str, load: Callable[[str], ModuleType]
+) -> None:
     kind = registry.find(method)
     assert kind.card.formula.strip()
     for name, _, _, meaning in load("knobs").list_fields(kind):
-        assert len(meaning) > 3, f"{method}: say what {name} is, in the docstring or the field's description"
+        assert len(meaning) > 3, (
+            f"{method}: say what {name} is, in the docstring or the field's description"
+        )
 
 
-def test_every_field_of_study_and_search_files_has_a_meaning(load: Callable[[str], ModuleType]) -> None:
-    from sweeps.search.spec import SearchSpec
-    from sweeps.study import StudySpec
+def test_every_field_of_study_and_search_files_has_a_meaning(
+    load: Callable[[str], ModuleType],
+) -> None:
+    from sweeps.search.search_spec import SearchSpec
+    from sweeps.study_file.study import StudySpec
 
     list_fields, find = load("knobs").list_fields, load("reference")._find_parts
     parts = {*find(StudySpec), *find(SearchSpec)}
-    assert {part.__name__ for part in parts} >= {"StudySpec", "Recipe", "Change", "Resources", "Prices", "Dimension"}
+    assert {part.__name__ for part in parts} >= {
+        "StudySpec",
+        "Recipe",
+        "Change",
+        "Resources",
+        "Prices",
+        "Dimension",
+    }
     for part in parts:
         for name, _, _, meaning in list_fields(part):
             assert len(meaning) > 3, f"{part.__name__}.{name}"
 
 
 def test_types_and_defaults_are_told_in_a_users_words(load: Callable[[str], ModuleType]) -> None:
-    from trainables.recipe import Recipe
+    from trainables.training.recipe import Recipe
 
     told = {name: (kind, default) for name, kind, default, _ in load("knobs").list_fields(Recipe)}
     assert told["epochs"] == ("whole number, 0 ... 100,000", "`160`")
@@ -91,7 +105,10 @@ def test_a_new_method_has_a_page_by_itself(
     registry.learn(str(tmp_path / "lamp.py"))
     pages = load("methods")
     text = pages.write_page("lamp", pd.read_csv(DOCS / "digits.csv"))
-    assert text.startswith("# LAMP\n") and "[arXiv 2010.07611](https://arxiv.org/abs/2010.07611)" in text
+    assert (
+        text.startswith("# LAMP\n")
+        and "[arXiv 2010.07611](https://arxiv.org/abs/2010.07611)" in text
+    )
     assert "| `retrain` |" in text and ".svg" not in text
     assert any("methods/lamp.md" in page for kind in pages.list_pages() for page in kind.values())
 
@@ -99,7 +116,11 @@ def test_a_new_method_has_a_page_by_itself(
 def test_the_small_table_of_the_embedded_study_has_every_method() -> None:
     table = pd.read_csv(DOCS / "digits.csv")
     assert set(table["method"]) <= set(METHODS) and table["method"].nunique() >= 23
-    assert (table["n"] == 3).all() and table["mean"].between(5, 100).all() and (table["half_width"] >= 0).all()
+    assert (
+        (table["n"] == 3).all()
+        and table["mean"].between(5, 100).all()
+        and (table["half_width"] >= 0).all()
+    )
     assert table["sparsity"].between(0, 1, inclusive="left").all()
 
 
@@ -113,19 +134,18 @@ def test_a_figure_shows_the_methods_own_course(load: Callable[[str], ModuleType]
 
 def test_links_are_changed_outside_of_code_only(load: Callable[[str], ModuleType]) -> None:
     links = load("links")
-    text = (
-        "[a](../README.md) [b](x.md#c) [d](https://e.f) [g](#h)\n```md\n[a](../README.md)\n```\n[i](../pruning/nm.py)\n"
-    )
+    text = "[a](../README.md) [b](x.md#c) [d](https://e.f) [g](#h)\n```md\n[a](../README.md)\n```\n[i](../pruning/nm_pattern.py)\n"
     assert links.rewrite(text, "speed.md") == (
         "[a](index.md) [b](x.md#c) [d](https://e.f) [g](#h)\n```md\n[a](../README.md)\n```\n"
-        "[i](repository/pruning/nm.py.md)\n"
+        "[i](repository/pruning/nm_pattern.py.md)\n"
     )
     assert (
-        links.rewrite("[a](../../CONTRIBUTING.md#b)", "decisions/README.md") == "[a](../repository/CONTRIBUTING.md#b)"
+        links.rewrite("[a](../../CONTRIBUTING.md#b)", "decisions/README.md")
+        == "[a](../repository/CONTRIBUTING.md#b)"
     )
     assert links.rewrite("[a](docs/faq.md) [b](docs/decisions)", "repository/CONTRIBUTING.md") == (
         "[a](../faq.md) [b](../decisions/README.md)"
     )
-    assert links.list_linked(text, "speed.md") == {"pruning/nm.py"}
+    assert links.list_linked(text, "speed.md") == {"pruning/nm_pattern.py"}
     with pytest.raises(FileNotFoundError):
         links.write_copy("pruning/no_such_file.py")

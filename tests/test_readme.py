@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from told import read_files, write_files
 
 from analysis import __main__ as analysis_command
 from pruning import registry
-from sweeps import command, full_study, synflow_search
+from sweeps import full_study, synflow_search
+from sweeps.cli import study_command
+from tests.told import read_files, write_files
 from trainables import export
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,7 +32,11 @@ CLUSTERS = ("python clusters/check.py ", "ray ")
 def told() -> list[str]:
     """Every command in README's shell blocks."""
     blocks = re.findall(r"```(?:sh|bash)\n(.*?)```", README, flags=re.DOTALL)
-    lines = [line.split(" #")[0].strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    lines = [
+        line.split(" #")[0].strip()
+        for block in blocks
+        for line in block.replace("\\\n", " ").splitlines()
+    ]
     return [line for line in lines if line and not line.startswith("#")]
 
 
@@ -77,10 +82,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_study_commands_are_understood(line: str, folder: Path) -> None:
     options = full_study.parser().parse_args(shlex.split(line)[2:])
     if not (options.list_methods or options.list_presets):
-        command.read_study(options, default_preset=full_study.DEFAULT_PRESET)
+        study_command.read_study(options, default_preset=full_study.DEFAULT_PRESET)
 
 
-@pytest.mark.parametrize("line", [line for line in told() if line.startswith(STUDIES) and "--dry-run" in line])
+@pytest.mark.parametrize(
+    "line", [line for line in told() if line.startswith(STUDIES) and "--dry-run" in line]
+)
 def test_dry_runs_run(line: str, folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "sweeps" / "full_study.py"), *shlex.split(line)[2:]],
@@ -108,11 +115,15 @@ def test_search_commands_are_understood(line: str) -> None:
 def test_analysis_commands_are_understood(line: str, tmp_path: Path) -> None:
     words = shlex.split(line)
     arguments = words[words.index("analysis") + 1 :]
-    assert analysis_command.main([str(tmp_path), *arguments[1:]]) == 2  # parsed, and an empty folder is no study
+    assert (
+        analysis_command.main([str(tmp_path), *arguments[1:]]) == 2
+    )  # parsed, and an empty folder is no study
 
 
 @pytest.mark.parametrize("line", [line for line in told() if "trainables.export" in line])
-def test_export_commands_are_understood(line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_commands_are_understood(
+    line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = shlex.split(line)[3:]
     words[words.index("--study") + 1] = str(tmp_path)
     assert export.main(words) == 2  # parsed, and an empty folder is no study
@@ -127,9 +138,9 @@ def test_cluster_commands_name_what_is_there(line: str) -> None:
         assert (ROOT / words[1]).is_file()
     if words[:2] == ["ray", "exec"]:
         inner = words[-1].split(" && ")[1]
-        assert inner.startswith(STUDIES) and full_study.parser().parse_args(shlex.split(inner)[2:]).out.startswith(
-            "s3://"
-        )
+        assert inner.startswith(STUDIES) and full_study.parser().parse_args(
+            shlex.split(inner)[2:]
+        ).out.startswith("s3://")
 
 
 def test_links_to_files_resolve() -> None:
@@ -139,9 +150,15 @@ def test_links_to_files_resolve() -> None:
 
 def test_the_methods_named_are_of_the_kind_that_is_said() -> None:
     """A method that is not in the table yet is no fault."""
-    rows = re.findall(r"^\| (baseline|unstructured|structured|controls)[^|]*\| (.*) \|$", README, re.MULTILINE)
+    rows = re.findall(
+        r"^\| (baseline|unstructured|structured|controls)[^|]*\| (.*) \|$", README, re.MULTILINE
+    )
     assert len(rows) == 4
-    named = {name: kind.removesuffix("s") for kind, names in rows for name in re.findall(r"`(\w+)`", names)}
+    named = {
+        name: kind.removesuffix("s")
+        for kind, names in rows
+        for name in re.findall(r"`(\w+)`", names)
+    }
     assert len(named) >= 23
     assert named == {name: registry.find(name).card.kind for name in named}
 
@@ -154,11 +171,18 @@ def test_the_table_of_methods_says_what_the_cards_say() -> None:
 
 
 def test_numbers_that_are_quoted_stand_where_they_were_measured() -> None:
-    faults, results = (ROOT / "docs/fault-tolerance.md").read_text(), (ROOT / "benchmarks/RESULTS.md").read_text()
-    assert "118 of 118 trials" in README and re.search(r"^\| all +\| 100 \| +118 \| +118 \|", faults, re.MULTILINE)
+    faults, results = (
+        (ROOT / "docs/fault-tolerance.md").read_text(),
+        (ROOT / "benchmarks/RESULTS.md").read_text(),
+    )
+    assert "118 of 118 trials" in README and re.search(
+        r"^\| all +\| 100 \| +118 \| +118 \|", faults, re.MULTILINE
+    )
     assert "all 45 trials" in README and "all of 45 trials" in faults
     assert "0.91 to 1.09" in README and "0.91 to 1.09 in eight measurements" in results
-    assert re.search(r"l1_filter all, 75 % \| 3.99 \| 3,059 \(1,132\) \| 10 \| 3.58 \| 3.33", results)
+    assert re.search(
+        r"l1_filter all, 75 % \| 3.99 \| 3,059 \(1,132\) \| 10 \| 3.58 \| 3.33", results
+    )
 
 
 def test_version_licence_and_citation_agree() -> None:
@@ -168,9 +192,15 @@ def test_version_licence_and_citation_agree() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert re.fullmatch(r"\d+\.\d+\.\d+", project["version"]) and citation["version"] == project["version"]
+    assert (
+        re.fullmatch(r"\d+\.\d+\.\d+", project["version"])
+        and citation["version"] == project["version"]
+    )
     assert citation["license"] == project["license"] == "Apache-2.0"
-    assert "Apache License" in (ROOT / "LICENSE").read_text() and "Version 2.0" in (ROOT / "LICENSE").read_text()
+    assert (
+        "Apache License" in (ROOT / "LICENSE").read_text()
+        and "Version 2.0" in (ROOT / "LICENSE").read_text()
+    )
 
 
 def test_hooks_before_a_commit_are_those_of_make_lint() -> None:
@@ -180,4 +210,6 @@ def test_hooks_before_a_commit_are_those_of_make_lint() -> None:
     assert local["repo"] == "local", "nothing is fetched, no version is named twice"
     entries = {hook["entry"].split(" --")[0].removeprefix(".venv/bin/") for hook in local["hooks"]}
     lint = (ROOT / "Makefile").read_text().split("\nlint:")[1].split("\n\n")[0]
-    assert entries == {"ruff check", "ruff format", "mypy"} and all(f"$(BIN)/{entry}" in lint for entry in entries)
+    assert entries == {"ruff check", "ruff format", "mypy"} and all(
+        f"$(BIN)/{entry}" in lint for entry in entries
+    )

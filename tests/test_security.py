@@ -1,6 +1,8 @@
-"""Nothing that lies in a study directory or a study file is ever executed, and nothing is written outside.
+"""Nothing that lies in a study directory or a study file is ever executed, and nothing is written
+outside.
 
-The first half reads the project's own source; the second plants a payload that would leave a file behind.
+The first half reads the project's own source; the second plants a payload that would leave a file
+behind.
 """
 
 import ast
@@ -18,35 +20,107 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainables import data, record, state
-from trainables.recipe import Recipe
-from trainables.spec import TrialSpec, dense_spec
-from trainables.store import Store
+from pruning.user_error import UserError
+from trainables.data import prepared
+from trainables.storage import checkpoints, parquet_tables
+from trainables.storage.store import Store
+from trainables.training.recipe import Recipe
+from trainables.trial_spec import TrialSpec, dense_spec
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted(
     path
-    for folder in ("analysis", "benchmarks", "clusters", "models", "pruning", "sweeps", "trainables")
+    for folder in (
+        "analysis",
+        "benchmarks",
+        "clusters",
+        "models",
+        "pruning",
+        "sweeps",
+        "trainables",
+    )
     for path in (ROOT / folder).rglob("*.py")
 )
 
-# Modules that make objects of bytes, and names of functions that run text or load objects; by their full names.
-LOADERS = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "marshal", "shelve", "joblib", "jsonpickle"}
+# Modules that make objects of bytes, and names of functions that run text or load objects; by their
+# full names.
+LOADERS = {
+    "pickle",
+    "_pickle",
+    "cPickle",
+    "cloudpickle",
+    "dill",
+    "marshal",
+    "shelve",
+    "joblib",
+    "jsonpickle",
+}
 RUNNERS = {"eval", "exec", "compile", "__import__"}
 FORBIDDEN = {
-    *(f"yaml.{name}" for name in ("load", "load_all", "unsafe_load", "unsafe_load_all", "full_load", "full_load_all")),
-    *(f"yaml.{name}" for name in ("Loader", "UnsafeLoader", "FullLoader", "CLoader", "CUnsafeLoader", "CFullLoader")),
-    *(f"os.{name}" for name in ("system", "popen", "execv", "execve", "execvp", "execl", "spawnv", "posix_spawn")),
-    *("subprocess.getoutput", "subprocess.getstatusoutput", "pandas.read_pickle", "pandas.to_pickle"),
+    *(
+        f"yaml.{name}"
+        for name in (
+            "load",
+            "load_all",
+            "unsafe_load",
+            "unsafe_load_all",
+            "full_load",
+            "full_load_all",
+        )
+    ),
+    *(
+        f"yaml.{name}"
+        for name in (
+            "Loader",
+            "UnsafeLoader",
+            "FullLoader",
+            "CLoader",
+            "CUnsafeLoader",
+            "CFullLoader",
+        )
+    ),
+    *(
+        f"os.{name}"
+        for name in (
+            "system",
+            "popen",
+            "execv",
+            "execve",
+            "execvp",
+            "execl",
+            "spawnv",
+            "posix_spawn",
+        )
+    ),
+    *(
+        "subprocess.getoutput",
+        "subprocess.getstatusoutput",
+        "pandas.read_pickle",
+        "pandas.to_pickle",
+    ),
     *("torch.jit.load", "torch.package", "torch.hub", "torch.serialization.add_safe_globals"),
-    *("torch.serialization.safe_globals", "builtins.eval", "builtins.exec", "ray.cloudpickle", "numpy.memmap"),
+    *(
+        "torch.serialization.safe_globals",
+        "builtins.eval",
+        "builtins.exec",
+        "ray.cloudpickle",
+        "numpy.memmap",
+    ),
 }
-# The watcher runs the command that its operator gives on its command line, by a shell because he asks for one.
+# The watcher runs the command that its operator gives on its command line, by a shell because he
+# asks for one.
 SHELLS = {"clusters/spot_watcher.py"}
-# The places that import by name: networks, methods and loggers, from a list or from what the user names on purpose.
-IMPORTERS = {"models/registry.py", "models/zoo.py", "pruning/registry.py", "sweeps/logs/sink.py"}
-# The one that runs a user's own method: his file, or in a worker bytes with the SHA-256 that the driver planned with.
-EXECUTORS = {"pruning/own.py"}
+# The places that import by name: networks, methods and loggers, from a list or from what the user
+# names on purpose.
+IMPORTERS = {
+    "models/model_registry.py",
+    "models/zoo.py",
+    "pruning/registry.py",
+    "sweeps/loggers/selection.py",
+}
+# The one that runs a user's own method: his file, or in a worker bytes with the SHA-256 that the
+# driver planned with.
+EXECUTORS = {"pruning/user_methods.py"}
 
 
 def full_names(tree: ast.Module) -> dict[str, str]:
@@ -59,7 +133,9 @@ def full_names(tree: ast.Module) -> dict[str, str]:
                     alias.name if alias.asname else alias.name.split(".")[0]
                 )
         elif isinstance(node, ast.ImportFrom):
-            found |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {
+                alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names
+            }
     return found
 
 
@@ -83,11 +159,21 @@ def faults(source: str, place: str = "x.py") -> list[str]:
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-            modules += (
-                [f"{node.module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+            modules = (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
             )
-            found += [f"imports {one}" for one in modules if LOADERS & set(one.split(".")) or one in FORBIDDEN]
+            modules += (
+                [f"{node.module}.{alias.name}" for alias in node.names]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+            found += [
+                f"imports {one}"
+                for one in modules
+                if LOADERS & set(one.split(".")) or one in FORBIDDEN
+            ]
         elif isinstance(node, ast.Attribute) and dotted(node, names) in FORBIDDEN:
             found.append(f"uses {dotted(node, names)}")
         if not isinstance(node, ast.Call):
@@ -155,9 +241,7 @@ def test_the_reading_of_sources_finds_what_it_looks_for(source: str) -> None:
 
 def test_the_reading_of_sources_lets_pass_what_is_safe() -> None:
     good = "import torch, yaml, numpy as np, subprocess, re\nmodel.eval()\nre.compile(text)\nyaml.safe_load(text)\n"
-    good += (
-        "torch.load(path, weights_only=True)\nnp.load(path, allow_pickle=False)\nsubprocess.run(['git'], check=True)\n"
-    )
+    good += "torch.load(path, weights_only=True)\nnp.load(path, allow_pickle=False)\nsubprocess.run(['git'], check=True)\n"
     assert faults(good) == [] and len(SOURCES) > 80
 
 
@@ -184,7 +268,12 @@ def shapes(sentinel: Path) -> dict[str, bytes]:
     torch.save(Payload(sentinel), legacy, _use_new_zipfile_serialization=False)
     torch.save({"step": 3, "course": {"rows": [Payload(sentinel)]}, "format": 2}, hidden)
     plain = pickle.dumps(Payload(sentinel))
-    return {"zip": zipped.getvalue(), "legacy": legacy.getvalue(), "hidden": hidden.getvalue(), "pickle": plain}
+    return {
+        "zip": zipped.getvalue(),
+        "legacy": legacy.getvalue(),
+        "hidden": hidden.getvalue(),
+        "pickle": plain,
+    }
 
 
 SHAPES = ["zip", "legacy", "hidden", "pickle"]
@@ -193,13 +282,18 @@ SHAPES = ["zip", "legacy", "hidden", "pickle"]
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_payload_is_live(shape: str, sentinel: Path) -> None:
     content = shapes(sentinel)[shape]
-    pickle.loads(content) if shape == "pickle" else torch.load(io.BytesIO(content), weights_only=False)
+    pickle.loads(content) if shape == "pickle" else torch.load(
+        io.BytesIO(content), weights_only=False
+    )
     assert sentinel.exists()
 
 
 def plant(store: Store, folder: str, stem: str, number: int, content: bytes) -> None:
-    """A file as somebody would write it who can write the study directory: its name has the right checksum."""
-    store.write(f"{folder}/{stem}-{number:06d}-{hashlib.sha256(content).hexdigest()[:16]}.pt", content)
+    """A file as somebody would write it who can write the study directory: its name has the right
+    checksum."""
+    store.write(
+        f"{folder}/{stem}-{number:06d}-{hashlib.sha256(content).hexdigest()[:16]}.pt", content
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -208,20 +302,29 @@ def test_a_planted_state_is_passed_over_and_not_executed(
     folder: str, shape: str, tmp_path: Path, sentinel: Path
 ) -> None:
     store = Store.at(tmp_path / "study")
-    state.publish(store, folder, "step", 1, {"step": 1})
+    checkpoints.publish(store, folder, "step", 1, {"step": 1})
     plant(store, folder, "step", 2, shapes(sentinel)[shape])
     with pytest.warns(UserWarning, match=r"step-000002-\w+\.pt: holds no state"):
-        found = state.newest(store, folder, "step")
+        found = checkpoints.newest(store, folder, "step")
     assert found is not None and found[1] == {"step": 1}
     with pytest.warns(UserWarning, match="holds no state"):
-        assert state.newest(store, folder, "step", 2) is None
+        assert checkpoints.newest(store, folder, "step", 2) is None
     assert not sentinel.exists()
 
 
-SPEC = TrialSpec(dataset="digits", model="mlp", method="magnitude", sparsities=(0.5,), seed=0, recipe=Recipe(epochs=1))
+SPEC = TrialSpec(
+    dataset="digits",
+    model="mlp",
+    method="magnitude",
+    sparsities=(0.5,),
+    seed=0,
+    recipe=Recipe(epochs=1),
+)
 
 
-def test_a_trial_whose_checkpoint_was_planted_begins_anew(open_trial: Any, tmp_path: Path, sentinel: Path) -> None:
+def test_a_trial_whose_checkpoint_was_planted_begins_anew(
+    open_trial: Any, tmp_path: Path, sentinel: Path
+) -> None:
     spec, store = dense_spec(SPEC), Store.at(tmp_path)
     for number, content in enumerate(shapes(sentinel).values(), 1):
         plant(store, f"checkpoints/{spec.key}", "step", number * 1_000_000, content)
@@ -235,32 +338,36 @@ def test_a_trial_whose_checkpoint_was_planted_begins_anew(open_trial: Any, tmp_p
 def test_a_trial_whose_parent_was_planted_fails_without_executing_it(
     open_trial: Any, tmp_path: Path, sentinel: Path
 ) -> None:
-    from trainables.course import ParentMissing
+    from trainables.phase_runner import ParentMissing
 
-    plant(Store.at(tmp_path), f"artifacts/{dense_spec(SPEC).key}", "epoch", 1, shapes(sentinel)["zip"])
+    plant(
+        Store.at(tmp_path), f"artifacts/{dense_spec(SPEC).key}", "epoch", 1, shapes(sentinel)["zip"]
+    )
     with pytest.warns(UserWarning, match="holds no state"), pytest.raises(ParentMissing):
         open_trial(SPEC)
     assert not sentinel.exists()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_planted_prepared_data_are_made_anew_and_not_executed(shape: str, tmp_path: Path, sentinel: Path) -> None:
-    path = data.prepare("digits", cache=tmp_path / "cache")
-    good = data.load(path).digest
+def test_planted_prepared_data_are_made_anew_and_not_executed(
+    shape: str, tmp_path: Path, sentinel: Path
+) -> None:
+    path = prepared.prepare("digits", cache=tmp_path / "cache")
+    good = prepared.load(path).digest
     path.unlink()  # the old file may still be mapped into this process
     path.write_bytes(shapes(sentinel)[shape])
-    with pytest.raises(data.DataError, match="prepare makes them anew"):
-        data.load(path)
+    with pytest.raises(UserError, match="prepare makes them anew"):
+        prepared.load(path)
     with pytest.warns(UserWarning, match="prepare makes them anew"):
-        data.prepare("digits", cache=tmp_path / "cache")
-    assert data.load(path).digest == good and not sentinel.exists()
+        prepared.prepare("digits", cache=tmp_path / "cache")
+    assert prepared.load(path).digest == good and not sentinel.exists()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("table", record.TABLES)
+@pytest.mark.parametrize("table", parquet_tables.TABLES)
 def test_a_planted_table_is_not_executed(table: str, shape: str, sentinel: Path) -> None:
-    with pytest.raises(record.DamagedTable):
-        record.decode(table, shapes(sentinel)[shape])
+    with pytest.raises(parquet_tables.DamagedTable):
+        parquet_tables.decode(table, shapes(sentinel)[shape])
     assert not sentinel.exists()
 
 
@@ -278,14 +385,17 @@ TAGS = [
 def test_tags_in_a_study_directory_are_not_executed(
     tag: str, tmp_path: Path, sentinel: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from analysis.load import load
+    from analysis.reading.load import load
     from sweeps import full_study
 
     store, text = Store.at(tmp_path / "study"), tag.format(path=sentinel)
     store.write("study.yaml", text.encode())
     words = ["--preset", "cifar10_small", "--out", str(tmp_path / "study"), "--dry-run"]
     assert full_study.main(words) == 2
-    assert "study.yaml cannot be read: line 1: could not determine a constructor" in capsys.readouterr().err
+    assert (
+        "study.yaml cannot be read: line 1: could not determine a constructor"
+        in capsys.readouterr().err
+    )
     assert any("skipped study.yaml" in warning for warning in load(store).warnings)
     (tmp_path / "asked.yaml").write_text(text)
     assert full_study.main(["--study", str(tmp_path / "asked.yaml"), "--dry-run"]) == 2
@@ -302,13 +412,23 @@ NAMES = st.one_of(
 
 
 @settings(max_examples=500, derandomize=True, deadline=None)
-@given(NAMES, NAMES, NAMES, st.integers(0, 2**63 - 1), st.lists(st.floats(0, 1, exclude_max=True), max_size=3))
+@given(
+    NAMES,
+    NAMES,
+    NAMES,
+    st.integers(0, 2**63 - 1),
+    st.lists(st.floats(0, 1, exclude_max=True), max_size=3),
+)
 def test_a_key_cannot_leave_the_study_directory(
     dataset: str, model: str, method: str, seed: int, sparsities: list[float]
 ) -> None:
-    key = TrialSpec(dataset=dataset, model=model, method=method, seed=seed, sparsities=tuple(sparsities)).key
+    key = TrialSpec(
+        dataset=dataset, model=model, method=method, seed=seed, sparsities=tuple(sparsities)
+    ).key
     assert re.fullmatch(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+){3}", key)
-    assert all(part.strip(".") and not part.startswith(".") and len(part) < 230 for part in key.split("/"))
+    assert all(
+        part.strip(".") and not part.startswith(".") and len(part) < 230 for part in key.split("/")
+    )
     for path in (f"rows/{key}.parquet", f"checkpoints/{key}/step-000001-0123456789abcdef.pt"):
         assert Path("/study", path).resolve().is_relative_to("/study/" + path.split("/")[0])
 
@@ -320,7 +440,9 @@ def test_names_that_look_alike_as_folders_have_keys_of_their_own() -> None:
         assert len({spec.key for spec in specs}) == len(names)
 
 
-@pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "a/./b", "", "a//b", "a\\b", "a\0b"])
+@pytest.mark.parametrize(
+    "path", ["../x", "/etc/x", "a/../../x", "a/./b", "", "a//b", "a\\b", "a\0b"]
+)
 def test_a_store_takes_no_path_that_leads_out_of_it(path: str, tmp_path: Path) -> None:
     store = Store.at(tmp_path / "study")
     for act in (store.read, store.exists, store.delete, lambda path: store.write(path, b"x")):
@@ -332,12 +454,13 @@ def test_a_store_takes_no_path_that_leads_out_of_it(path: str, tmp_path: Path) -
 def test_a_damaged_state_is_a_warning_and_not_an_error_that_could_hide_a_payload(
     tmp_path: Path, sentinel: Path
 ) -> None:
-    """A zip archive whose pickle is cut in the middle: loading must neither run its beginning nor raise."""
+    """A zip archive whose pickle is cut in the middle: loading must neither run its beginning nor
+    raise."""
     store = Store.at(tmp_path / "study")
     whole = shapes(sentinel)["zip"]
     for length in range(0, len(whole), 97):
         plant(store, "checkpoints/k", "step", length, whole[:length])
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        assert state.newest(store, "checkpoints/k", "step") is None
+        assert checkpoints.newest(store, "checkpoints/k", "step") is None
     assert len(told) == len(range(0, len(whole), 97)) and not sentinel.exists()

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from told import read_commands, read_files, write_files
+
+from tests.told import read_commands, read_files, write_files
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "own-model-and-method.md"
@@ -20,7 +21,9 @@ SETUP, CHECKS, STUDY = read_commands(TEXT)
 def run(block: str, folder: Path) -> str:
     """Run a block as a shell does, with this Python; studies get a Ray of their own."""
     if "pytest" not in block:  # whatever runs on this machine is no business of a test
-        block = re.sub(r"(full_study\.py.* --study \S+)$", r"\1 --address local", block, flags=re.MULTILINE)
+        block = re.sub(
+            r"(full_study\.py.* --study \S+)$", r"\1 --address local", block, flags=re.MULTILINE
+        )
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         ["bash", "-euc", block], cwd=folder, capture_output=True, text=True, timeout=600,
@@ -76,7 +79,9 @@ def test_the_study_runs_to_its_table_and_a_changed_method_runs_anew(folder: Path
     for line in ("Dense", "LAMP", "Magnitude", "L1 filter"):
         assert re.search(rf"^\| {line} +\|.*\d\d\.\d\d ± ", told, re.MULTILINE), told
     assert list((folder / "studies/mine/report/figures").glob("*.png"))
-    assert yaml.safe_load((folder / "studies/mine/study.yaml").read_text())["method_path"] == [str(folder / "lamp.py")]
+    assert yaml.safe_load((folder / "studies/mine/study.yaml").read_text())["method_path"] == [
+        str(folder / "lamp.py")
+    ]
     assert len(list((folder / "studies/mine/methods").glob("lamp-*.py"))) == 1
 
     (folder / "lamp.py").write_text(read_files(TEXT)["lamp.py"] + "\n# changed\n")

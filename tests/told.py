@@ -28,11 +28,16 @@ def write_files(text: str, folder: Path) -> list[Path]:
 
 
 def apply_diffs(text: str, folder: Path) -> None:
-    """Change files below a folder as the page's blocks of kind diff say; their context must be there once."""
+    """Change files below a folder as the page's blocks of kind diff say; their context must be
+    there once."""
     for kind, name, body in BLOCK.findall(text):
         if kind == "diff":
             lines = body.splitlines(keepends=True)
-            before, after = ("".join(line[1:] for line in lines if line[0] in f" {sign}") for sign in "-+")
+            before, after = (
+                "".join(line[1:] for line in lines if line[0] in f" {sign}") for sign in "-+"
+            )
             content = (folder / name).read_text()
-            assert content.count(before) == 1, f"{name} has {content.count(before)} times:\n{before}"
+            assert content.count(before) == 1, (
+                f"{name} has {content.count(before)} times:\n{before}"
+            )
             (folder / name).write_text(content.replace(before, after))

@@ -1,4 +1,5 @@
-"""Searches without Ray: what Tune does with a search, one worker after the other in this process."""
+"""Searches without Ray: what Tune does with a search, one worker after the other in this process.
+"""
 
 import signal
 from collections.abc import Iterator
@@ -9,14 +10,14 @@ from typing import Any
 
 from ray.tune.schedulers import TrialScheduler
 
-from sweeps.search import spec as search_spec
-from sweeps.search import winner
+from sweeps.running.stop_request import Stop
+from sweeps.search import best_candidates
+from sweeps.search import search_spec as search_spec
+from sweeps.search.candidate_records import Candidate
 from sweeps.search.candidate_trial import CandidateTrial
-from sweeps.search.candidates import Candidate
-from sweeps.search.scheduler import StoppingScheduler
-from sweeps.search.search import Search
-from sweeps.search.spec import SearchSpec
-from sweeps.stop import Stop
+from sweeps.search.early_stopping import StoppingScheduler
+from sweeps.search.search_spec import SearchSpec
+from sweeps.search.search_state import Search
 from trainables import ray_trainable
 from trainables.environment import Environment
 
@@ -27,7 +28,10 @@ RAW: dict[str, Any] = {
     "method": "synflow",
     "recipe": {"epochs": 3, "batch": 256, "lr": 0.05, "augment": "none"},
     "sparsities": [0.9, 0.95],
-    "space": {"iterations": {"log_range": [1, 50]}, "schedule": {"choices": ["exponential", "linear"]}},
+    "space": {
+        "iterations": {"log_range": [1, 50]},
+        "schedule": {"choices": ["exponential", "linear"]},
+    },
     "strategy": "random",
     "budget": {"trials": 6},
     "confirm_seeds": [1, 2],
@@ -53,7 +57,8 @@ class Killed(Exception):
 
 @contextmanager
 def without_ray() -> Iterator[None]:
-    """Workers do not ask Ray for nodes that go, which would start it; SIGTERM, which they take, is as before later."""
+    """Workers do not ask Ray for nodes that go, which would start it; SIGTERM, which they take, is
+    as before later."""
     before, draining = signal.getsignal(signal.SIGTERM), ray_trainable._is_draining
     ray_trainable._is_draining = lambda: False
     try:
@@ -71,7 +76,12 @@ def open_search(spec: SearchSpec, folder: Path, lines: list[str] | None = None) 
 
 
 def run(
-    spec: SearchSpec, folder: Path, *, slots: int = 2, kill_after: int = 10**9, lines: list[str] | None = None
+    spec: SearchSpec,
+    folder: Path,
+    *,
+    slots: int = 2,
+    kill_after: int = 10**9,
+    lines: list[str] | None = None,
 ) -> Search:
     """Run a search with so many workers, each of which reports in turn.
 
@@ -115,5 +125,5 @@ def found(search: Search) -> list[Candidate]:
 
 def best(search: Search) -> dict[float, tuple[Any, ...]]:
     """The best of each sparsity: its key and accuracy."""
-    chosen = winner.choose(search.spec, search.at)
+    chosen = best_candidates.choose(search.spec, search.at)
     return {sparsity: (one[0].key, one[0].val_top1) for sparsity, one in chosen.items()}

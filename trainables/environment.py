@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict
 class Environment(BaseModel):
     """How a trial is executed, as opposed to what it is.
 
-    `store` is the study directory, `checkpoint_seconds` the longest time between two checkpoints (0: after every step).
-    `keep_networks`: whether the network of every measured level stays in the study directory.
+    `store` is the study directory, `checkpoint_seconds` the longest time between two checkpoints
+    (0: after every step). `keep_networks`: whether the network of every measured level stays in the
+    study directory.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,10 +46,13 @@ def commit() -> str:
     """The project's git commit, with a + where files differ from it; empty outside a checkout."""
     root = Path(__file__).resolve().parent.parent
     try:
-        # The checkout may have been copied here by another user, as `ray up` does, which git distrusts by default.
+        # The checkout may have been copied here by another user, as `ray up` does, which git
+        # distrusts by default.
         asked = ["git", "-c", "safe.directory=*", "-C", str(root)]
         asked += ["describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
-        return subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        return subprocess.run(
+            asked, capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
 

@@ -1,4 +1,5 @@
-"""A network on its way through a trial: weights, masks, optimiser, and how all of it is saved and put back."""
+"""A network on its way through a trial: weights, masks, optimiser, and how all of it is saved and
+put back."""
 
 from __future__ import annotations
 
@@ -8,29 +9,37 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from models.registry import build
+from models.model_registry import build
 from pruning.masks import all_kept, apply, prunable
-from pruning.slim import shrink
-from trainables.compiled import Forward, choose_compiled
-from trainables.seeds import derive
-from trainables.training import choose_precision, make_optimizer
+from pruning.structured.shrink import shrink
+from trainables.training.compile import Forward, choose_compiled
+from trainables.training.epoch import choose_precision, make_optimizer
+from trainables.training.seeds import derive
 
 if TYPE_CHECKING:
-    from trainables.recipe import Recipe
-    from trainables.spec import TrialSpec
+    from trainables.training.recipe import Recipe
+    from trainables.trial_spec import TrialSpec
 
 
 class Network:
-    """The network of one trial on its device, beginning with the initial weights of the trial's seed.
+    """The network of one trial on its device, beginning with the initial weights of the trial's
+    seed.
 
-    masks: bool, one per prunable weight, True where kept; what they remove is zero in the model at every moment.
-    keeps: for each time the network was made smaller, which channels of its groups stayed.
-    dense_params, dense_prunable: parameters and prunable weights before any pruning.
-    compiled: whether it trains compiled; decided by `steps`, the optimiser steps of the whole trial.
+    masks: bool, one per prunable weight, True where kept; what they remove is zero in the model at
+    every moment. keeps: for each time the network was made smaller, which channels of its groups
+    stayed. dense_params, dense_prunable: parameters and prunable weights before any pruning.
+    compiled: whether it trains compiled; decided by `steps`, the optimiser steps of the whole
+    trial.
     """
 
     def __init__(
-        self, spec: TrialSpec, image: tuple[int, int, int], classes: int, device: torch.device, *, steps: int = 0
+        self,
+        spec: TrialSpec,
+        image: tuple[int, int, int],
+        classes: int,
+        device: torch.device,
+        *,
+        steps: int = 0,
     ) -> None:
         self.spec, self.image, self.classes, self.device = spec, image, classes, device
         self.model = self._initial("init")
@@ -45,14 +54,16 @@ class Network:
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
 
     def _initial(self, stream: str) -> nn.Module:
-        """The whole network with fresh weights from (seed, stream), drawn on the CPU whatever the device."""
+        """The whole network with fresh weights from (seed, stream), drawn on the CPU whatever the
+        device."""
         torch.manual_seed(derive(self.spec.seed, stream))
         model = build(self.spec.model, image=self.image, classes=self.classes).to(self.device)
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     @property
     def sparsity(self) -> float:
-        """Fraction of the dense network's prunable weights that are gone, by masks or with their channels."""
+        """Fraction of the dense network's prunable weights that are gone, by masks or with their
+        channels."""
         return 1 - sum(int(mask.sum()) for mask in self.masks.values()) / self.dense_prunable
 
     def renew_optimizer(self, recipe: Recipe) -> torch.optim.Optimizer:
@@ -61,8 +72,11 @@ class Network:
         return self.optimizer
 
     def follow(self, recipe: Recipe) -> torch.optim.Optimizer:
-        """Go on with the optimiser of the training under way, by a recipe whose fields may have changed."""
-        assert self.optimizer is not None, "a training step follows the start of its training or a checkpoint of it"
+        """Go on with the optimiser of the training under way, by a recipe whose fields may have
+        changed."""
+        assert self.optimizer is not None, (
+            "a training step follows the start of its training or a checkpoint of it"
+        )
         for group in self.optimizer.param_groups:
             group["weight_decay"] = recipe.weight_decay
             if "momentum" in group:
@@ -76,11 +90,14 @@ class Network:
         ours = self._forward
         if ours is None or ours.model is not self.model or ours.batch != recipe.batch:
             lenient = self.spec.recipe.compile == "auto"
-            self._forward = ours = Forward(self.model, batch=recipe.batch, device=self.device, lenient=lenient)
+            self._forward = ours = Forward(
+                self.model, batch=recipe.batch, device=self.device, lenient=lenient
+            )
         return ours
 
     def doubts(self) -> list[str]:
-        """What the row must say of the training: that compiling failed; it then goes on without, also elsewhere."""
+        """What the row must say of the training: that compiling failed; it then goes on without,
+        also elsewhere."""
         if not (self._forward and self._forward.error):
             return []
         error, self.compiled, self._forward = self._forward.error, False, None
@@ -88,7 +105,8 @@ class Network:
 
     @torch.no_grad()
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Put in weights and buffers of the dense network; masks and removed channels stay in force."""
+        """Put in weights and buffers of the dense network; masks and removed channels stay in
+        force."""
         if self.keeps:
             self.model = self._initial("init")
         self.model.load_state_dict(weights)
@@ -104,7 +122,8 @@ class Network:
         self.load(self._initial(stream).state_dict())
 
     def shrink(self, keep: Mapping[str, Tensor]) -> None:
-        """Remove all channels that `keep` does not name of the groups it does name; a new training must follow."""
+        """Remove all channels that `keep` does not name of the groups it does name; a new training
+        must follow."""
         self.keeps.append({name: kept.cpu() for name, kept in keep.items()})
         self.model = self._smaller(keep)
         self.masks = all_kept(self.model)
@@ -116,7 +135,8 @@ class Network:
 
     @torch.no_grad()
     def hold(self, masks: Mapping[str, Tensor]) -> None:
-        """Take new masks: what they remove becomes zero, and momentum of every weight whose mask changed is cleared.
+        """Take new masks: what they remove becomes zero, and momentum of every weight whose mask
+        changed is cleared.
 
         Raises:
             ValueError: the masks do not fit the prunable weights.
@@ -124,7 +144,9 @@ class Network:
         weights = prunable(self.model)
         shapes = {name: weight.shape for name, weight in weights.items()}
         if {name: mask.shape for name, mask in masks.items()} != shapes:
-            raise ValueError(f"the method '{self.spec.method}' returned masks that do not fit the prunable weights")
+            raise ValueError(
+                f"the method '{self.spec.method}' returned masks that do not fit the prunable weights"
+            )
         moved = {name: masks[name].to(self.device) for name in weights}
         for name, weight in weights.items():
             for value in (self.optimizer.state.get(weight, {}) if self.optimizer else {}).values():
@@ -135,7 +157,9 @@ class Network:
 
     def weights(self) -> dict[str, Tensor]:
         """Weights and buffers on the CPU: a state dict that the plain model loads."""
-        return {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+        return {
+            name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()
+        }
 
     def state(self, *, midway: bool) -> dict[str, Any]:
         """Everything needed to go on; the optimiser only `midway` in a training."""

@@ -1,8 +1,9 @@
 """The adapter between a trial and Ray Tune: the only file of this package that imports Ray.
 
-State lives in the study directory under the trial's key, not in Tune's checkpoints: `setup` and `reset_config` continue
-from there. A fault of the trial itself is caught, tried again from the last checkpoint, and becomes a result in the
-end, so that Ray retries only what it should: lost workers and nodes.
+State lives in the study directory under the trial's key, not in Tune's checkpoints: `setup` and
+`reset_config` continue from there. A fault of the trial itself is caught, tried again from the last
+checkpoint, and becomes a result in the end, so that Ray retries only what it should: lost workers
+and nodes.
 """
 
 import gc
@@ -20,14 +21,16 @@ import torch
 from ray import tune
 from ray._private.state import state
 
-from trainables.course import ParentMissing
 from trainables.environment import Environment
-from trainables.own_methods import fetch
-from trainables.spec import TrialSpec
-from trainables.store import Store, StoreLost
+from trainables.phase_runner import ParentMissing
+from trainables.storage.store import Store, StoreLost
 from trainables.trial import Trial
+from trainables.trial_spec import TrialSpec
+from trainables.user_method_files import fetch
 
-SECONDS_PER_RESULT = 1.0  # steps are bundled or cut, so that the driver hears of a trial about once a second
+SECONDS_PER_RESULT = (
+    1.0  # steps are bundled or cut, so that the driver hears of a trial about once a second
+)
 TOLD = ("level", "stage", "sparsity", "test_top1", "val_top1")  # of each row when a trial is done
 FAULTS = 3  # of its own that a trial may have before it is given up
 MEMORY_ADVICE = (
@@ -37,14 +40,16 @@ MEMORY_ADVICE = (
 
 
 class Leaving(Exception):
-    """The trial is checkpointed and its worker ends, because its machine goes; Ray starts the trial again elsewhere."""
+    """The trial is checkpointed and its worker ends, because its machine goes; Ray starts the trial
+    again elsewhere."""
 
 
 class RayTrial(tune.Trainable):
-    """One trial at a time in a reusable worker. Config: `spec` and `environment`, both as plain dictionaries.
+    """One trial at a time in a reusable worker. Config: `spec` and `environment`, both as plain
+    dictionaries.
 
-    A worker that gets SIGTERM, or whose node is being drained (what becomes of the notice before a spot machine is
-    taken away), checkpoints its trial after the batch it is in and leaves.
+    A worker that gets SIGTERM, or whose node is being drained (what becomes of the notice before a
+    spot machine is taken away), checkpoints its trial after the batch it is in and leaves.
     """
 
     trial: Trial | None
@@ -73,12 +78,13 @@ class RayTrial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Walk for about a second.
 
-        Returns: `status` running, retrying, or at the end done, failed, orphaned (the dense weights it starts from are
-            gone) or store_lost; `walked` and `steps`; `epochs` trained so far and those `gained` since the trial was
-            opened at the position `start`; `seconds` spent on the trial so far, on which `device`, in which `precision`
-            and whether `compiled`; the next step as `label`, the `level`, and what the `curve` has gained from its row
-            number `curve_from` on; when done the `top1` of the last row and the accuracies of all `levels`; else the
-            `error` in one line.
+        Returns: `status` running, retrying, or at the end done, failed, orphaned (the dense weights
+            it starts from are gone) or store_lost; `walked` and `steps`; `epochs` trained so far
+            and those `gained` since the trial was opened at the position `start`; `seconds` spent
+            on the trial so far, on which `device`, in which `precision` and whether `compiled`; the
+            next step as `label`, the `level`, and what the `curve` has gained from its row number
+            `curve_from` on; when done the `top1` of the last row and the accuracies of all
+            `levels`; else the `error` in one line.
 
         Raises:
             Leaving: the worker has to go; the trial is checkpointed.
@@ -141,12 +147,18 @@ class RayTrial(tune.Trainable):
             return result
         rows = trial.course.rows
         levels = [{name: row[name] for name in TOLD} for row in rows]
-        return {**result, "top1": rows[-1]["test_top1" if self.spec.test else "val_top1"], "levels": levels}
+        return {
+            **result,
+            "top1": rows[-1]["test_top1" if self.spec.test else "val_top1"],
+            "levels": levels,
+        }
 
     def _close(self) -> None:
         """Let go of the trial and, on a GPU, of its memory."""
         self.trial = None
-        if self.environment.device == "cuda":  # a collection takes 100 ms, more than a small trial: not on the CPU
+        if (
+            self.environment.device == "cuda"
+        ):  # a collection takes 100 ms, more than a small trial: not on the CPU
             gc.collect()
             torch.cuda.empty_cache()
 
@@ -163,10 +175,12 @@ class RayTrial(tune.Trainable):
     # Faults
 
     def _fault(self, error: Exception) -> dict[str, Any]:
-        """What becomes of a fault of the trial itself: another try from the last checkpoint, or the end.
+        """What becomes of a fault of the trial itself: another try from the last checkpoint, or the
+        end.
 
         Raises:
-            torch.AcceleratorError: the device's state in this process is lost; another process tries.
+            torch.AcceleratorError: the device's state in this process is lost; another process
+            tries.
         """
         self.faults += 1
         line = " ".join(f"{type(error).__name__}: {error}".split())[:500]
@@ -185,7 +199,9 @@ class RayTrial(tune.Trainable):
         if self.faults < FAULTS:
             return {"done": False, "status": "retrying", "walked": 0, "error": line}
         try:
-            Store.at(self.environment.store).write(self._failure, json.dumps(failure, indent=1).encode())
+            Store.at(self.environment.store).write(
+                self._failure, json.dumps(failure, indent=1).encode()
+            )
         except StoreLost as lost:
             return {"done": True, "status": "store_lost", "walked": 0, "error": str(lost)}
         return {"done": True, "status": "failed", "walked": 0, "error": line}
@@ -195,7 +211,8 @@ class RayTrial(tune.Trainable):
         return f"failures/{self.spec.key}.json"
 
     def _given_up(self) -> str:
-        """The error for which the driver has given this trial up, because it kept losing its workers; else empty."""
+        """The error for which the driver has given this trial up, because it kept losing its
+        workers; else empty."""
         try:
             return str(json.loads(Store.at(self.environment.store).read(self._failure))["error"])
         except FileNotFoundError:
@@ -220,7 +237,8 @@ class RayTrial(tune.Trainable):
 
 
 def _is_draining() -> bool:
-    """Whether Ray is about to take this node away; False where this version of Ray does not tell."""
+    """Whether Ray is about to take this node away; False where this version of Ray does not tell.
+    """
     try:
         return ray.get_runtime_context().get_node_id() in state.get_draining_nodes()
     except Exception:  # private, and the cluster may be going down at this moment

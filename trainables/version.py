@@ -11,7 +11,8 @@ NAME = "pruning-studies"
 
 @cache
 def version() -> str:
-    """The version as in `pyproject.toml`: from there in a checkout, which may run uninstalled, else as installed."""
+    """The version as in `pyproject.toml`: from there in a checkout, which may run uninstalled, else
+    as installed."""
     path = Path(__file__).resolve().parent.parent / "pyproject.toml"
     try:
         return str(tomllib.loads(path.read_text())["project"]["version"])

@@ -1,7 +1,8 @@
-"""The sheet that all figures are drawn on: panels at fixed places in inches, legends beside them, a line at the foot.
+"""The sheet that all figures are drawn on: panels at fixed places in inches, legends beside them, a
+line at the foot.
 
-Made with matplotlib's object interface and no global state. Places are computed instead of laid out by matplotlib: no
-label can push a panel, and a figure is drawn once per file.
+Made with matplotlib's object interface and no global state. Places are computed instead of laid out
+by matplotlib: no label can push a panel, and a figure is drawn once per file.
 """
 
 import io
@@ -18,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures.fonts import small_fonts
+from analysis.figures.pdf_fonts import small_fonts
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -51,7 +52,8 @@ SIGNS = 28  # letters that fit into a line of it
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as files. `name` is its file name without ending; `data` is what it was drawn from; `files` by kind."""
+    """A figure as files. `name` is its file name without ending; `data` is what it was drawn from;
+    `files` by kind."""
 
     name: str
     title: str
@@ -63,8 +65,8 @@ class Picture:
 
 @dataclass(frozen=True)
 class Margins:
-    """Inches around the panels: left of each row, below the last row, between rows (with tick labels and titles), and
-    between panels of a row."""
+    """Inches around the panels: left of each row, below the last row, between rows (with tick
+    labels and titles), and between panels of a row."""
 
     left: float = 0.62
     bottom: float = 0.50
@@ -87,7 +89,13 @@ class Canvas:
     """A figure with rows of panels: `axes[row][column]`. To be used within `style()`."""
 
     def __init__(
-        self, title: str, *, heights: Sequence[float], columns: int = 1, margins: Margins | None = None, foot: str = ""
+        self,
+        title: str,
+        *,
+        heights: Sequence[float],
+        columns: int = 1,
+        margins: Margins | None = None,
+        foot: str = "",
     ) -> None:
         margins = margins or Margins()
         self.margins = margins
@@ -96,15 +104,22 @@ class Canvas:
         self.height = margins.top + sum(heights) + margins.between * (len(heights) - 1) + low
         self.figure = Figure(figsize=(WIDTH, self.height))
         FigureCanvasAgg(self.figure)
-        width = (WIDTH - margins.left - 0.12 - margins.legend - margins.gap * (columns - 1)) / columns
+        width = (
+            WIDTH - margins.left - 0.12 - margins.legend - margins.gap * (columns - 1)
+        ) / columns
         self.axes: list[list[Axes]] = []
         upper = self.height - margins.top
         for height in heights:
             starts = [margins.left + column * (width + margins.gap) for column in range(columns)]
-            places = [(x / WIDTH, (upper - height) / self.height, width / WIDTH, height / self.height) for x in starts]
+            places = [
+                (x / WIDTH, (upper - height) / self.height, width / WIDTH, height / self.height)
+                for x in starts
+            ]
             self.axes.append([self.figure.add_axes(place) for place in places])
             upper -= height + margins.between
-        self.figure.text(0.06 / WIDTH, 1 - 0.08 / self.height, _shorten(title, 92), va="top", fontsize=10)
+        self.figure.text(
+            0.06 / WIDTH, 1 - 0.08 / self.height, _shorten(title, 92), va="top", fontsize=10
+        )
         for index, line in enumerate(reversed(foot_lines)):
             y = (0.05 + 0.125 * index) / self.height
             self.figure.text(0.06 / WIDTH, y, line, va="bottom", fontsize=6.2, color="0.35")
@@ -112,7 +127,16 @@ class Canvas:
     def head(self, row: int, title: str, column: int = 0) -> None:
         """Write a title above a panel."""
         axes = self.axes[row][column]
-        axes.annotate(title, (0, 1), (0, 4), "axes fraction", "offset points", va="bottom", fontsize=8.5, color="0.2")
+        axes.annotate(
+            title,
+            (0, 1),
+            (0, 4),
+            "axes fraction",
+            "offset points",
+            va="bottom",
+            fontsize=8.5,
+            color="0.2",
+        )
 
     def add_legend(self, row: int, handles: Sequence[Line2D], heading: str = "") -> None:
         """A legend right of a row."""
@@ -139,7 +163,9 @@ class Canvas:
         for kind in kinds:
             buffer = io.BytesIO()
             with small_fonts() if kind == "pdf" else nullcontext():
-                self.figure.savefig(buffer, format=kind, dpi=DPI, metadata=METADATA[kind], **OPTIONS.get(kind, {}))
+                self.figure.savefig(
+                    buffer, format=kind, dpi=DPI, metadata=METADATA[kind], **OPTIONS.get(kind, {})
+                )
             files[kind] = buffer.getvalue()
         return files, (round(WIDTH * DPI), round(self.height * DPI))
 

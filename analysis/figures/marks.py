@@ -11,7 +11,11 @@ from matplotlib.lines import Line2D
 from analysis.series import Series
 
 DASHES: list[Any] = ["-", (0, (5, 1.5, 1, 1.5)), (0, (1, 1.2)), (0, (3, 1, 1, 1, 1, 1))]
-MARKER_SIZES = {"P": 6.5, "X": 6.5, "*": 8.0}  # thin shapes need more room to look as large as the others
+MARKER_SIZES = {
+    "P": 6.5,
+    "X": 6.5,
+    "*": 8.0,
+}  # thin shapes need more room to look as large as the others
 CLEAR, SEED_STEP = (
     4.2,
     2.4,
@@ -23,7 +27,8 @@ BACKGROUND = "0.84"
 
 
 def find_look(series: Series, *, thin: bool = False) -> dict[str, Any]:
-    """How a series is drawn, as arguments of `Axes.plot`; variants of a method differ in dashes, filling and shade."""
+    """How a series is drawn, as arguments of `Axes.plot`; variants of a method differ in dashes,
+    filling and shade."""
     hollow = series.variant % 2 == 1
     colour = _shade(series.colour, series.variant // len(DASHES))
     return {
@@ -39,7 +44,8 @@ def find_look(series: Series, *, thin: bool = False) -> dict[str, Any]:
 
 
 def _shade(colour: str, step: int) -> str:
-    """A colour, or a lighter (odd steps) or darker one (even steps) of the same hue where dashes have run out."""
+    """A colour, or a lighter (odd steps) or darker one (even steps) of the same hue where dashes
+    have run out."""
     if not step:
         return colour
     target = 255 if step % 2 else 0
@@ -58,7 +64,8 @@ def draw_course(
     thin: bool = False,
     shade: float = 0.15,
 ) -> Line2D:
-    """Means as a line with marks, intervals as a band of some opacity (a bar where no neighbour has one).
+    """Means as a line with marks, intervals as a band of some opacity (a bar where no neighbour has
+    one).
 
     Returns: the legend's entry.
     """
@@ -67,25 +74,52 @@ def draw_course(
     x, y, half = x.iloc[drawn], y.iloc[drawn], None if half is None else half.iloc[drawn]
     if half is not None:
         known = half.notna().to_numpy()
-        axes.fill_between(x, y - half, y + half, where=known, color=series.colour, alpha=shade, linewidth=0, zorder=1.5)
+        axes.fill_between(
+            x,
+            y - half,
+            y + half,
+            where=known,
+            color=series.colour,
+            alpha=shade,
+            linewidth=0,
+            zorder=1.5,
+        )
         neighbours = np.concatenate([[False], known[:-1]]) | np.concatenate([known[1:], [False]])
         alone = known & ~neighbours  # a band needs two points side by side
         if alone.any():
-            axes.errorbar(x[alone], y[alone], half[alone], fmt="none", ecolor=series.colour, capsize=2.5, lw=0.9)
+            axes.errorbar(
+                x[alone],
+                y[alone],
+                half[alone],
+                fmt="none",
+                ecolor=series.colour,
+                capsize=2.5,
+                lw=0.9,
+            )
     axes.plot(x, y, zorder=2.5 if thin else 3, markevery=max(1, len(x) // MARKS), **look)
     return Line2D([], [], label=series.label, **look)
 
 
 def find_drawn(count: int) -> np.ndarray:
-    """Which of so many points of a course are drawn: all, or as many as can be told apart on paper, evenly spread."""
-    return np.arange(count) if count <= POINTS else np.linspace(0, count - 1, POINTS).round().astype(int)
+    """Which of so many points of a course are drawn: all, or as many as can be told apart on paper,
+    evenly spread."""
+    return (
+        np.arange(count)
+        if count <= POINTS
+        else np.linspace(0, count - 1, POINTS).round().astype(int)
+    )
 
 
 def group_alike(courses: dict[Series, np.ndarray]) -> list[list[Series]]:
-    """Series by course; those that run the same, but for rounding, together: one line would hide the next."""
+    """Series by course; those that run the same, but for rounding, together: one line would hide
+    the next."""
     groups: list[list[Series]] = []
     for one, course in courses.items():
-        same = [group for group in groups if np.allclose(courses[group[0]], course, rtol=0.03, equal_nan=True)]
+        same = [
+            group
+            for group in groups
+            if np.allclose(courses[group[0]], course, rtol=0.03, equal_nan=True)
+        ]
         if same:
             same[0].append(one)
         else:
@@ -134,11 +168,14 @@ def draw_seeds(axes: Axes, x: pd.Series, y: pd.Series, series: Series, shift: fl
 
 def find_shifts(loud: list[Series]) -> dict[Series, float]:
     """How far beside their means the seeds of each series stand, in points."""
-    return {one: (-1) ** index * (CLEAR + SEED_STEP * (index // 2)) for index, one in enumerate(loud)}
+    return {
+        one: (-1) ** index * (CLEAR + SEED_STEP * (index // 2)) for index, one in enumerate(loud)
+    }
 
 
 def draw_dense(axes: Axes, cell: pd.Series, values: pd.Series) -> Line2D:
-    """The unpruned network as a cross-hair: its mean and band over the whole width, its seeds at density 1."""
+    """The unpruned network as a cross-hair: its mean and band over the whole width, its seeds at
+    density 1."""
     look: dict[str, Any] = {"color": "black", "linestyle": (0, (6, 3)), "linewidth": 0.9}
     if pd.notna(cell["half_width"]):
         low, high = cell["mean"] - cell["half_width"], cell["mean"] + cell["half_width"]

@@ -29,7 +29,8 @@ SIZES = {78: "small", 94: "footnotesize", 116: "scriptsize"}
 
 
 def escape(text: str) -> str:
-    """Plain text as LaTeX source; letters that are not ASCII and have no command become a question mark."""
+    """Plain text as LaTeX source; letters that are not ASCII and have no command become a question
+    mark."""
     plain = text.translate(_ESCAPES)
     return plain if plain.isascii() else plain.encode("ascii", "replace").decode()
 
@@ -53,15 +54,29 @@ def write_table(
     for index, row in enumerate(rows):
         if index in rules:
             body.append(r"\midrule")
-        cells = [rf"\textbf{{{escape(cell)}}}" if (index, at) in bold else escape(cell) for at, cell in enumerate(row)]
+        cells = [
+            rf"\textbf{{{escape(cell)}}}" if (index, at) in bold else escape(cell)
+            for at, cell in enumerate(row)
+        ]
         body.append(" & ".join(cells) + r" \\")
-    # Every cell of a row begins with a token that is no bracket, which \\ would take for its argument.
+    # Every cell of a row begins with a token that is no bracket, which \\ would take for its
+    # argument.
     body = [line.replace("[", "{[}", 1) if line.startswith("[") else line for line in body]
     heads = [
-        textwrap.wrap(name, max([8, *(len(row[at]) for row in rows)]), break_long_words=False, break_on_hyphens=False)
+        textwrap.wrap(
+            name,
+            max([8, *(len(row[at]) for row in rows)]),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
         for at, name in enumerate(head)
     ]
-    titles = " & ".join(_stack(lines, "l" if at < text_columns else "r") for at, lines in enumerate(heads)) + r" \\"
+    titles = (
+        " & ".join(
+            _stack(lines, "l" if at < text_columns else "r") for at, lines in enumerate(heads)
+        )
+        + r" \\"
+    )
     label = rf"\label{{tab:{name}}}"
     if len(rows) <= PAGE:
         lines = [
@@ -102,7 +117,9 @@ def _stack(lines: Sequence[str], side: str) -> str:
 def _choose_size(heads: Sequence[Sequence[str]], rows: Sequence[Sequence[str]]) -> list[str]:
     """The size of type, and narrow columns where even a small one would be too wide."""
     columns = zip(heads, *rows, strict=True)
-    width = sum(max(*map(len, head), 1, *map(len, cells)) for head, *cells in columns) + 2 * len(heads)
+    width = sum(max(*map(len, head), 1, *map(len, cells)) for head, *cells in columns) + 2 * len(
+        heads
+    )
     size = next((size for limit, size in SIZES.items() if width <= limit), "tiny")
     narrow = [] if size == "small" else [r"\setlength{\tabcolsep}{3pt}"]
     return [rf"\{size}", *narrow]

@@ -1,4 +1,5 @@
-"""A table: cells made once as text, written as Markdown, LaTeX, HTML or plain lines; CSV has the numbers behind it."""
+"""A table: cells made once as text, written as Markdown, LaTeX, HTML or plain lines; CSV has the
+numbers behind it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,9 +13,9 @@ from analysis.tables import latex
 class Table:
     """A table for readers and the numbers behind it.
 
-    name: its file name and LaTeX label. head, cells: text; `text_columns` columns come first and are aligned left, the
-    others right. rules: the row numbers before which a line is drawn. raw: what CSV gets. bold: cells (row, column)
-    that stand out.
+    name: its file name and LaTeX label. head, cells: text; `text_columns` columns come first and
+    are aligned left, the others right. rules: the row numbers before which a line is drawn. raw:
+    what CSV gets. bold: cells (row, column) that stand out.
     """
 
     name: str
@@ -36,9 +37,14 @@ class Table:
 
     def to_markdown(self) -> str:
         """The table as GitHub Markdown, caption below."""
-        rows = [tuple(cell.replace("|", "\\|") for cell in row) for row in (self.head, *self._mark("**{}**"))]
+        rows = [
+            tuple(cell.replace("|", "\\|") for cell in row)
+            for row in (self.head, *self._mark("**{}**"))
+        ]
         widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
-        bar = ["-" * w if i < self.text_columns else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+        bar = [
+            "-" * w if i < self.text_columns else "-" * (w - 1) + ":" for i, w in enumerate(widths)
+        ]
         lines = [self._pad(rows[0], widths), bar, *(self._pad(row, widths) for row in rows[1:])]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{self.caption}\n"
 

@@ -2,23 +2,29 @@
 
     python docs/generate/digits.py studies/digits > docs/digits.csv
 
-One line per method and sparsity, of the last stage; of several settings of knobs the default one, where there is one.
+One line per method and sparsity, of the last stage; of several settings of knobs the default one,
+where there is one.
 """
 
 import sys
 
 import pandas as pd
 
-from analysis.load import load
-from analysis.results import Results, collect
+from analysis.reading.load import load
+from analysis.statistics.results import Results, collect
 
 
 def tabulate(results: Results) -> pd.DataFrame:
-    """Columns method, sparsity (where a point stands), mean, half_width (95 %, Student t) and n, of one setting."""
+    """Columns method, sparsity (where a point stands), mean, half_width (95 %, Student t) and n, of
+    one setting."""
     (setting,) = results.settings
     parts = []
     for method in dict.fromkeys(one.method for one in results.find_shown(setting)):
-        series = [one for one in results.find_shown(setting) if one.method == method and one in results.last]
+        series = [
+            one
+            for one in results.find_shown(setting)
+            if one.method == method and one in results.last
+        ]
         chosen = min(series, key=lambda one: one.knobs != "{}")
         cells = results.measured(setting, chosen)
         parts.append(cells[["place", "mean", "half_width", "n"]].assign(method=method))
@@ -27,4 +33,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    print(tabulate(collect(load(sys.argv[1]))).round(4).to_csv(index=False, lineterminator="\n"), end="")
+    print(
+        tabulate(collect(load(sys.argv[1]))).round(4).to_csv(index=False, lineterminator="\n"),
+        end="",
+    )

@@ -1,4 +1,5 @@
-"""The figure of one method on the embedded study: its course with intervals, the dense network and random pruning."""
+"""The figure of one method on the embedded study: its course with intervals, the dense network and
+random pruning."""
 
 from __future__ import annotations
 
@@ -8,9 +9,9 @@ import pandas as pd
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from analysis.figures.axes import set_axis
 from analysis.figures.canvas import METADATA, style
-from analysis.looks import find_looks
-from analysis.scales import set_axis
+from analysis.method_styles import find_looks
 
 SIZE = (5.6, 2.7)  # inches
 ROOM = 0.6  # points of accuracy above and below what is drawn
@@ -32,13 +33,23 @@ def draw_method(table: pd.DataFrame, method: str) -> bytes:
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         span = set_axis(axes, table["sparsity"])
-        axes.axhline(dense["mean"], color="black", linestyle=(0, (6, 3)), linewidth=0.9, label="dense, mean")
+        axes.axhline(
+            dense["mean"], color="black", linestyle=(0, (6, 3)), linewidth=0.9, label="dense, mean"
+        )
         if method == "dense":
             low, high = dense["mean"] - dense["half_width"], dense["mean"] + dense["half_width"]
-            axes.axhspan(low, high, color="black", alpha=0.08, linewidth=0, label="dense, 95 % interval")
+            axes.axhspan(
+                low, high, color="black", alpha=0.08, linewidth=0, label="dense, 95 % interval"
+            )
         x = 1 - cells["sparsity"]
         if method != "random":
-            axes.plot(1 - random["sparsity"], random["mean"], color="#777777", linewidth=0.8, label="random, mean")
+            axes.plot(
+                1 - random["sparsity"],
+                random["mean"],
+                color="#777777",
+                linewidth=0.8,
+                label="random, mean",
+            )
         if method != "dense":
             axes.fill_between(
                 x,
@@ -48,9 +59,20 @@ def draw_method(table: pd.DataFrame, method: str) -> bytes:
                 alpha=0.18,
                 linewidth=0,
             )
-            axes.plot(x, cells["mean"], color=look.colour, marker=look.marker, markersize=5, label=look.title)
-        shown = pd.concat([cells, random]) if method != "dense" else pd.concat([cells, random.iloc[:0]])
-        axes.set_ylim(_find_floor(cells, shown), min(100.4, max(shown["mean"].max(), dense["mean"]) + ROOM))
+            axes.plot(
+                x,
+                cells["mean"],
+                color=look.colour,
+                marker=look.marker,
+                markersize=5,
+                label=look.title,
+            )
+        shown = (
+            pd.concat([cells, random]) if method != "dense" else pd.concat([cells, random.iloc[:0]])
+        )
+        axes.set_ylim(
+            _find_floor(cells, shown), min(100.4, max(shown["mean"].max(), dense["mean"]) + ROOM)
+        )
         axes.set_xlim(*span)
         axes.set_ylabel("test top-1 accuracy (%)")
         axes.legend(frameon=False, fontsize=7, loc="lower left")
@@ -60,7 +82,8 @@ def draw_method(table: pd.DataFrame, method: str) -> bytes:
 
 
 def _find_floor(cells: pd.DataFrame, shown: pd.DataFrame) -> float:
-    """Where the y axis begins: below all means and, as far as that does not double the height, below the band."""
+    """Where the y axis begins: below all means and, as far as that does not double the height,
+    below the band."""
     low, high = float(shown["mean"].min()), float(shown["mean"].max())
     band = float((cells["mean"] - cells["half_width"]).min())
     return max(0.0, min(low, max(band, low - max(high - low, ROOM))) - ROOM)

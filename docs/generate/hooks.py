@@ -1,4 +1,5 @@
-"""What the documentation site has beyond the files in `docs/`, made from the code at every build. MkDocs calls it."""
+"""What the documentation site has beyond the files in `docs/`, made from the code at every build.
+MkDocs calls it."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ ROOT = DOCS.parent
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Fill the methods and the decisions into the navigation."""
-    decisions = sorted(path.relative_to(DOCS).as_posix() for path in (DOCS / "decisions").glob("0*.md"))
+    decisions = sorted(
+        path.relative_to(DOCS).as_posix() for path in (DOCS / "decisions").glob("0*.md")
+    )
     more: dict[str, list[Any]] = {"Methods": list_pages(), "Decisions": list(decisions)}
     _extend(config.nav or [], more)
     return config
@@ -52,7 +55,11 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     new = {file.src_uri: file.content_string for file in files if file.src_uri.endswith(".md")}
     while new:
         linked = {path for uri, text in new.items() for path in list_linked(text, uri)}
-        new = {find_uri(path): write_copy(path) for path in sorted(linked) if find_uri(path) not in files.src_uris}
+        new = {
+            find_uri(path): write_copy(path)
+            for path in sorted(linked)
+            if find_uri(path) not in files.src_uris
+        }
         for uri, text in new.items():
             _add(files, config, uri, text)
     return files
@@ -74,7 +81,8 @@ def _add(files: Files, config: MkDocsConfig, uri: str, content: str | bytes) -> 
 
 
 def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
-    """Fill in what is made from the code, and turn links into the repository into links to its copies."""
+    """Fill in what is made from the code, and turn links into the repository into links to its
+    copies."""
     uri = page.file.src_uri
     if uri == "methods.md":
         markdown = link_methods(markdown) + FIGURES
@@ -84,7 +92,9 @@ def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
     if uri == "decisions/README.md":
         files = sorted((DOCS / "decisions").glob("0*.md"))
         titles = {path.name: path.read_text().partition("\n")[0].lstrip("# ") for path in files}
-        markdown += "\n" + "\n".join(f"* [{title}]({name})" for name, title in titles.items()) + "\n"
+        markdown += (
+            "\n" + "\n".join(f"* [{title}]({name})" for name, title in titles.items()) + "\n"
+        )
     if uri.startswith(COPIES) and not (ROOT / uri.removeprefix(COPIES)).is_file():
         return markdown  # a file of code is shown as it is
     return rewrite(markdown, uri)

@@ -15,9 +15,11 @@ _ENTRY = re.compile(r"^(?P<names>[a-z_]+(?:, [a-z_]+)*): (?P<text>.+)$")
 
 
 def read_meanings(model: type[BaseModel]) -> dict[str, str]:
-    """What the docstrings of a class and its bases say of its fields, in entries such as `every: steps between two`.
+    """What the docstrings of a class and its bases say of its fields, in entries such as `every:
+    steps between two`.
 
-    The lines of an entry that follow the first are indented; those of a class come before those of its bases.
+    The lines of an entry that follow the first are indented; those of a class come before those of
+    its bases.
     """
     found: dict[str, str] = {}
     for kind in model.__mro__:
@@ -41,7 +43,8 @@ def read_meanings(model: type[BaseModel]) -> dict[str, str]:
 def list_fields(model: type[BaseModel]) -> list[tuple[str, str, str, str]]:
     """Name, type, default and meaning of every field, in the order of the class.
 
-    The meaning is the field's description or what the docstrings say of it; empty where neither does.
+    The meaning is the field's description or what the docstrings say of it; empty where neither
+    does.
     """
     told = read_meanings(model)
     return [
@@ -59,7 +62,9 @@ def name_type(field: FieldInfo) -> str:
 def _name(annotation: Any) -> str:
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if hasattr(annotation, "__metadata__"):
-        limits = _name_limits([part for one in annotation.__metadata__ for part in getattr(one, "metadata", [one])])
+        limits = _name_limits(
+            [part for one in annotation.__metadata__ for part in getattr(one, "metadata", [one])]
+        )
         return _name(inner[0]) + (f", {limits}" if limits else "")
     if origin is Literal:
         return ", ".join(f"`{_show(value)}`" for value in inner)
@@ -73,7 +78,9 @@ def _name(annotation: Any) -> str:
         return f"mapping to {_name(inner[1])}" if inner[1] is not Any else "mapping"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return link(annotation)
-    return {str: "text", int: "whole number", float: "number", bool: "yes or no"}.get(annotation, "value")
+    return {str: "text", int: "whole number", float: "number", bool: "yes or no"}.get(
+        annotation, "value"
+    )
 
 
 def title(model: type[BaseModel]) -> str:
@@ -88,20 +95,36 @@ def link(model: type[BaseModel]) -> str:
 
 def _plural(annotation: Any) -> str:
     first, comma, rest = _name(annotation).partition(", ")
-    plurals = {"text": "texts", "whole number": "whole numbers", "number": "numbers", "value": "values"}
+    plurals = {
+        "text": "texts",
+        "whole number": "whole numbers",
+        "number": "numbers",
+        "value": "values",
+    }
     return plurals.get(first, first) + comma + rest
 
 
 def _name_limits(metadata: list[Any]) -> str:
-    """The limits of a number, e.g. `1 ... 1000` or `above 0`; those of a text or a list are not told."""
-    found = {name: getattr(one, name) for one in metadata for name in ("ge", "gt", "le", "lt") if hasattr(one, name)}
+    """The limits of a number, e.g. `1 ... 1000` or `above 0`; those of a text or a list are not
+    told."""
+    found = {
+        name: getattr(one, name)
+        for one in metadata
+        for name in ("ge", "gt", "le", "lt")
+        if hasattr(one, name)
+    }
     if found.get("le", 0) >= 2**60:
         del found["le"]
     low = f"{found['ge']:g}" if "ge" in found else f"above {found['gt']:g}" if "gt" in found else ""
-    high = f"{found['le']:,}" if "le" in found else f"below {found['lt']:g}" if "lt" in found else ""
+    high = (
+        f"{found['le']:,}" if "le" in found else f"below {found['lt']:g}" if "lt" in found else ""
+    )
     if "ge" in found and "le" in found:
         return f"{low} ... {high}"
-    parts = [f"at least {low}" if "ge" in found else low, f"at most {high}" if "le" in found else high]
+    parts = [
+        f"at least {low}" if "ge" in found else low,
+        f"at most {high}" if "le" in found else high,
+    ]
     return ", ".join(part for part in parts if part)
 
 
@@ -128,7 +151,10 @@ def _show(value: object) -> str:
 def make_table(rows: list[tuple[str, str, str, str]]) -> list[str]:
     """Fields as a Markdown table."""
     lines = ["| field | type | default | meaning |", "|---|---|---|---|"]
-    return lines + [f"| `{name}` | {kind} | {default} | {_escape(meaning)} |" for name, kind, default, meaning in rows]
+    return lines + [
+        f"| `{name}` | {kind} | {default} | {_escape(meaning)} |"
+        for name, kind, default, meaning in rows
+    ]
 
 
 def _escape(text: str) -> str:

@@ -1,7 +1,9 @@
-"""Links between the pages and into the repository, so that they hold on GitHub and in the built site.
+"""Links between the pages and into the repository, so that they hold on GitHub and in the built
+site.
 
-A page in `docs/` links a file outside of it by its path, as in `../benchmarks/RESULTS.md`. The site has a copy of every
-file so linked, below `repository/`: Markdown as a page, anything else as a page that shows it.
+A page in `docs/` links a file outside of it by its path, as in `../benchmarks/RESULTS.md`. The site
+has a copy of every file so linked, below `repository/`: Markdown as a page, anything else as a page
+that shows it.
 """
 
 from __future__ import annotations
@@ -19,11 +21,14 @@ _LINK = re.compile(r"(\]\()(?![a-z]+:|#|/)([^)#\s]+)(#[^)\s]*)?(\))")
 
 
 def change_links(text: str, change: Callable[[str], str]) -> str:
-    """A page with every relative link target outside of code blocks changed; what follows a # stays."""
+    """A page with every relative link target outside of code blocks changed; what follows a #
+    stays."""
     parts, end = [], 0
     for fence in [*_FENCE.finditer(text), None]:
         prose = text[end : fence.start() if fence else len(text)]
-        parts.append(_LINK.sub(lambda link: f"{link[1]}{change(link[2])}{link[3] or ''}{link[4]}", prose))
+        parts.append(
+            _LINK.sub(lambda link: f"{link[1]}{change(link[2])}{link[3] or ''}{link[4]}", prose)
+        )
         if fence:
             parts.append(fence[0])
             end = fence.end()

@@ -1,4 +1,5 @@
-"""The pages of the methods, made from their cards, knobs and docstrings, and from what the embedded study measured."""
+"""The pages of the methods, made from their cards, knobs and docstrings, and from what the embedded
+study measured."""
 
 from __future__ import annotations
 
@@ -50,20 +51,30 @@ def link_papers(text: str) -> str:
 
 def link_methods(table: str) -> str:
     """The overview table with every method's name as a link to its page."""
-    return re.sub(r"^\| `(\w+)` \|", r"| [`\1`](methods/\1.md) |", link_papers(table), flags=re.MULTILINE)
+    return re.sub(
+        r"^\| `(\w+)` \|", r"| [`\1`](methods/\1.md) |", link_papers(table), flags=re.MULTILINE
+    )
 
 
 def list_pages() -> list[dict[str, list[str]]]:
     """The pages by kind, as an entry of the site's navigation."""
-    kinds = {kind: [name for name in registry.names() if registry.find(name).card.kind == kind] for kind in KINDS}
-    return [{KINDS[kind]: [f"methods/{name}.md" for name in names]} for kind, names in kinds.items() if names]
+    kinds = {
+        kind: [name for name in registry.names() if registry.find(name).card.kind == kind]
+        for kind in KINDS
+    }
+    return [
+        {KINDS[kind]: [f"methods/{name}.md" for name in names]}
+        for kind, names in kinds.items()
+        if names
+    ]
 
 
 def write_page(name: str, table: pd.DataFrame) -> str:
     """The page of a method.
 
     Args:
-        table: as `digits.tabulate` makes it; a method without lines in it has a page without a figure.
+        table: as `digits.tabulate` makes it; a method without lines in it has a page without a
+            figure.
     """
     kind = registry.find(name)
     card = kind.card
@@ -78,7 +89,14 @@ def write_page(name: str, table: pd.DataFrame) -> str:
     }
     lines = [f"# {card.title}", "", f"{card.summary[:1].upper()}{card.summary[1:]}.", ""]
     if card.formula:
-        lines += ["```text", card.formula, "```", "", "`w` is a weight, `s` the sparsity asked for.", ""]
+        lines += [
+            "```text",
+            card.formula,
+            "```",
+            "",
+            "`w` is a weight, `s` the sparsity asked for.",
+            "",
+        ]
     lines += ["| | |", "|---|---|", *(f"| {title} | {text} |" for title, text in facts.items()), ""]
     lines += ["## What it does", "", _read_prose(kind), "", "## Knobs", ""]
     fields = list_fields(kind)
@@ -121,7 +139,12 @@ def _write_results(name: str, cells: pd.DataFrame) -> list[str]:
         "| sparsity | test top-1 (%) | n |",
         "|---|---|---|",
     ]
-    rows = cells.sort_values("sparsity")[["sparsity", "mean", "half_width", "n"]].to_numpy().tolist()
-    lines += [f"| {100 * sparsity:.4g} % | {mean:.2f} ± {half:.2f} | {n:g} |" for sparsity, mean, half, n in rows]
+    rows = (
+        cells.sort_values("sparsity")[["sparsity", "mean", "half_width", "n"]].to_numpy().tolist()
+    )
+    lines += [
+        f"| {100 * sparsity:.4g} % | {mean:.2f} ± {half:.2f} | {n:g} |"
+        for sparsity, mean, half, n in rows
+    ]
     how = "8x8 digits, ResNet-8, 12 epochs and 6 of retraining: [how it was measured](../methods.md#the-figures)"
     return [*lines, "", f"Mean over seeds ± half width of the 95 % Student t-interval; {how}.", ""]

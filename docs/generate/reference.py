@@ -8,8 +8,8 @@ import typing
 from knobs import list_fields, make_table, title
 from pydantic import BaseModel
 
-from sweeps.search.spec import SearchSpec
-from sweeps.study import StudySpec
+from sweeps.search.search_spec import SearchSpec
+from sweeps.study_file.study import StudySpec
 
 FILLED = {("StudySpec", "retrain"): "as `recipe`"}  # defaults that a model works out itself
 
@@ -22,7 +22,14 @@ def write_fields() -> str:
             (name, kind, FILLED.get((model.__name__, name), default), meaning)
             for name, kind, default, meaning in list_fields(model)
         ]
-        lines += [f"### {title(model)}", "", inspect.cleandoc(model.__doc__ or ""), "", *make_table(rows), ""]
+        lines += [
+            f"### {title(model)}",
+            "",
+            inspect.cleandoc(model.__doc__ or ""),
+            "",
+            *make_table(rows),
+            "",
+        ]
     return "\n".join(lines)
 
 

@@ -1,1 +1,2 @@
-"""One file per method. The file's name is the method's name; this folder's listing is the registry."""
+"""One file per method. The file's name is the method's name; this folder's listing is the registry.
+"""

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 class Fpgm(FilterMethod):
-    """Remove the filters nearest to the geometric median of their layer (He et al. 2019, arXiv 1811.00250)."""
+    """Remove the filters nearest to the geometric median of their layer (He et al. 2019, arXiv
+    1811.00250)."""
 
     card = Card(
         title="FPGM",

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 class GMP(Method):
     """Prune by magnitude in small steps within one training (Zhu & Gupta 2017, arXiv 1710.01878).
 
-    The sparsity at step t is s_f - s_f (1 - (t - t0) / (n dt))^3: fast while there is much to spare, slow at the end.
-    It runs within the one training, not after it: the schedule is meant to prune while the learning rate is high
-    enough to recover, and a dense training before it would double the cost. What is pruned stays pruned.
+    The sparsity at step t is s_f - s_f (1 - (t - t0) / (n dt))^3: fast while there is much to
+    spare, slow at the end. It runs within the one training, not after it: the schedule is meant to
+    prune while the learning rate is high enough to recover, and a dense training before it would
+    double the cost. What is pruned stays pruned.
 
     start, end: fractions of the training between which the sparsity rises; the last quarter heals.
     every: optimiser steps dt between two prunes, fewer in short trainings (see `Method.interval`).
@@ -52,21 +53,28 @@ class GMP(Method):
     def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
         (sparsity,) = sparsities
         if not setting.train_epochs:
-            raise ValueError("gmp prunes while it trains, so recipe.epochs must be at least 1, but got 0")
+            raise ValueError(
+                "gmp prunes while it trains, so recipe.epochs must be at least 1, but got 0"
+            )
         return [Train("train", setting.train_epochs, updates=True), Measure(sparsity)]
 
     def due(self, sparsity: float, progress: float, interval: float) -> float | None:
-        """The sparsity of the prune at `progress`, all 0..1; None before `start` and after the final sparsity.
+        """The sparsity of the prune at `progress`, all 0..1; None before `start` and after the
+        final sparsity.
 
-        t0 and t0 + n dt are the first and the last multiple of `interval` within start and end, so that the final
-        sparsity is reached exactly, and before the training ends.
+        t0 and t0 + n dt are the first and the last multiple of `interval` within start and end, so
+        that the final sparsity is reached exactly, and before the training ends.
         """
         last = floor(self.end / interval + 1e-9)
         first = min(ceil(self.start / interval - 1e-9), last)
         now = round(progress / interval)
         if not first <= now <= last:
             return None
-        return sparsity if now == last else sparsity - sparsity * (1 - (now - first) / (last - first)) ** 3
+        return (
+            sparsity
+            if now == last
+            else sparsity - sparsity * (1 - (now - first) / (last - first)) ** 3
+        )
 
     def scores(self, at: PruneInput) -> dict[str, Tensor]:
         return {name: weight.abs() for name, weight in at.weights.items()}
@@ -75,4 +83,8 @@ class GMP(Method):
         from pruning.masks import keep_best
 
         sparsity = self.due(at.sparsity, at.progress, at.interval)
-        return keep_best(self.scores(at), sparsity, masks=at.masks, scope=self.scope) if sparsity is not None else None
+        return (
+            keep_best(self.scores(at), sparsity, masks=at.masks, scope=self.scope)
+            if sparsity is not None
+            else None
+        )

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 
 class GraSP(Method):
-    """Remove the weights whose absence keeps the gradient largest (Wang et al. 2020, arXiv 2002.07376).
+    """Remove the weights whose absence keeps the gradient largest (Wang et al. 2020, arXiv
+    2002.07376).
 
-    examples_per_class: training images of every class; the network's logits say how many classes there are.
-    temperature: the logits are divided by it. At 200, the authors' value, the softmax is close to uniform, so that the
+    examples_per_class: training images of every class; the network's logits say how many classes
+    there are. temperature: the logits are divided by it. At 200, the authors' value, the softmax is
+    close to uniform, so that the
         scores do not hang on what the untrained network happens to be confident of.
     """
 
@@ -37,7 +39,7 @@ class GraSP(Method):
     temperature: float = Field(default=200.0, gt=0)
 
     def scores(self, at: PruneInput) -> dict[str, Tensor]:
-        from pruning.scores import examples, gradient_sensitivity
+        from pruning.gradient_scores import examples, gradient_sensitivity
 
         batches = examples(at, self.examples_per_class)
         return gradient_sensitivity(at.model, at.masks, batches, temperature=self.temperature)

@@ -14,16 +14,19 @@ if TYPE_CHECKING:
 
 
 class HanIterative(Method):
-    """Prune |w| below q times the layer's standard deviation, finetune, repeat (Han et al. 2015, arXiv 1506.02626).
+    """Prune |w| below q times the layer's standard deviation, finetune, repeat (Han et al. 2015,
+    arXiv 1506.02626).
 
-    iterations: prunes; a finetuning follows each of them.
-    q: the threshold, in standard deviations of the layer.
-    std_over: the entries of a layer whose standard deviation counts. "all": pruned zeros, too, which fits published
-        runs (finetuning pulls further weights under the threshold; without it nothing more goes after the first
-        prune). "survivors": kept weights. "fixed": all weights of the dense network, at every iteration.
-    reach: "own", the paper's: q is given, the sparsity is what comes of it, and every iteration is measured. There is
-        one trial, whatever sparsities a study asks for. "requested": each iteration k of n finds the q that leaves
-        density d^(k/n), exactly; one trial for each sparsity, measured after its last iteration.
+    iterations: prunes; a finetuning follows each of them. q: the threshold, in standard deviations
+    of the layer. std_over: the entries of a layer whose standard deviation counts. "all": pruned
+    zeros, too, which fits published
+        runs (finetuning pulls further weights under the threshold; without it nothing more goes
+        after the first prune). "survivors": kept weights. "fixed": all weights of the dense
+        network, at every iteration.
+    reach: "own", the paper's: q is given, the sparsity is what comes of it, and every iteration is
+        measured. There is one trial, whatever sparsities a study asks for. "requested": each
+        iteration k of n finds the q that leaves density d^(k/n), exactly; one trial for each
+        sparsity, measured after its last iteration.
     """
 
     card = Card(
@@ -47,7 +50,9 @@ class HanIterative(Method):
     @model_validator(mode="after")
     def _one_aim(self) -> Self:
         if self.reach == "requested" and self.q != type(self).model_fields["q"].default:
-            raise ValueError(f"with reach 'requested' q is found, not given, but got {self.q:g}; leave it out")
+            raise ValueError(
+                f"with reach 'requested' q is found, not given, but got {self.q:g}; leave it out"
+            )
         return self
 
     def trials(self, sparsities: tuple[float, ...]) -> list[tuple[float, ...]]:
@@ -69,17 +74,27 @@ class HanIterative(Method):
         import torch
 
         if self.std_over != "fixed" or not at.memory:
-            at.memory.update({name: self.deviation(weight, at.masks[name]) for name, weight in at.weights.items()})
+            at.memory.update(
+                {
+                    name: self.deviation(weight, at.masks[name])
+                    for name, weight in at.weights.items()
+                }
+            )
         tiny = torch.finfo(torch.float64).tiny
-        return {name: weight.double().abs() / at.memory[name].clamp(min=tiny) for name, weight in at.weights.items()}
+        return {
+            name: weight.double().abs() / at.memory[name].clamp(min=tiny)
+            for name, weight in at.weights.items()
+        }
 
     def deviation(self, weight: Tensor, mask: Tensor) -> Tensor:
-        """The standard deviation that counts, of all entries of a layer or of the kept ones; 0 where none is kept."""
+        """The standard deviation that counts, of all entries of a layer or of the kept ones; 0
+        where none is kept."""
         entries = (weight[mask] if self.std_over == "survivors" else weight).double()
         return entries.std(correction=0) if entries.numel() else entries.sum()
 
     def prune(self, at: PruneInput) -> dict[str, Tensor]:
-        """Masks: of the weights above the threshold, or, where a sparsity is requested, of exactly so many."""
+        """Masks: of the weights above the threshold, or, where a sparsity is requested, of exactly
+        so many."""
         from pruning.masks import keep_best
 
         scores = self.scores(at)
@@ -88,5 +103,7 @@ class HanIterative(Method):
         masks = keep_best(scores, at.sparsity, masks=at.masks)
         kept = [score[masks[name]] for name, score in scores.items() if bool(masks[name].any())]
         if kept:
-            at.notes.append(f"q {min(float(score.min()) for score in kept):.4g} in iteration {at.level}")
+            at.notes.append(
+                f"q {min(float(score.min()) for score in kept):.4g} in iteration {at.level}"
+            )
         return masks

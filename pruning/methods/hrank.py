@@ -14,17 +14,19 @@ from pruning.phases import Measure, Phase, Prune, Setting, Train, retraining
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pruning.channels import Group
-    from pruning.slim import Smaller
+    from pruning.structured.channel_groups import Group
+    from pruning.structured.shrink import Smaller
 
 
 class HRank(FilterMethod):
-    """Remove the channels whose maps have the lowest rank, mean over images (Lin et al. 2020, arXiv 2002.10179).
+    """Remove the channels whose maps have the lowest rank, mean over images (Lin et al. 2020, arXiv
+    2002.10179).
 
-    Ranks are computed once, on the dense network, and decide which channels of all groups go; equal ranks are decided
-    by the L1 norm of the filters. The groups are then cut one after the other in the order of the forward pass, each
-    followed by `layer_epochs` epochs of the retrain recipe with its schedule laid over them; at the end the network is
-    retrained in full. A level is the cut of one group; the row's level is their number.
+    Ranks are computed once, on the dense network, and decide which channels of all groups go; equal
+    ranks are decided by the L1 norm of the filters. The groups are then cut one after the other in
+    the order of the forward pass, each followed by `layer_epochs` epochs of the retrain recipe with
+    its schedule laid over them; at the end the network is retrained in full. A level is the cut of
+    one group; the row's level is their number.
 
     images: training images for the ranks.
     layer_by_layer: False cuts all groups at once and only retrains at the end.
@@ -51,34 +53,47 @@ class HRank(FilterMethod):
         """Prune and train for each group, then retrain and measure.
 
         Raises:
-            UnsupportedNetwork: see `channels.groups`.
+            UserError: see `channels.groups`.
         """
         if not self.layer_by_layer:
             return super().phases(sparsities, setting)
         (sparsity,) = sparsities
         end = retraining(self.retrain, setting, rewind_to=self.rewind_to)
         total, residual = setting.groups or _count_groups(setting)
-        levels = max(1, total if self.mode == "all" else total - residual)  # with nothing to cut, the prune says so
+        levels = max(
+            1, total if self.mode == "all" else total - residual
+        )  # with nothing to cut, the prune says so
         phases: list[Phase] = []
         for level in range(1, levels + 1):
-            phases += [Prune(sparsity, level), Train("retrain", self.layer_epochs, length=self.layer_epochs)]
+            phases += [
+                Prune(sparsity, level),
+                Train("retrain", self.layer_epochs, length=self.layer_epochs),
+            ]
         return [*phases, *end, Measure(sparsity, levels)]
 
     def channel_scores(self, at: PruneInput, found: Sequence[Group]) -> Mapping[str, Tensor]:
-        from pruning.ranks import lexicographic, mean_ranks
-        from pruning.slim import group_scores
+        from pruning.feature_map_ranks import lexicographic, mean_ranks
+        from pruning.structured.shrink import group_scores
 
         ranks = mean_ranks(at.model, found, (images for images, _ in at.images(self.images)))
-        norms = {layer: l1_norms(at.weights[f"{layer}.weight"]).cpu() for group in found for layer in group.producers}
-        return {name: lexicographic(ranks[name], norm) for name, norm in group_scores(found, norms).items()}
+        norms = {
+            layer: l1_norms(at.weights[f"{layer}.weight"]).cpu()
+            for group in found
+            for layer in group.producers
+        }
+        return {
+            name: lexicographic(ranks[name], norm)
+            for name, norm in group_scores(found, norms).items()
+        }
 
     def prune(self, at: PruneInput) -> Smaller:
-        """The kept channels of one group, or of all where not `layer_by_layer`; the first call decides on all.
+        """The kept channels of one group, or of all where not `layer_by_layer`; the first call
+        decides on all.
 
         Raises:
-            UnsupportedNetwork, ValueError: see `FilterMethod.prune` and `ranks.mean_ranks`.
+            UserError, ValueError: see `FilterMethod.prune` and `ranks.mean_ranks`.
         """
-        from pruning.slim import Smaller
+        from pruning.structured.shrink import Smaller
 
         if not self.layer_by_layer:
             return super().prune(at)
@@ -90,7 +105,7 @@ class HRank(FilterMethod):
 
 def _count_groups(setting: Setting) -> tuple[int, int]:
     """Channel groups of the network, and those of them that are residual streams."""
-    from pruning.channels import groups
+    from pruning.structured.channel_groups import groups
 
     found = groups(setting.network, setting.image)
     return len(found), sum(group.residual for group in found)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 class L1Filter(FilterMethod):
-    """Remove the filters with the smallest sum of absolute weights (Li et al. 2017, arXiv 1608.08710)."""
+    """Remove the filters with the smallest sum of absolute weights (Li et al. 2017, arXiv
+    1608.08710)."""
 
     card = Card(
         title="L1 filter",

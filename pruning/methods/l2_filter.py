@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 class L2Filter(FilterMethod):
-    """Remove the filters of smallest Euclidean length (compared with L1 in Li et al. 2017, arXiv 1608.08710)."""
+    """Remove the filters of smallest Euclidean length (compared with L1 in Li et al. 2017, arXiv
+    1608.08710)."""
 
     card = Card(
         title="L2 filter",

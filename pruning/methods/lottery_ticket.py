@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 class LotteryTicket(Method):
     """Train, prune the smallest weights, rewind, repeat (Frankle & Carbin 2019, arXiv 1803.03635).
 
-    Level 0 is the dense training. `levels` rounds each remove `rate` of what remains, so that level k has density
-    (1 - rate)^k; with `levels: sparsities` the rounds visit the study's sparsities instead, and between two of them
-    remove equal fractions of at most `rate`. `rewind_to: k` is late rewinding (Frankle et al. 2020, arXiv 1912.05671);
-    `retrain: lr_rewind` keeps the weights and rewinds only the schedule (Renda et al. 2020, arXiv 2003.02389).
+    Level 0 is the dense training. `levels` rounds each remove `rate` of what remains, so that level
+    k has density (1 - rate)^k; with `levels: sparsities` the rounds visit the study's sparsities
+    instead, and between two of them remove equal fractions of at most `rate`. `rewind_to: k` is
+    late rewinding (Frankle et al. 2020, arXiv 1912.05671); `retrain: lr_rewind` keeps the weights
+    and rewinds only the schedule (Renda et al. 2020, arXiv 2003.02389).
 
     levels: rounds; "sparsities": as many as it takes to visit those of the study.
     rate: fraction of the remaining weights that a round removes; with `levels: sparsities` at most.
@@ -48,14 +49,18 @@ class LotteryTicket(Method):
     @model_validator(mode="after")
     def _leaves(self) -> Self:
         if self.levels != "sparsities" and (1 - self.rate) ** self.levels < 1e-9:
-            raise ValueError(f"{self.levels} levels of rate {self.rate:g} leave no weight; lower one of them")
+            raise ValueError(
+                f"{self.levels} levels of rate {self.rate:g} leave no weight; lower one of them"
+            )
         return self
 
     def trials(self, sparsities: tuple[float, ...]) -> list[tuple[float, ...]]:
         if self.levels == "sparsities":
             wanted = tuple(sorted(sparsity for sparsity in sparsities if sparsity > 0))
             return [wanted] if wanted else []
-        return [tuple(round(1 - (1 - self.rate) ** level, 12) for level in range(1, self.levels + 1))]
+        return [
+            tuple(round(1 - (1 - self.rate) ** level, 12) for level in range(1, self.levels + 1))
+        ]
 
     def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
         phases: list[Phase] = []
@@ -66,7 +71,10 @@ class LotteryTicket(Method):
             for step in range(1, rounds + 1):
                 level += 1
                 target = sparsity if step == rounds else 1 - density * ratio ** (step / rounds)
-                phases += [Prune(target, level), *retraining(self.retrain, setting, rewind_to=self.rewind_to)]
+                phases += [
+                    Prune(target, level),
+                    *retraining(self.retrain, setting, rewind_to=self.rewind_to),
+                ]
             phases.append(Measure(sparsity, level))
             density = 1 - sparsity
         return phases

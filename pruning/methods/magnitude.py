@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 class Magnitude(Method):
-    """Keep the weights of largest absolute value in the trained network (Han et al. 2015, arXiv 1506.02626)."""
+    """Keep the weights of largest absolute value in the trained network (Han et al. 2015, arXiv
+    1506.02626)."""
 
     card = Card(
         title="Magnitude",

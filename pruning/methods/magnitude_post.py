@@ -10,11 +10,12 @@ from pruning.posttraining import PostTraining, Target
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from pruning.obs import Solution
+    from pruning.layerwise.obs import Solution
 
 
 class MagnitudePost(PostTraining):
-    """Keep the largest weights of each layer, unstructured or n:m, and change none (as in arXiv 2301.00774, tables)."""
+    """Keep the largest weights of each layer, unstructured or n:m, and change none (as in arXiv
+    2301.00774, tables)."""
 
     card = Card(
         title="Magnitude (post-training)",
@@ -29,12 +30,12 @@ class MagnitudePost(PostTraining):
     def observe(self, model: nn.Module, name: str, batches: list[Tensor]) -> Tensor:
         import torch
 
-        from pruning.calibration import layer_of
+        from pruning.layerwise.layer_inputs import layer_of
 
         return torch.zeros(getattr(layer_of(model, name), "groups", 1), 1)
 
     def solve(self, weight: Tensor, observed: Tensor, target: Target) -> tuple[Solution, str]:
-        from pruning.obs import Solution, magnitude_mask
+        from pruning.layerwise.obs import Solution, magnitude_mask
 
         mask = magnitude_mask(weight, sparsity=target.sparsity, nm=target.nm)
         return Solution(weight * mask, mask, 0.0), ""

@@ -12,16 +12,18 @@ from pruning.posttraining import PostTraining, Target
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from pruning.obs import Solution
+    from pruning.layerwise.obs import Solution
 
 
 class OBC(PostTraining):
-    """Remove one weight at a time and adjust all others exactly (Frantar & Alistarh 2022, arXiv 2208.11580).
+    """Remove one weight at a time and adjust all others exactly (Frantar & Alistarh 2022, arXiv
+    2208.11580).
 
     Its cost is rows x columns^3.
 
-    damping: added to the diagonal of H, relative to its mean; ten times as much where a factorisation fails.
-    max_columns: layers with more columns are pruned by SparseGPT with exact reconstruction, and named in the notes.
+    damping: added to the diagonal of H, relative to its mean; ten times as much where a
+    factorisation fails. max_columns: layers with more columns are pruned by SparseGPT with exact
+    reconstruction, and named in the notes.
     """
 
     card = Card(
@@ -40,19 +42,23 @@ class OBC(PostTraining):
     max_columns: int = Field(default=1152, ge=1)
 
     def observe(self, model: nn.Module, name: str, batches: list[Tensor]) -> Tensor:
-        from pruning.calibration import hessian
+        from pruning.layerwise.layer_inputs import hessian
 
         return hessian(model, name, batches)
 
     def solve(self, weight: Tensor, observed: Tensor, target: Target) -> tuple[Solution, str]:
-        from pruning.obc import obc
-        from pruning.obs import least_squares, sparsegpt
+        from pruning.layerwise.obc_solver import obc
+        from pruning.layerwise.obs import least_squares, sparsegpt
 
         remarks = []
         if weight.shape[1] <= self.max_columns:
-            solution = obc(weight, observed, sparsity=target.sparsity, nm=target.nm, damping=self.damping)
+            solution = obc(
+                weight, observed, sparsity=target.sparsity, nm=target.nm, damping=self.damping
+            )
         else:
-            fast = sparsegpt(weight, observed, sparsity=target.sparsity, nm=target.nm, damping=self.damping)
+            fast = sparsegpt(
+                weight, observed, sparsity=target.sparsity, nm=target.nm, damping=self.damping
+            )
             solution = least_squares(weight, observed, fast.mask, damping=fast.damping)
             remarks.append("too wide for OBC, pruned by SparseGPT with exact reconstruction")
         if solution.damping > self.damping:

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 
 
 class Random(Method):
-    """Keep weights drawn at random before training, uniformly or with Erdos-Renyi-kernel layer densities.
+    """Keep weights drawn at random before training, uniformly or with Erdos-Renyi-kernel layer
+    densities.
 
-    layers: "uniform" prunes all layers alike. "erk" makes a layer's density proportional to (in + out + kh + kw) /
-        (in * out * kh * kw), so that small layers stay denser (Evci et al. 2020, arXiv 1911.11134).
+    layers: "uniform" prunes all layers alike. "erk" makes a layer's density proportional to (in +
+        out + kh + kw) / (in * out * kh * kw), so that small layers stay denser (Evci et al. 2020,
+        arXiv 1911.11134).
     """
 
     card = Card(
@@ -40,7 +42,9 @@ class Random(Method):
         sizes = {name: weight.numel() for name, weight in weights.items()}
         total = kept_count(at.sparsity, sum(sizes.values()))
         if self.layers == "erk":
-            densities = erk_densities({name: tuple(weight.shape) for name, weight in weights.items()}, total)
+            densities = erk_densities(
+                {name: tuple(weight.shape) for name, weight in weights.items()}, total
+            )
         else:
             densities = dict.fromkeys(weights, 1 - at.sparsity)
         return draw(spread(densities, sizes, total), at.masks, at.generator)

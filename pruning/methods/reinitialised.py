@@ -12,8 +12,8 @@ from pruning.phases import Reinitialise, Rewind
 class Reinitialised(Control):
     """Keep a method's mask, draw all weights anew, train (Frankle & Carbin 2019, arXiv 1803.03635).
 
-    Kept: the mask, weight by weight. Lost: the initial weights that belong to it; batch-norm and biases are drawn anew
-    too. A ticket that does not beat it has won by its structure alone.
+    Kept: the mask, weight by weight. Lost: the initial weights that belong to it; batch-norm and
+    biases are drawn anew too. A ticket that does not beat it has won by its structure alone.
     """
 
     card = Card(

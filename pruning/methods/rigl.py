@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 class RigL(DynamicSparse):
-    """Drop the smallest kept weights, grow those of largest gradient (Evci et al. 2020, arXiv 1911.11134)."""
+    """Drop the smallest kept weights, grow those of largest gradient (Evci et al. 2020, arXiv
+    1911.11134)."""
 
     card = Card(
         title="RigL",
@@ -29,7 +30,8 @@ class RigL(DynamicSparse):
     )
 
     def growth(self, at: PruneInput) -> dict[str, Tensor] | None:
-        """Absolute gradients; None where one is not finite, as fp16 with a gradient scaler makes them now and then."""
+        """Absolute gradients; None where one is not finite, as fp16 with a gradient scaler makes
+        them now and then."""
         import torch
 
         from pruning.masks import prunable

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
 
 class SparseEvolution(DynamicSparse):
-    """Drop the smallest kept weights, grow others at random (Mocanu et al. 2018, Nature Communications 9:2383).
+    """Drop the smallest kept weights, grow others at random (Mocanu et al. 2018, Nature
+    Communications 9:2383).
 
-    In the form in which RigL's authors compare with it: a fraction that decays, and new weights that start at 0.
+    In the form in which RigL's authors compare with it: a fraction that decays, and new weights
+    that start at 0.
     """
 
     card = Card(
@@ -34,4 +36,7 @@ class SparseEvolution(DynamicSparse):
     def growth(self, at: PruneInput) -> dict[str, Tensor]:
         import torch
 
-        return {name: torch.rand(mask.shape, generator=at.generator).to(mask.device) for name, mask in at.masks.items()}
+        return {
+            name: torch.rand(mask.shape, generator=at.generator).to(mask.device)
+            for name, mask in at.masks.items()
+        }

@@ -10,14 +10,16 @@ from pruning.phases import Reinitialise, Rewind
 
 if TYPE_CHECKING:
     from pruning.method import Masks
-    from pruning.slim import Smaller
+    from pruning.structured.shrink import Smaller
 
 
 class Shuffled(Control):
-    """Permute a method's mask within each layer, put back the initial weights, train (Frankle et al. 2021).
+    """Permute a method's mask within each layer, put back the initial weights, train (Frankle et
+    al. 2021).
 
-    Kept: the number of weights of each layer, and the initial weights of the seed. Lost: which weights they are. A
-    method that does not beat it has found layer densities, not connections (arXiv 2009.08576, section 5).
+    Kept: the number of weights of each layer, and the initial weights of the seed. Lost: which
+    weights they are. A method that does not beat it has found layer densities, not connections
+    (arXiv 2009.08576, section 5).
     """
 
     card = Card(

@@ -1,4 +1,5 @@
-"""The small dense network from scratch: the widths that filter pruning finds, without what it inherits."""
+"""The small dense network from scratch: the widths that filter pruning finds, without what it
+inherits."""
 
 from __future__ import annotations
 
@@ -10,10 +11,12 @@ from pruning.phases import Reinitialise, Rewind
 
 
 class SmallFromScratch(Control):
-    """Train the small network that filter pruning leaves, from new weights (Liu et al. 2019, arXiv 1810.05270).
+    """Train the small network that filter pruning leaves, from new weights (Liu et al. 2019, arXiv
+    1810.05270).
 
-    Kept: the widths of the layers. Lost: the weights inherited from the trained network. The epochs are those of the
-    dense training (Liu's Scratch-E). New weights are what the whole network draws for the kept channels.
+    Kept: the widths of the layers. Lost: the weights inherited from the trained network. The epochs
+    are those of the dense training (Liu's Scratch-E). New weights are what the whole network draws
+    for the kept channels.
     """
 
     card = Card(

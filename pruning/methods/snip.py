@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
 
 class SNIP(Method):
-    """Keep the weights with the largest |gradient x weight| at initialisation (Lee et al. 2019, arXiv 1810.02340).
+    """Keep the weights with the largest |gradient x weight| at initialisation (Lee et al. 2019,
+    arXiv 1810.02340).
 
-    examples_per_class: training images of every class; the network's logits say how many classes there are.
+    examples_per_class: training images of every class; the network's logits say how many classes
+    there are.
     """
 
     card = Card(
@@ -31,6 +33,6 @@ class SNIP(Method):
     examples_per_class: int = Field(default=10, ge=1)
 
     def scores(self, at: PruneInput) -> dict[str, Tensor]:
-        from pruning.scores import examples, loss_sensitivity
+        from pruning.gradient_scores import examples, loss_sensitivity
 
         return loss_sensitivity(at.model, at.masks, examples(at, self.examples_per_class))

@@ -1,4 +1,5 @@
-"""SparseGPT for convolutional networks: layer-wise pruning with the error passed on to the weights still to come."""
+"""SparseGPT for convolutional networks: layer-wise pruning with the error passed on to the weights
+still to come."""
 
 from __future__ import annotations
 
@@ -12,15 +13,16 @@ from pruning.posttraining import PostTraining, Target
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from pruning.obs import Solution
+    from pruning.layerwise.obs import Solution
 
 
 class SparseGPT(PostTraining):
-    """Prune each layer by optimal-brain-surgeon scores, columns in order (Frantar & Alistarh 2023, arXiv 2301.00774).
+    """Prune each layer by optimal-brain-surgeon scores, columns in order (Frantar & Alistarh 2023,
+    arXiv 2301.00774).
 
-    reconstruct: "exact" then replaces the surviving weights by the least-squares solution on the mask that was found.
-    block: columns that are ranked together.
-    damping: added to the diagonal of H, relative to its mean; ten times as much where a factorisation fails.
+    reconstruct: "exact" then replaces the surviving weights by the least-squares solution on the
+    mask that was found. block: columns that are ranked together. damping: added to the diagonal of
+    H, relative to its mean; ten times as much where a factorisation fails.
     """
 
     card = Card(
@@ -48,15 +50,20 @@ class SparseGPT(PostTraining):
         return self
 
     def observe(self, model: nn.Module, name: str, batches: list[Tensor]) -> Tensor:
-        from pruning.calibration import hessian
+        from pruning.layerwise.layer_inputs import hessian
 
         return hessian(model, name, batches)
 
     def solve(self, weight: Tensor, observed: Tensor, target: Target) -> tuple[Solution, str]:
-        from pruning.obs import least_squares, sparsegpt
+        from pruning.layerwise.obs import least_squares, sparsegpt
 
         solution = sparsegpt(
-            weight, observed, sparsity=target.sparsity, nm=target.nm, block=self.block, damping=self.damping
+            weight,
+            observed,
+            sparsity=target.sparsity,
+            nm=target.nm,
+            block=self.block,
+            damping=self.damping,
         )
         if self.reconstruct == "exact":
             solution = least_squares(weight, observed, solution.mask, damping=solution.damping)

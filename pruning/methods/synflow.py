@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class SynFlow(Method):
     """Keep the weights that carry the most synaptic flow (Tanaka et al. 2020, arXiv 2006.05467).
 
-    With d = 1 - sparsity, the density after iteration k of n is d^(k/n) (exponential) or 1 - (1 - d) k / n (linear);
-    the scores are taken anew before each.
+    With d = 1 - sparsity, the density after iteration k of n is d^(k/n) (exponential) or 1 - (1 -
+    d) k / n (linear); the scores are taken anew before each.
 
     iterations: n, how often scores are taken and weights removed.
     schedule: of the density, as above.
@@ -50,7 +50,9 @@ class SynFlow(Method):
         last = kept_count(sparsity, total)
         done = [k / self.iterations for k in range(1, self.iterations)]
         exponential = self.schedule == "exponential"
-        densities = [(1 - sparsity) ** part if exponential else 1 - sparsity * part for part in done]
+        densities = [
+            (1 - sparsity) ** part if exponential else 1 - sparsity * part for part in done
+        ]
         return [*(max(last, round(density * total)) for density in densities), last]
 
     def prune(self, at: PruneInput) -> dict[str, Tensor]:
@@ -61,12 +63,13 @@ class SynFlow(Method):
         """
         import torch
 
+        from pruning.gradient_scores import flow_scores, positive_copy
         from pruning.masks import keep_top, prunable
-        from pruning.scores import flow_scores, positive_copy
 
         network = positive_copy(at.model, at.masks)
         flat = {name: weight.detach().view(-1) for name, weight in prunable(network).items()}
-        # Indices of what is left instead of masks: choosing among 11 million weights takes longer than scoring them.
+        # Indices of what is left instead of masks: choosing among 11 million weights takes longer
+        # than scoring them.
         left = {name: at.masks[name].reshape(-1).nonzero().flatten() for name in flat}
         counts = self.counts(at.sparsity, sum(weight.numel() for weight in flat.values()))
         if counts[-1] > (available := sum(map(len, left.values()))):
@@ -76,9 +79,14 @@ class SynFlow(Method):
             if count >= sum(sizes):
                 continue
             scores = flow_scores(network, at.image)
-            best = keep_top(torch.cat([scores[name].reshape(-1)[index] for name, index in left.items()]), count)
+            best = keep_top(
+                torch.cat([scores[name].reshape(-1)[index] for name, index in left.items()]), count
+            )
             for (name, index), keep in zip(left.items(), best.split(sizes), strict=True):
                 flat[name][index[~keep]] = 0
                 left[name] = index[keep]
         kept = {name: torch.zeros_like(weight, dtype=torch.bool) for name, weight in flat.items()}
-        return {name: kept[name].index_fill_(0, index, True).view(at.masks[name].shape) for name, index in left.items()}
+        return {
+            name: kept[name].index_fill_(0, index, True).view(at.masks[name].shape)
+            for name, index in left.items()
+        }

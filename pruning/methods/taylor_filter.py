@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 class TaylorFilter(FilterMethod):
-    """Remove the filters whose absence changes the loss least (Molchanov et al. 2019, arXiv 1906.10771).
+    """Remove the filters whose absence changes the loss least (Molchanov et al. 2019, arXiv
+    1906.10771).
 
     examples: training images that the gradients are taken of.
     """

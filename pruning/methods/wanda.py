@@ -1,4 +1,5 @@
-"""Wanda: magnitude times the norm of the input, compared within each output; surviving weights stay as they are."""
+"""Wanda: magnitude times the norm of the input, compared within each output; surviving weights stay
+as they are."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from pruning.posttraining import PostTraining, Target
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from pruning.obs import Solution
+    from pruning.layerwise.obs import Solution
 
 
 class Wanda(PostTraining):
@@ -30,12 +31,12 @@ class Wanda(PostTraining):
     )
 
     def observe(self, model: nn.Module, name: str, batches: list[Tensor]) -> Tensor:
-        from pruning.calibration import input_norms
+        from pruning.layerwise.layer_inputs import input_norms
 
         return input_norms(model, name, batches)
 
     def solve(self, weight: Tensor, observed: Tensor, target: Target) -> tuple[Solution, str]:
-        from pruning.obs import Solution, wanda_mask
+        from pruning.layerwise.obs import Solution, wanda_mask
 
         mask = wanda_mask(weight, observed, sparsity=target.sparsity, nm=target.nm)
         return Solution(weight.masked_fill(~mask, 0), mask, 0.0), ""

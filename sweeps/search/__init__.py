@@ -1,0 +1,1 @@
+"""Searches: which knobs of a method, or fields of a recipe, are best."""

@@ -1,23 +1,26 @@
-"""A candidate of a search as Ray Tune runs it: it reports every epoch, and ends early where it cannot succeed."""
+"""A candidate of a search as Ray Tune runs it: it reports every epoch, and ends early where it
+cannot succeed."""
 
 import time
 from typing import Any
 
 from pruning.phases import Prune
-from trainables.gate import Gate, find_gate, find_score, tenth
+from sweeps.search.early_checks import Gate, find_gate, find_score, tenth
 from trainables.ray_trainable import RayTrial
-from trainables.spec import epochs_of
 from trainables.trial import Trial
+from trainables.trial_spec import epochs_of
 
 
 class CandidateTrial(RayTrial):
     """One trial at a time in a reusable worker, told of in the words that schedulers know.
 
-    Config: as of `RayTrial`, and optionally `score` (flow, snip or tenth: end when the score is known) and
-    `max_effective_macs`. A trial of the search's dense trainings has `gated` False and runs as any other.
+    Config: as of `RayTrial`, and optionally `score` (flow, snip or tenth: end when the score is
+    known) and `max_effective_macs`. A trial of the search's dense trainings has `gated` False and
+    runs as any other.
 
-    Results have `values`, the validation top-1 after each epoch so far, and `of`, the epochs of the whole course; after
-    an epoch `val_top1`, too. Further values of `status`: scored, disconnected, too costly.
+    Results have `values`, the validation top-1 after each epoch so far, and `of`, the epochs of the
+    whole course; after an epoch `val_top1`, too. Further values of `status`: scored, disconnected,
+    too costly.
     """
 
     verdict: dict[str, Any] | None
@@ -33,7 +36,8 @@ class CandidateTrial(RayTrial):
         self.verdict, self.gate, self.told = None, None, -1
 
     def _walk(self, trial: Trial, until: float) -> None:
-        """Walk until an epoch has ended or something else is to be told, for about a second at most."""
+        """Walk until an epoch has ended or something else is to be told, for about a second at
+        most."""
         if not self.gated:
             return super()._walk(trial, until)
         before = trial.course.epochs
@@ -46,7 +50,8 @@ class CandidateTrial(RayTrial):
         return None
 
     def _judge(self, trial: Trial) -> None:
-        """End the trial where its network is found unfit after the last prune, or where its score is known."""
+        """End the trial where its network is found unfit after the last prune, or where its score
+        is known."""
         if trial.done or self.verdict:
             return None
         if self.gate is None and trial.course.level and (found := find_gate(trial)):
@@ -82,7 +87,9 @@ class CandidateTrial(RayTrial):
         if trial.done:
             last = trial.course.rows[-1]
             names = ("val_top1", "effective_macs", "sparsity_reached", "emptied_layers", "epochs")
-            result["row"] = [[name, last[name]] for name in names]  # Tune would flatten a dictionary
+            result["row"] = [
+                [name, last[name]] for name in names
+            ]  # Tune would flatten a dictionary
         if self.verdict:
             macs = self.gate.effective_macs if self.gate else None
             result |= {"done": True, "effective_macs": macs, **self.verdict}
@@ -96,5 +103,6 @@ def _values(trial: Trial) -> list[float]:
 
 
 def can_score(phases: list[Any]) -> bool:
-    """Whether a course prunes before it trains, so that a score without training can be taken of the pruned network."""
+    """Whether a course prunes before it trains, so that a score without training can be taken of
+    the pruned network."""
     return bool(phases) and isinstance(phases[0], Prune)

@@ -1,9 +1,11 @@
-"""Population-based training of recipes: Ray Tune's rule, in generations, on trials that stay what their keys say.
+"""Population-based training of recipes: Ray Tune's rule, in generations, on trials that stay what
+their keys say.
 
-A member that does badly goes on from the state of one that does well, with changed values. What it then is has a name:
-the recipe of the better one with a further change from this epoch on. All members have one seed, and the draws of an
-epoch come from seed and epoch alone, so its state is bit for bit that of a training from scratch with this recipe; its
-key, its row and the study file of the best say so.
+A member that does badly goes on from the state of one that does well, with changed values. What it
+then is has a name: the recipe of the better one with a further change from this epoch on. All
+members have one seed, and the draws of an epoch come from seed and epoch alone, so its state is bit
+for bit that of a training from scratch with this recipe; its key, its row and the study file of the
+best say so.
 """
 
 import random
@@ -13,21 +15,24 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, PopulationBasedTraining, TrialScheduler
 
-from sweeps.search.candidates import Candidate
-from sweeps.search.search import Search
-from sweeps.search.searcher import stopping
-from sweeps.search.space import Dimension
-from sweeps.stop import Stop
-from trainables import state
+from sweeps.running.stop_request import Stop
+from sweeps.search.candidate_records import Candidate
+from sweeps.search.candidate_searcher import stopping
+from sweeps.search.search_space import Dimension
+from sweeps.search.search_state import Search
+from trainables.storage import checkpoints
 
 QUANTILE = 0.25  # of the members, the worst, go on from as many of the best
 DRAWS = 50  # of changed values, until they differ from those of all members
 
 
 class View:
-    """Tune's controller as the rule of one sparsity is to see it: only its members, and no searcher."""
+    """Tune's controller as the rule of one sparsity is to see it: only its members, and no
+    searcher."""
 
-    search_alg = None  # the rule refuses to work beside one; ours only hands out the first generation
+    search_alg = (
+        None  # the rule refuses to work beside one; ours only hands out the first generation
+    )
 
     def __init__(self, controller: Any, belongs: Callable[[Trial], bool]) -> None:
         self._controller, self._belongs = controller, belongs
@@ -45,7 +50,8 @@ class View:
 
 
 class Generations(PopulationBasedTraining):
-    """The rule of one sparsity: its members wait for each other every `interval` epochs; the worst are replaced."""
+    """The rule of one sparsity: its members wait for each other every `interval` epochs; the worst
+    are replaced."""
 
     def __init__(self, search: Search, sparsity: float) -> None:
         self.search, self.sparsity = search, sparsity
@@ -73,8 +79,11 @@ class Generations(PopulationBasedTraining):
                 config[name] = round(value) if dimension.whole else float(f"{value:.4g}")
         return config
 
-    def _get_new_config(self, trial: Trial, trial_to_clone: Trial) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The config of what a member is from now on; its state is put where it will look for it."""
+    def _get_new_config(
+        self, trial: Trial, trial_to_clone: Trial
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The config of what a member is from now on; its state is put where it will look for it.
+        """
         donor = self.search.find(str(trial_to_clone.config["key"]))
         loser = self.search.find(str(trial.config["key"]))
         assert donor is not None and loser is not None, "members are candidates"
@@ -82,10 +91,17 @@ class Generations(PopulationBasedTraining):
         known = {one.key for one in self.search.at[self.sparsity]}
         for _ in range(DRAWS):
             config, operations = super()._get_new_config(trial, trial_to_clone)
-            changed = {n: config[n] for n in self.search.spec.space if config[n] != trial_to_clone.config[n]}
+            changed = {
+                n: config[n]
+                for n in self.search.spec.space
+                if config[n] != trial_to_clone.config[n]
+            }
             if not changed:
                 continue
-            change = {"epoch": epoch, **{name.partition(".")[2]: value for name, value in changed.items()}}
+            change = {
+                "epoch": epoch,
+                **{name.partition(".")[2]: value for name, value in changed.items()},
+            }
             changes = [*donor.changes, change]
             proposal = self.search.proposals[self.sparsity].resolve(donor.configuration, changes)
             if proposal.trial.key not in known:
@@ -107,7 +123,11 @@ class Generations(PopulationBasedTraining):
         self.search.put(clone)
         self.search.active[trial.trial_id] = clone.key
         released = self.search.config(proposal.trial, gated=True)
-        return {**config, **released, **{name: config[name] for name in self.search.spec.space}}, operations
+        return {
+            **config,
+            **released,
+            **{name: config[name] for name in self.search.spec.space},
+        }, operations
 
 
 def _mutation(dimension: Dimension) -> Any:
@@ -123,7 +143,7 @@ def copy_state(search: Search, source: str, target: str) -> None:
     Raises:
         FileNotFoundError: there is none.
     """
-    found = state.newest(search.store, f"checkpoints/{source}", "step")
+    found = checkpoints.newest(search.store, f"checkpoints/{source}", "step")
     if found is None:
         raise FileNotFoundError(f"checkpoints/{source} holds no state to go on from")
     path, saved = found
@@ -131,7 +151,7 @@ def copy_state(search: Search, source: str, target: str) -> None:
         saved["course"][table] = [{**line, "key": target} for line in saved["course"][table]]
     saved |= {"attempts": 0, "seconds": 0.0}
     number = int(path.rsplit("/", 1)[1].split("-")[1])
-    state.publish(search.store, f"checkpoints/{target}", "step", number, saved, digits=12)
+    checkpoints.publish(search.store, f"checkpoints/{target}", "step", number, saved, digits=12)
 
 
 class PopulationScheduler(FIFOScheduler):
@@ -170,21 +190,29 @@ class PopulationScheduler(FIFOScheduler):
         self._seen[one.key] = one.epochs
         self.search.put(one)
         reported = {"epochs": one.epochs, "val_top1": one.values[-1]}
-        decision = self.rules[one.sparsity].on_trial_result(self._view(controller, one.sparsity), trial, reported)  # type: ignore[arg-type]
+        decision = self.rules[one.sparsity].on_trial_result(
+            self._view(controller, one.sparsity), trial, reported
+        )  # type: ignore[arg-type]
         if decision in (TrialScheduler.PAUSE, TrialScheduler.NOOP):
             Stop.running.discard(trial.trial_id)
         return decision
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """The next member to run: one that has not got to the end of the generation, or a dense training."""
+        """The next member to run: one that has not got to the end of the generation, or a dense
+        training."""
         for trial in tune_controller.get_trials():
             if trial.status == Trial.PENDING and self._find(trial) is None:
                 return trial  # type: ignore[no-any-return]
         for sparsity, rule in self.rules.items():
             view: Any = self._view(tune_controller, sparsity)
             live = view.get_live_trials()
-            if live and not (found := rule.choose_trial_to_run(view)) and all(t.status == Trial.PAUSED for t in live):
-                # Whom the others waited for has ended without a report, e.g. disconnected: this generation is skipped.
+            if (
+                live
+                and not (found := rule.choose_trial_to_run(view))
+                and all(t.status == Trial.PAUSED for t in live)
+            ):
+                # Whom the others waited for has ended without a report, e.g. disconnected: this
+                # generation is skipped.
                 rule._next_perturbation_sync += self.search.spec.interval
                 found = rule.choose_trial_to_run(view)
             if live and found:

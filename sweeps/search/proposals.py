@@ -1,7 +1,8 @@
-"""Where the configurations of a search come from: the grid, chance, or a model of what was good so far.
+"""Where the configurations of a search come from: the grid, chance, or a model of what was good so
+far.
 
-A proposal depends on the seed, the sparsity, its number and what is known of other candidates, and on nothing else, so
-that a search continues after any interruption as if there had been none.
+A proposal depends on the seed, the sparsity, its number and what is known of other candidates, and
+on nothing else, so that a search continues after any interruption as if there had been none.
 """
 
 import hashlib
@@ -11,13 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sweeps.mistake import Mistake
-from sweeps.plan import Planned, make_plan
-from sweeps.search import space
-from sweeps.search.candidates import Candidate
-from sweeps.search.space import Configuration, Dimension
-from sweeps.search.spec import SearchSpec
-from trainables.spec import Scalar
+from pruning.user_error import UserError
+from sweeps.planning.plan import Planned, make_plan
+from sweeps.search import search_space
+from sweeps.search.candidate_records import Candidate
+from sweeps.search.search_space import Configuration, Dimension
+from sweeps.search.search_spec import SearchSpec
+from trainables.trial_spec import Scalar
 
 ATTEMPTS = 200  # draws for one number before the space counts as used up
 MODELLED = 20  # of these from the model; then by chance
@@ -48,14 +49,18 @@ class Proposals:
         """The trials of a configuration; see `SearchSpec.study`.
 
         Raises:
-            Mistake: it breaks a rule of the method or of a recipe.
+            UserError: it breaks a rule of the method or of a recipe.
         """
-        asked = self.spec.study(self.sparsity, configuration, seeds=[self.spec.seed], changes=changes)
+        asked = self.spec.study(
+            self.sparsity, configuration, seeds=[self.spec.seed], changes=changes
+        )
         plan = make_plan(asked, test=False)
         dense = next(trial for trial in plan.trials if trial.spec.method == "dense")
         pruned = [trial for trial in plan.trials if trial is not dense]
         if len(pruned) != 1 and self.spec.method != "dense":
-            raise Mistake(f"method '{self.spec.method}' must make one trial at a sparsity, but makes {len(pruned)}")
+            raise UserError(
+                f"method '{self.spec.method}' must make one trial at a sparsity, but makes {len(pruned)}"
+            )
         trial = pruned[0] if pruned else dense
         return Proposal(configuration, trial, dense if trial.parents else None)
 
@@ -77,7 +82,7 @@ class Proposals:
             tried.add(point)
             try:
                 found = self.resolve(configuration)
-            except Mistake:
+            except UserError:
                 continue
             if found.trial.key not in keys:
                 return found
@@ -92,12 +97,13 @@ class Proposals:
             if self.spec.strategy.draw == "tpe" and attempt < MODELLED:
                 yield ask(self.spec, seed, known)
             else:
-                yield space.draw(self.spec.space, random.Random(seed))
+                yield search_space.draw(self.spec.space, random.Random(seed))
 
     @cached_property
     def _grid(self) -> list[Configuration]:
-        """The grid in an order shuffled by the seed: a rule that stops early must not see the poor end first."""
-        points = list(space.spread(self.spec.space))
+        """The grid in an order shuffled by the seed: a rule that stops early must not see the poor
+        end first."""
+        points = list(search_space.spread(self.spec.space))
         random.Random(derive(self.spec.seed, self.sparsity, "grid")).shuffle(points)
         return points
 
@@ -105,20 +111,25 @@ class Proposals:
 def ask(spec: SearchSpec, seed: int, known: Sequence[Candidate]) -> Configuration:
     """What Optuna's tree-structured Parzen estimator would try next (Bergstra et al. 2011).
 
-    It is told of all candidates that have ended, in that order. A disconnected or failed one counts as 0 %; one that is
-    too costly as worse than that, by how much it is; one that was stopped by the values it had reached.
+    It is told of all candidates that have ended, in that order. A disconnected or failed one counts
+    as 0 %; one that is too costly as worse than that, by how much it is; one that was stopped by
+    the values it had reached.
 
     Raises:
-        Mistake: Optuna is not installed.
+        UserError: Optuna is not installed.
     """
     try:
         import optuna
     except ImportError:
-        raise Mistake("strategy tpe needs Optuna: pip install 'optuna>=4', or choose random") from None
+        raise UserError(
+            "strategy tpe needs Optuna: pip install 'optuna>=4', or choose random"
+        ) from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     directions: list[Any] = ["maximize", "minimize"] if spec.objective.pareto else ["maximize"]
     made = optuna.create_study(directions=directions, sampler=optuna.samplers.TPESampler(seed=seed))
-    for one in sorted((one for one in known if one.ended is not None), key=lambda one: one.ended or 0):
+    for one in sorted(
+        (one for one in known if one.ended is not None), key=lambda one: one.ended or 0
+    ):
         made.add_trial(_tell(spec, one))
     trial = made.ask()
     chosen: Configuration = {}
@@ -135,7 +146,9 @@ def _suggest(trial: Any, name: str, dimension: Dimension) -> Scalar:
     log = dimension.log_range is not None
     if dimension.whole:
         return int(trial.suggest_int(name, int(low), int(high), log=log))
-    return min(max(float(f"{trial.suggest_float(name, low, high, log=log):.4g}"), float(low)), float(high))
+    return min(
+        max(float(f"{trial.suggest_float(name, low, high, log=log):.4g}"), float(low)), float(high)
+    )
 
 
 def _tell(spec: SearchSpec, one: Candidate) -> Any:
@@ -175,4 +188,8 @@ def _distribution(dimension: Dimension) -> Any:
         return CategoricalDistribution(dimension.choices)
     low, high = dimension.ends
     log = dimension.log_range is not None
-    return IntDistribution(int(low), int(high), log=log) if dimension.whole else FloatDistribution(low, high, log=log)
+    return (
+        IntDistribution(int(low), int(high), log=log)
+        if dimension.whole
+        else FloatDistribution(low, high, log=log)
+    )

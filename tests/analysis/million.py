@@ -1,4 +1,5 @@
-"""A made-up study of a million rows: 19 methods x 100 seeds, 527 sparsities a trial, and their dense networks."""
+"""A made-up study of a million rows: 19 methods x 100 seeds, 527 sparsities a trial, and their
+dense networks."""
 
 import json
 from pathlib import Path
@@ -6,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from synthetic import make_key, make_row
 
-from trainables.record import ROWS
+from tests.analysis.synthetic import make_key, make_row
+from trainables.storage.parquet_tables import ROWS
 
 METHODS, SEEDS, LEVELS = 20, 100, 527
 
@@ -36,7 +37,9 @@ def write_million(folder: Path) -> Path:
             for field in ROWS:
                 value = key if field.name == "key" else row.get(field.name)
                 columns[field.name] = pa.array([value] * count, field.type)
-            accuracy = 94 - number * 0.1 - 3 * np.log10(1 - sparsities) ** 2 + rng.normal(0, 0.2, count)
+            accuracy = (
+                94 - number * 0.1 - 3 * np.log10(1 - sparsities) ** 2 + rng.normal(0, 0.2, count)
+            )
             columns |= {"sparsity": pa.array(sparsities), "sparsity_reached": pa.array(sparsities)}
             columns |= {"test_top1": pa.array(accuracy), "level": pa.array(np.arange(count))}
             path = folder / "rows" / f"{key}.parquet"
@@ -45,7 +48,8 @@ def write_million(folder: Path) -> Path:
             pq.write_table(table, path, compression="none", use_dictionary=False)
             same = ("dataset", "model", "method", "knobs", "recipe", "seed")
             trials.append(
-                {name: row[name] for name in same} | {"key": key, "sparsities": sparsities.tolist(), "parents": []}
+                {name: row[name] for name in same}
+                | {"key": key, "sparsities": sparsities.tolist(), "parents": []}
             )
     (folder / "plan.json").write_text(json.dumps({"trials": trials}))
     (folder / "study.yaml").write_text("name: million\n")

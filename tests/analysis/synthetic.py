@@ -1,4 +1,5 @@
-"""Made-up studies for the tests of `analysis`: plausible accuracies, written as a real study writes them."""
+"""Made-up studies for the tests of `analysis`: plausible accuracies, written as a real study writes
+them."""
 
 import json
 import re
@@ -10,10 +11,10 @@ from zlib import crc32
 import numpy as np
 import yaml
 
-from analysis.latency import BATCHES, COLUMNS
-from analysis.load import load
-from trainables.record import encode
-from trainables.store import Store
+from analysis.reading.join_latency import BATCHES, COLUMNS
+from analysis.reading.load import load
+from trainables.storage.parquet_tables import encode
+from trainables.storage.store import Store
 
 PARAMS = 11_173_962
 PRUNABLE = 11_164_352
@@ -22,11 +23,17 @@ LEVELS = tuple(1 - 0.8**level for level in range(1, 11))
 SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 
 # Points lost at density d: a * (-log10 d)^b
-LOSSES = {"magnitude": (1.6, 2.6), "lottery_ticket": (1.0, 2.0), "synflow": (1.3, 2.0), "random": (5.5, 2.0)}
+LOSSES = {
+    "magnitude": (1.6, 2.6),
+    "lottery_ticket": (1.0, 2.0),
+    "synflow": (1.3, 2.0),
+    "random": (5.5, 2.0),
+}
 
 
 def make_accuracy(method: str, sparsity: float, seed: int, *, shift: float = 0.0) -> float:
-    """A test accuracy in percent: the dense one of this seed, less what the method loses, plus noise."""
+    """A test accuracy in percent: the dense one of this seed, less what the method loses, plus
+    noise."""
     rng = np.random.default_rng([seed, int(sparsity * 1e6), *method.encode()])
     dense = 94.6 + np.random.default_rng(seed).normal(0, 0.15)
     if method == "dense":
@@ -39,7 +46,9 @@ def make_accuracy(method: str, sparsity: float, seed: int, *, shift: float = 0.0
 def make_row(method: str, sparsity: float, seed: int, **columns: object) -> dict[str, object]:
     """One row as a trial writes it."""
     kept = round((1 - sparsity) * PRUNABLE)
-    accuracy = make_accuracy(method, sparsity, seed, shift=0.6 if columns.get("knobs", "{}") != "{}" else 0.0)
+    accuracy = make_accuracy(
+        method, sparsity, seed, shift=0.6 if columns.get("knobs", "{}") != "{}" else 0.0
+    )
     return {
         "study": "synthetic",
         "dataset": "cifar10",
@@ -70,14 +79,21 @@ def make_row(method: str, sparsity: float, seed: int, **columns: object) -> dict
     } | columns
 
 
-def make_own_rows(method: str, reached: Sequence[float], seed: int, **columns: object) -> list[dict[str, object]]:
-    """The rows of a trial whose method decides how much it prunes: nothing is requested, level k reached `reached`."""
+def make_own_rows(
+    method: str, reached: Sequence[float], seed: int, **columns: object
+) -> list[dict[str, object]]:
+    """The rows of a trial whose method decides how much it prunes: nothing is requested, level k
+    reached `reached`."""
     rows = [make_row(method, s, seed, level=level, **columns) for level, s in enumerate(reached, 1)]
-    return [row | {"sparsity": None, "sparsity_reached": s} for row, s in zip(rows, reached, strict=True)]
+    return [
+        row | {"sparsity": None, "sparsity_reached": s}
+        for row, s in zip(rows, reached, strict=True)
+    ]
 
 
 def make_times(row: dict[str, object], key: str) -> list[dict[str, object]]:
-    """What `--measure` writes for a row that has latencies, e.g. `latency_ms_b1`; nothing for one without."""
+    """What `--measure` writes for a row that has latencies, e.g. `latency_ms_b1`; nothing for one
+    without."""
     same = {
         "key": key,
         "level": row["level"],
@@ -88,7 +104,13 @@ def make_times(row: dict[str, object], key: str) -> list[dict[str, object]]:
     }
     form = "dense" if row["method"] == "dense" else "masked"
     return [
-        same | {"form": form, "batch": batch, "median_ms": row[name], "iqr_ms": row.get(f"latency_iqr_ms_b{batch}")}
+        same
+        | {
+            "form": form,
+            "batch": batch,
+            "median_ms": row[name],
+            "iqr_ms": row.get(f"latency_iqr_ms_b{batch}"),
+        }
         for batch in BATCHES
         if (name := f"latency_ms_b{batch}") in row
     ]
@@ -107,25 +129,45 @@ def make_key(row: dict[str, object]) -> str:
 class Writer:
     """Collects the trials of a made-up study and writes them to a directory."""
 
-    def __init__(self, folder: Path, *, name: str = "synthetic", seeds: Sequence[int] = (42, 43, 44)) -> None:
+    def __init__(
+        self, folder: Path, *, name: str = "synthetic", seeds: Sequence[int] = (42, 43, 44)
+    ) -> None:
         self.folder = folder
         self.store = Store.at(folder)
         self.trials: list[dict[str, object]] = []
         self.cards: dict[str, dict[str, object]] = {}
-        self.store.write("study.yaml", yaml.safe_dump({"name": name, "seeds": list(seeds)}).encode())
+        self.store.write(
+            "study.yaml", yaml.safe_dump({"name": name, "seeds": list(seeds)}).encode()
+        )
 
     def add(
-        self, rows: list[dict[str, object]], *, outcome: str = "done", parents: Sequence[str] = (), plan: bool = True
+        self,
+        rows: list[dict[str, object]],
+        *,
+        outcome: str = "done",
+        parents: Sequence[str] = (),
+        plan: bool = True,
     ) -> str:
-        """Plan a trial that measures `rows`; outcome: done, failed, broken (its file is cut off) or missing."""
+        """Plan a trial that measures `rows`; outcome: done, failed, broken (its file is cut off) or
+        missing."""
         key = make_key(rows[0])
         asked = list(dict.fromkeys(row["sparsity"] for row in rows if row["sparsity"] is not None))
         if plan:
             self.trials.append(
-                {name: rows[0][name] for name in ("dataset", "model", "method", "knobs", "recipe", "seed")}
-                | {"key": key, "retrain": rows[0].get("retrain"), "sparsities": asked, "parents": list(parents)}
+                {
+                    name: rows[0][name]
+                    for name in ("dataset", "model", "method", "knobs", "recipe", "seed")
+                }
+                | {
+                    "key": key,
+                    "retrain": rows[0].get("retrain"),
+                    "sparsities": asked,
+                    "parents": list(parents),
+                }
             )
-        plain = [{name: value for name, value in row.items() if name not in COLUMNS} for row in rows]
+        plain = [
+            {name: value for name, value in row.items() if name not in COLUMNS} for row in rows
+        ]
         content = encode("rows", [row | {"key": key} for row in plain])
         if timed := [time for row in rows for time in make_times(row, key)]:
             self.store.write(f"latency/{key}.parquet", encode("latency", timed))
@@ -135,13 +177,22 @@ class Writer:
             case "broken":
                 self.store.write(f"rows/{key}.parquet", content[: len(content) // 2])
             case "failed":
-                report = {"key": key, "error": "RuntimeError: CUDA out of memory", "traceback": "...", "attempts": 3}
-                self.store.write(f"failures/{key}.json", json.dumps(report | {"finished": "2026-01-01"}).encode())
+                report = {
+                    "key": key,
+                    "error": "RuntimeError: CUDA out of memory",
+                    "traceback": "...",
+                    "attempts": 3,
+                }
+                self.store.write(
+                    f"failures/{key}.json", json.dumps(report | {"finished": "2026-01-01"}).encode()
+                )
         return key
 
     def finish(self) -> Path:
         """Write the plan."""
-        self.store.write("plan.json", json.dumps({"trials": self.trials, "cards": self.cards}).encode())
+        self.store.write(
+            "plan.json", json.dumps({"trials": self.trials, "cards": self.cards}).encode()
+        )
         return self.folder
 
 
@@ -156,8 +207,9 @@ def write_study(
 ) -> Path:
     """A study with every method, sparsity and seed.
 
-    With `gaps`: synflow at the highest sparsity fails for the last seed; magnitude at 0.9 is missing for the last
-    seed; the dense training of one more seed failed, and its children were not run; one file is broken.
+    With `gaps`: synflow at the highest sparsity fails for the last seed; magnitude at 0.9 is
+    missing for the last seed; the dense training of one more seed failed, and its children were not
+    run; one file is broken.
     """
     writer = Writer(folder, seeds=seeds)
     same = setting or {}
@@ -165,17 +217,26 @@ def write_study(
         dense = writer.add([make_row("dense", 0.0, seed, **same)])
         for method in methods:
             if method == "lottery_ticket":
-                rows = [make_row(method, s, seed, level=level, **same) for level, s in enumerate(LEVELS, 1)]
+                rows = [
+                    make_row(method, s, seed, level=level, **same)
+                    for level, s in enumerate(LEVELS, 1)
+                ]
                 writer.add(rows, parents=[dense])
                 continue
             for sparsity in sparsities:
                 last = gaps and seed == seeds[-1]
-                outcome = "failed" if last and (method, sparsity) == ("synflow", sparsities[-1]) else "done"
+                outcome = (
+                    "failed"
+                    if last and (method, sparsity) == ("synflow", sparsities[-1])
+                    else "done"
+                )
                 if last and (method, sparsity) == ("magnitude", 0.9):
                     outcome = "missing"
                 if last and (method, sparsity) == ("random", 0.5):
                     outcome = "broken"
-                writer.add([make_row(method, sparsity, seed, **same)], outcome=outcome, parents=[dense])
+                writer.add(
+                    [make_row(method, sparsity, seed, **same)], outcome=outcome, parents=[dense]
+                )
     if gaps:
         dense = writer.add([make_row("dense", 0.0, 99, **same)], outcome="failed")
         writer.add([make_row("magnitude", 0.5, 99, **same)], outcome="missing", parents=[dense])
@@ -193,12 +254,29 @@ def write_everything(folder: Path) -> Path:
     for trial in writer.trials:
         trial["retrain"] = None
     for seed in (1, 2, 3):
-        writer.add([make_row("l1_filter", 0.9, seed, sparsity_reached=0.91, latency_ms_b1=1.0, trial_seconds=30.0)])
+        writer.add(
+            [
+                make_row(
+                    "l1_filter",
+                    0.9,
+                    seed,
+                    sparsity_reached=0.91,
+                    latency_ms_b1=1.0,
+                    trial_seconds=30.0,
+                )
+            ]
+        )
         writer.add(make_own_rows("han_iterative", (0.4, 0.7), seed))
         for count in (1, 10, 100):
             knobs = f'{{"iterations": {count}}}'
             writer.add([make_row("snip", 0.98, seed, knobs=knobs, connected=count > 1)])
-    entry = {"dataset": "cifar10", "model": "resnet18", "method": "magnitude", "sparsity": 0.9, "value": 93.0}
+    entry = {
+        "dataset": "cifar10",
+        "model": "resnet18",
+        "method": "magnitude",
+        "sparsity": 0.9,
+        "value": 93.0,
+    }
     spec = {"name": "everything", "published": [entry | {"source": "A 2020"}]}
     writer.store.write("study.yaml", yaml.safe_dump(spec).encode())
     writer.finish()
@@ -207,21 +285,42 @@ def write_everything(folder: Path) -> Path:
 
 
 def write_details(folder: Path, *, epochs: int = 4, empty: str = "") -> None:
-    """Add layers and learning curves to a study: every layer as dense as the network, the first somewhat denser; of a
-    method named `empty`, the second layer has nothing left. Accuracy rises to that of the row."""
+    """Add layers and learning curves to a study: every layer as dense as the network, the first
+    somewhat denser; of a method named `empty`, the second layer has nothing left. Accuracy rises to
+    that of the row."""
     store = Store.at(folder)
     for key, found in load(folder).rows.groupby("key"):
         rows = found.to_dict("records")
         layers = [
-            {"key": key, "level": row["level"], "stage": row["stage"], "layer": name, "shape": "", "weights": count}
-            | {"nonzero": _count_left(row, name, count, empty=row["method"] == empty), "macs": count}
+            {
+                "key": key,
+                "level": row["level"],
+                "stage": row["stage"],
+                "layer": name,
+                "shape": "",
+                "weights": count,
+            }
+            | {
+                "nonzero": _count_left(row, name, count, empty=row["method"] == empty),
+                "macs": count,
+            }
             for row in rows
             for name, count in LAYERS.items()
         ]
         store.write(f"layers/{key}.parquet", encode("layers", layers))
         curves = [
-            {"key": key, "step": 10 * number + epoch, "epoch": epoch, "phase": "train", "split": split}
-            | {"loss": 1.0, "top1": row["test_top1"] - 20.0 / (epoch + 1) - (split == "train"), "lr": 0.1}
+            {
+                "key": key,
+                "step": 10 * number + epoch,
+                "epoch": epoch,
+                "phase": "train",
+                "split": split,
+            }
+            | {
+                "loss": 1.0,
+                "top1": row["test_top1"] - 20.0 / (epoch + 1) - (split == "train"),
+                "lr": 0.1,
+            }
             for number, row in enumerate(rows)
             for epoch in range(epochs)
             for split in ("train", "validation")

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from million import LEVELS, METHODS, SEEDS, write_million
+
+from tests.analysis.million import LEVELS, METHODS, SEEDS, write_million
 
 MEMORY = 2_000_000  # kB
 

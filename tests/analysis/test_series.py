@@ -2,14 +2,16 @@
 
 import pandas as pd
 import pytest
-from synthetic import make_row
 
-from analysis.looks import METHODS
+from analysis.method_styles import METHODS
 from analysis.series import find_series, find_settings, format_sparsity
+from tests.analysis.synthetic import make_row
 
 
 def make_frame(*rows: tuple[str, str, str]) -> pd.DataFrame:
-    return pd.DataFrame([make_row(method, 0.5, 1, knobs=knobs, stage=stage) for method, knobs, stage in rows])
+    return pd.DataFrame(
+        [make_row(method, 0.5, 1, knobs=knobs, stage=stage) for method, knobs, stage in rows]
+    )
 
 
 def test_only_knobs_that_distinguish_are_named() -> None:
@@ -32,8 +34,14 @@ def test_only_knobs_that_distinguish_are_named() -> None:
 
 
 def test_methods_of_the_users_own_bear_the_titles_of_their_cards() -> None:
-    frame = make_frame(*((name, "{}", "final") for name in ("magnitude", "mine", "other_one", "third", "fourth")))
-    cards = {"mine": {"title": "My pruner"}, "third": {"title": "Magnitude"}, "fourth": {"title": " "}}
+    frame = make_frame(
+        *((name, "{}", "final") for name in ("magnitude", "mine", "other_one", "third", "fourth"))
+    )
+    cards = {
+        "mine": {"title": "My pruner"},
+        "third": {"title": "Magnitude"},
+        "fourth": {"title": " "},
+    }
     labels = [one.label for one in find_series(frame, cards)]
     assert labels == ["Magnitude", "Fourth", "My pruner", "Other one", "Magnitude (third)"]
 
@@ -49,12 +57,21 @@ def test_stages_are_named_where_there_are_several() -> None:
 
 def test_looks_do_not_depend_on_the_company() -> None:
     alone = {one.method: one for one in find_series(make_frame(("synflow", "{}", "final")))}
-    many = find_series(make_frame(*((name, "{}", "final") for name in ["zeta", "alpha_beta", *reversed(METHODS)])))
+    many = find_series(
+        make_frame(*((name, "{}", "final") for name in ["zeta", "alpha_beta", *reversed(METHODS)]))
+    )
     together = {one.method: one for one in many}
     assert alone["synflow"] == together["synflow"]
     assert many[0].method == "dense"
     order = [one.method for one in many]
-    assert order[-6:] == ["alpha_beta", "zeta", "random", "shuffled", "reinitialised", "small_from_scratch"]
+    assert order[-6:] == [
+        "alpha_beta",
+        "zeta",
+        "random",
+        "shuffled",
+        "reinitialised",
+        "small_from_scratch",
+    ]
     assert {one.family for one in many if one.method in ("alpha_beta", "zeta")} == {"other"}
     assert together["alpha_beta"].label == "Alpha beta"
     looks = [(one.colour, one.marker) for one in many]
@@ -62,7 +79,9 @@ def test_looks_do_not_depend_on_the_company() -> None:
 
 
 def test_settings_name_the_recipe_where_it_matters() -> None:
-    rows = [make_row("dense", 0.0, 1, recipe=recipe) for recipe in ("{}", '{"train": {"epochs": 5}}')]
+    rows = [
+        make_row("dense", 0.0, 1, recipe=recipe) for recipe in ("{}", '{"train": {"epochs": 5}}')
+    ]
     rows.append(make_row("dense", 0.0, 1, dataset="a/b", recipe='{"train": {"epochs": 5}}'))
     settings = find_settings(pd.DataFrame(rows))
     assert [one.label for one in settings] == [
@@ -79,7 +98,14 @@ def test_settings_name_the_recipe_where_it_matters() -> None:
 
 @pytest.mark.parametrize(
     ("sparsity", "text"),
-    [(0.0, "0"), (0.9, "90"), (1 - 0.8**3, "48.8"), (1 - 0.8**10, "89.26"), (0.995, "99.5"), (0.99985, "99.985")],
+    [
+        (0.0, "0"),
+        (0.9, "90"),
+        (1 - 0.8**3, "48.8"),
+        (1 - 0.8**10, "89.26"),
+        (0.995, "99.5"),
+        (0.99985, "99.985"),
+    ],
 )
 def test_sparsity_has_the_decimals_it_needs(sparsity: float, text: str) -> None:
     assert format_sparsity(sparsity) == text

@@ -1,9 +1,10 @@
 """Kill anything, lose nothing: `python tests/chaos/campaign.py --faults 100 --seed 0`.
 
-Runs a real study on digits, on several Ray nodes on this machine, first in a folder on a small disk and then in a local
-S3 bucket, and meanwhile kills trial processes, nodes and the driver, freezes nodes, damages checkpoints, fills the
-disk and cuts the store off. Then it compares everything with an undisturbed run. Kinds, order and moments of the
-faults come from the seed alone; what exactly they meet does not. Needs Linux, and root for the full disk.
+Runs a real study on digits, on several Ray nodes on this machine, first in a folder on a small disk
+and then in a local S3 bucket, and meanwhile kills trial processes, nodes and the driver, freezes
+nodes, damages checkpoints, fills the disk and cuts the store off. Then it compares everything with
+an undisturbed run. Kinds, order and moments of the faults come from the seed alone; what exactly
+they meet does not. Needs Linux, and root for the full disk.
 """
 
 import argparse
@@ -16,17 +17,16 @@ from types import FrameType
 from typing import Any
 
 if __name__ == "__main__":
-    tests = Path(__file__).resolve().parents[1]
-    sys.path[:0] = [str(tests.parent), str(tests)]
+    sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
-from chaos import faults, table, verdict
-from chaos.disk import Disk
-from chaos.faults import Planned
-from chaos.ground import Ground
-from chaos.nodes import Nodes
-from chaos.places import Bucket, Folder
-from chaos.stage import Stage, Stalled
-from chaos.witness import Evidence
+from tests.chaos import faults, table, verdict
+from tests.chaos.disk import Disk
+from tests.chaos.faults import Planned
+from tests.chaos.ground import Ground
+from tests.chaos.nodes import Nodes
+from tests.chaos.places import Bucket, Folder
+from tests.chaos.stage import Stage, Stalled
+from tests.chaos.witness import Evidence
 
 log = logging.getLogger("chaos")
 MEGABYTES = 128  # of the small disk: some ten times what a study of a few seeds takes
@@ -38,9 +38,20 @@ def study(epochs: int, seeds: int) -> dict[str, Any]:
         "name": "chaos",
         "dataset": "digits",
         "model": "chaos.probe:net",
-        "recipe": {"epochs": epochs, "batch": 64, "lr": 0.05, "precision": "fp32", "augment": "crop"},
+        "recipe": {
+            "epochs": epochs,
+            "batch": 64,
+            "lr": 0.05,
+            "precision": "fp32",
+            "augment": "crop",
+        },
         "retrain": {"epochs": epochs},
-        "methods": ["gmp", "l1_filter", "sparsegpt", {"lottery_ticket": {"levels": 3, "rewind_to": 1}}],
+        "methods": [
+            "gmp",
+            "l1_filter",
+            "sparsegpt",
+            {"lottery_ticket": {"levels": 3, "rewind_to": 1}},
+        ],
         "sparsities": [0.8],
         "seeds": list(range(seeds)),
         "checkpoint_seconds": 0.5,
@@ -49,24 +60,39 @@ def study(epochs: int, seeds: int) -> dict[str, Any]:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(prog="campaign.py", description="Run a study under faults and check what it left.")
+    made = argparse.ArgumentParser(
+        prog="campaign.py", description="Run a study under faults and check what it left."
+    )
     made.add_argument("--faults", type=int, default=100, metavar="N", help="how many in all (100)")
-    made.add_argument("--seed", type=int, default=0, metavar="N", help="of their kinds and moments (0)")
+    made.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of their kinds and moments (0)"
+    )
     made.add_argument("--kinds", metavar="A,B", help=f"only these: {', '.join(faults.KINDS)}")
-    made.add_argument("--stores", default="local,s3", metavar="A,B", help="where the study lies (local,s3)")
+    made.add_argument(
+        "--stores", default="local,s3", metavar="A,B", help="where the study lies (local,s3)"
+    )
     made.add_argument("--epochs", type=int, default=30, metavar="N", help="of each training (30)")
     made.add_argument(
-        "--seeds", type=int, default=2, metavar="N", help="of the study at first; it grows if need be (2)"
+        "--seeds",
+        type=int,
+        default=2,
+        metavar="N",
+        help="of the study at first; it grows if need be (2)",
     )
-    made.add_argument("--workers", type=int, default=2, metavar="N", help="nodes with one CPU each (2)")
+    made.add_argument(
+        "--workers", type=int, default=2, metavar="N", help="nodes with one CPU each (2)"
+    )
     made.add_argument("--log", metavar="FILE", help="write what is printed there too")
     made.add_argument("--markdown", metavar="FILE", help="write the table there too")
-    made.add_argument("--keep", action="store_true", help="keep the folder with all logs also when all is well")
+    made.add_argument(
+        "--keep", action="store_true", help="keep the folder with all logs also when all is well"
+    )
     return made
 
 
 def plan(options: argparse.Namespace) -> dict[str, list[faults.Planned]]:
-    """The faults of each store, from the options alone; a quarter falls to S3 where both are asked for."""
+    """The faults of each store, from the options alone; a quarter falls to S3 where both are asked
+    for."""
     stores = options.stores.split(",")
     shares = {"local": faults.LOCAL, "s3": faults.REMOTE}
     wanted = options.kinds.split(",") if options.kinds else list(faults.KINDS)
@@ -79,12 +105,16 @@ def plan(options: argparse.Namespace) -> dict[str, list[faults.Planned]]:
     for name, count in counts.items():
         chosen = {kind: share for kind, share in shares[name].items() if kind in wanted}
         if not chosen:
-            raise SystemExit(f"error: none of these faults happens to a study in {name}: {options.kinds}; see --stores")
+            raise SystemExit(
+                f"error: none of these faults happens to a study in {name}: {options.kinds}; see --stores"
+            )
         planned[name] = faults.draw(options.seed, count, chosen)
     return planned
 
 
-def play(name: str, planned: list[Planned], options: argparse.Namespace, ground: Ground) -> tuple[Stage, list[str]]:
+def play(
+    name: str, planned: list[Planned], options: argparse.Namespace, ground: Ground
+) -> tuple[Stage, list[str]]:
     """Run one stage to its end; returns it, with what was left of its processes."""
     folder = ground.folder / name
     probe = folder / "probe"
@@ -95,7 +125,11 @@ def play(name: str, planned: list[Planned], options: argparse.Namespace, ground:
     if disk and not disk.small:
         planned = [fault for fault in planned if fault.kind != "disk full"]
         log.info("no file system can be mounted here: the faults 'disk full' are left out")
-    place = Folder(disk.path / "out") if disk else Bucket(ground.s3, ground.s3.create_bucket("studies"), "chaos")
+    place = (
+        Folder(disk.path / "out")
+        if disk
+        else Bucket(ground.s3, ground.s3.create_bucket("studies"), "chaos")
+    )
     with Nodes.started(folder, surroundings) as nodes:
         stage = Stage(
             name=name, study=study(options.epochs, seeds), folder=folder, mark=ground.mark,
@@ -123,7 +157,12 @@ def run(options: argparse.Namespace) -> int:
         except (Stalled, RuntimeError) as error:
             log.info("given up: %s", error)
         ground.keep = options.keep or not good
-    log.info("%s (seed %d, %.0f s)", "ALL HOLDS" if good else "NOT ALL HOLDS", options.seed, time.monotonic() - began)
+    log.info(
+        "%s (seed %d, %.0f s)",
+        "ALL HOLDS" if good else "NOT ALL HOLDS",
+        options.seed,
+        time.monotonic() - began,
+    )
     return 0 if good else 1
 
 
@@ -146,7 +185,9 @@ def _run(options: argparse.Namespace, planned: dict[str, list[Planned]], ground:
         claims += judged
         codes = ", ".join(f"{code} ({n}x)" for code, n in sorted(stage.driver.codes.items()))
         log.info("\n%s: drivers ended with %s\n%s", stage.name, codes, table.verdict(judged))
-    told = table.markdown(table.lines([fault for stage, _ in stages for fault in stage.faults], all_hits))
+    told = table.markdown(
+        table.lines([fault for stage, _ in stages for fault in stage.faults], all_hits)
+    )
     log.info("\n%s\n", told)
     if options.markdown:
         Path(options.markdown).parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,8 @@ class Disk:
 
     @classmethod
     def at(cls, path: Path, megabytes: int) -> "Disk":
-        """Mount a file system in memory at `path`, which needs root; else it is a plain folder that cannot be full."""
+        """Mount a file system in memory at `path`, which needs root; else it is a plain folder that
+        cannot be full."""
         path.mkdir(parents=True, exist_ok=True)
         words = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "chaos", str(path)]
         try:

@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass
 class Driver:
-    """`sweeps/full_study.py` on a study file and a cluster. `codes` counts how its launches ended."""
+    """`sweeps/full_study.py` on a study file and a cluster. `codes` counts how its launches ended.
+    """
 
     study: Path
     out: str
@@ -38,7 +39,14 @@ class Driver:
     def start(self, *words: str) -> None:
         """Launch it."""
         self.launches += 1
-        command = [sys.executable, str(ROOT / "sweeps/full_study.py"), "--study", str(self.study), "--out", self.out]
+        command = [
+            sys.executable,
+            str(ROOT / "sweeps/full_study.py"),
+            "--study",
+            str(self.study),
+            "--out",
+            self.out,
+        ]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*command, "--address", self.address, *words],
@@ -74,5 +82,7 @@ class Driver:
         """Logs of launches that printed a traceback."""
         logs = self.study.parent.glob("driver*.log")
         return sorted(
-            path.name for path in logs if "Traceback (most recent call last)" in path.read_text("utf-8", "replace")
+            path.name
+            for path in logs
+            if "Traceback (most recent call last)" in path.read_text("utf-8", "replace")
         )

@@ -1,4 +1,5 @@
-"""The faults of a campaign: which there are, when they come (from a seed alone), and how each is done."""
+"""The faults of a campaign: which there are, when they come (from a seed alone), and how each is
+done."""
 
 import random
 import re
@@ -7,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from chaos.places import damage
-from chaos.processes import Process, below, send
+from tests.chaos.places import damage
+from tests.chaos.processes import Process, below, send
 
 if TYPE_CHECKING:
-    from chaos.stage import Stage
+    from tests.chaos.stage import Stage
 
 T = TypeVar("T")
 OUTAGES = ("refuse", "hang", "cut", "503", "500", "error")
@@ -21,8 +22,9 @@ OUTAGES = ("refuse", "hang", "cut", "503", "500", "error")
 class Planned:
     """A fault before it happens; all but what it will meet is drawn from the campaign's seed.
 
-    delay: seconds to wait, counted from when the trials hit by the fault before go on, or at once if `hasty`.
-    pick: which of those that can be hit, 0..1. amount: how long it lasts or how bad it is, 0..1.
+    delay: seconds to wait, counted from when the trials hit by the fault before go on, or at once
+    if `hasty`. pick: which of those that can be hit, 0..1. amount: how long it lasts or how bad it
+    is, 0..1.
     """
 
     number: int
@@ -35,7 +37,8 @@ class Planned:
 
 @dataclass
 class Fault:
-    """A fault that happened: when (unix time), and to which processes and the trials at work in them.
+    """A fault that happened: when (unix time), and to which processes and the trials at work in
+    them.
 
     since: when a fault that processes outlive was over; else `at`.
     """
@@ -49,7 +52,8 @@ class Fault:
 
 
 def draw(seed: int, count: int, shares: dict[str, int]) -> list[Planned]:
-    """`count` faults in random order, of each kind a number that follows its share, at least one if there is room."""
+    """`count` faults in random order, of each kind a number that follows its share, at least one if
+    there is room."""
     moments = random.Random(seed)
     kinds = [kind for kind, share in shares.items() if share]
     deck = kinds[:count]
@@ -92,7 +96,8 @@ def _busy_node(stage: "Stage", planned: Planned) -> list[Process]:
 
 
 def _still(stage: "Stage", family: list[Process]) -> list[Process]:
-    """Those of the processes that are still there; the id of one that has gone may be somebody else's by now."""
+    """Those of the processes that are still there; the id of one that has gone may be somebody
+    else's by now."""
     pids = {process.pid for process in family}
     return [process for process in stage.processes() if process.pid in pids]
 
@@ -116,14 +121,17 @@ def _node_drained(stage: "Stage", planned: Planned) -> None:
 
 
 def _node_frozen(stage: "Stage", planned: Planned) -> None:
-    """A machine that stops answering until it is declared dead; then it comes back and goes on, or never does."""
+    """A machine that stops answering until it is declared dead; then it comes back and goes on, or
+    never does."""
     family = _busy_node(stage, planned)
     name, returns = stage.node_name(family[0].pid), planned.amount < 0.6
     stage.begin(planned, family, "and came back" if returns else "for good")
     stage.doomed.add(family[0].pid)
     stage.frozen |= {process.pid for process in family}
     send(family, signal.SIGSTOP)
-    stage.wait_for(lambda: name not in stage.nodes.alive(), "Ray to see that a node is frozen", every=0.5)
+    stage.wait_for(
+        lambda: name not in stage.nodes.alive(), "Ray to see that a node is frozen", every=0.5
+    )
     if returns:
         send(_still(stage, family), signal.SIGCONT)
         stage.watch(2 + 5 * planned.amount)
@@ -138,7 +146,9 @@ def _driver(stage: "Stage", planned: Planned) -> None:
     killed = planned.kind == "driver killed"
     stage.driver.signal(signal.SIGKILL if killed else signal.SIGTERM)
     launches = stage.driver.launches
-    stage.wait_for(lambda: stage.driver.launches > launches, "the driver to end and to be launched again")
+    stage.wait_for(
+        lambda: stage.driver.launches > launches, "the driver to end and to be launched again"
+    )
 
 
 def _checkpoint_damaged(stage: "Stage", planned: Planned) -> None:
@@ -221,4 +231,10 @@ LOCAL = {
     "trial killed": 22, "trial terminated": 12, "checkpoint damaged": 14, "node killed": 12, "node drained": 10,
     "node frozen": 7, "driver killed": 10, "driver terminated": 6, "disk full": 7,
 }  # fmt: skip
-REMOTE = {"store unreachable": 50, "trial killed": 15, "checkpoint damaged": 15, "node killed": 10, "driver killed": 10}
+REMOTE = {
+    "store unreachable": 50,
+    "trial killed": 15,
+    "checkpoint damaged": 15,
+    "node killed": 10,
+    "driver killed": 10,
+}

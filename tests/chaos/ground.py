@@ -1,4 +1,5 @@
-"""What a campaign stands on: a folder, a mark for its processes, an S3 server, and the end of all of it."""
+"""What a campaign stands on: a folder, a mark for its processes, an S3 server, and the end of all
+of it."""
 
 import logging
 import os
@@ -11,16 +12,17 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from chaos.disk import release
-from chaos.processes import MARK, end
-from chaos.undisturbed import ROOT, Undisturbed
+from tests.chaos.disk import release
+from tests.chaos.processes import MARK, end
+from tests.chaos.undisturbed import ROOT, Undisturbed
 
 log = logging.getLogger("chaos")
 
 
 @dataclass
 class Ground:
-    """surroundings: the environment of all processes of the campaign. keep: whether the folder stays for the reader."""
+    """surroundings: the environment of all processes of the campaign. keep: whether the folder
+    stays for the reader."""
 
     folder: Path
     mark: str
@@ -53,14 +55,18 @@ class Ground:
 
 
 def _s3() -> Any:
-    from s3_server import running
+    from tests.s3_server import running
 
     return running()
 
 
 def environment(folder: Path, mark: str, more: dict[str, str]) -> dict[str, str]:
     """The environment of all processes of a campaign, which also marks them."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "TUNE_", "AWS_"))}
+    plain = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("RAY_", "TUNE_", "AWS_"))
+    }
     return {
         **plain,
         MARK: mark,
@@ -71,7 +77,7 @@ def environment(folder: Path, mark: str, more: dict[str, str]) -> dict[str, str]
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",  # else workers starve beside whatever else this machine does
         "PRUNING_DATA_CACHE": os.environ.get("PRUNING_DATA_CACHE", str(folder / "data")),
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+        "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
         "PRUNING_STORE_PATIENCE": "4",  # so that of outages of 1 to 8 s some are waited for, and some stop the study
         **more,

@@ -1,11 +1,12 @@
-"""A Ray cluster of several nodes on this machine, in a process of its own that survives the drivers it serves.
+"""A Ray cluster of several nodes on this machine, in a process of its own that survives the drivers
+it serves.
 
     with Nodes.started(folder, environment) as nodes:
         node = nodes.add()
         nodes.drain(node.name, seconds=5)
 
-The process ends when the pipe to its standard input closes, so also when the campaign is killed, and takes everything
-of the campaign with it.
+The process ends when the pipe to its standard input closes, so also when the campaign is killed,
+and takes everything of the campaign with it.
 """
 
 import json
@@ -39,7 +40,8 @@ class Node:
 
 @dataclass
 class Nodes:
-    """The cluster as the campaign sees it. `added` are all worker nodes so far, dead ones included."""
+    """The cluster as the campaign sees it. `added` are all worker nodes so far, dead ones included.
+    """
 
     process: subprocess.Popen[str]
     address: str = ""
@@ -79,7 +81,8 @@ class Nodes:
         return node
 
     def drain(self, name: str, *, seconds: float) -> None:
-        """Announce that a node will be preempted, as a cloud does before it takes a machine back."""
+        """Announce that a node will be preempted, as a cloud does before it takes a machine back.
+        """
         self._ask("drain", name=name, seconds=seconds)
 
     def alive(self) -> set[str]:
@@ -91,7 +94,8 @@ class Nodes:
         return list(self._ask("actors")["actors"])
 
     def end(self) -> list[str]:
-        """Shut the cluster down as Ray does it; returns the command lines of what lives on. Nothing may follow."""
+        """Shut the cluster down as Ray does it; returns the command lines of what lives on. Nothing
+        may follow."""
         return list(self._ask("end")["left"])
 
     def _ask(self, do: str, **request: Any) -> dict[str, Any]:
@@ -109,7 +113,8 @@ class Nodes:
 
 
 def serve() -> bool:
-    """Keep a cluster and do what is asked on standard input, one line of JSON each, until it closes.
+    """Keep a cluster and do what is asked on standard input, one line of JSON each, until it
+    closes.
 
     Returns: whether the end was asked for; else the campaign has died.
     """
@@ -144,10 +149,18 @@ def _do(cluster: Any, request: Mapping[str, Any]) -> dict[str, Any]:
             _drain(cluster, request["name"], request["seconds"])
             return {}
         case "alive":
-            return {"names": [node["NodeID"] for node in cluster.global_state.node_table() if node["Alive"]]}
+            return {
+                "names": [
+                    node["NodeID"] for node in cluster.global_state.node_table() if node["Alive"]
+                ]
+            }
         case "actors":
             table = cluster.global_state.actor_table(None).values()
-            return {"actors": [f"{a['ActorClassName']} {a['State']}" for a in table if a["State"] != "DEAD"]}
+            return {
+                "actors": [
+                    f"{a['ActorClassName']} {a['State']}" for a in table if a["State"] != "DEAD"
+                ]
+            }
         case "end":
             with suppress(Exception):  # it complains of nodes that were killed
                 cluster.shutdown()
@@ -156,7 +169,8 @@ def _do(cluster: Any, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _start_head(cluster: Any) -> None:
-    """Start a head without CPUs, in which no trial runs; on a machine that is very busy Ray may need several tries."""
+    """Start a head without CPUs, in which no trial runs; on a machine that is very busy Ray may
+    need several tries."""
     for tries_left in (2, 1, 0):
         try:
             cluster.add_node(num_cpus=0, include_dashboard=False, _system_config=HEALTH)
@@ -181,7 +195,8 @@ def _drain(cluster: Any, name: str, seconds: float) -> None:
 
 
 def _survivors(seconds: float) -> list[str]:
-    """Command lines of the campaign's processes that are still there after some seconds, without this one."""
+    """Command lines of the campaign's processes that are still there after some seconds, without
+    this one."""
     until = time.monotonic() + seconds
     while True:
         left = [process.words for process in marked(os.environ[MARK]) if process.pid != os.getpid()]
@@ -191,9 +206,9 @@ def _survivors(seconds: float) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(HERE.parent)]
-    from chaos.disk import release
-    from chaos.processes import MARK, end, marked
+    sys.path[:0] = [str(HERE.parents[1])]
+    from tests.chaos.disk import release
+    from tests.chaos.processes import MARK, end, marked
 
     if not serve():
         end(os.environ[f"{MARK}_BESIDE"])

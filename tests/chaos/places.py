@@ -1,4 +1,5 @@
-"""Where the study of a campaign lies, seen from outside the project: a folder, or a bucket past the faulty proxy."""
+"""Where the study of a campaign lies, seen from outside the project: a folder, or a bucket past the
+faulty proxy."""
 
 import os
 import random
@@ -49,7 +50,9 @@ class Folder:
             with suppress(FileNotFoundError):  # gone since it was listed
                 if path.suffix != ".tmp":
                     status = path.stat()
-                    found[path.relative_to(self.path).as_posix()] = f"{status.st_ino}:{status.st_mtime_ns}"
+                    found[path.relative_to(self.path).as_posix()] = (
+                        f"{status.st_ino}:{status.st_mtime_ns}"
+                    )
         return found
 
     def unfinished(self) -> list[str]:
@@ -88,9 +91,19 @@ class Bucket:
         return self.s3.client()
 
     def files(self) -> dict[str, str]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=f"{self.prefix}/")
-        listed = [item for page in pages for item in page.get("Contents", []) if not item["Key"].endswith("/")]
-        return {item["Key"][len(self.prefix) + 1 :]: f"{item['ETag']}:{item['LastModified']}" for item in listed}
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=f"{self.prefix}/"
+        )
+        listed = [
+            item
+            for page in pages
+            for item in page.get("Contents", [])
+            if not item["Key"].endswith("/")
+        ]
+        return {
+            item["Key"][len(self.prefix) + 1 :]: f"{item['ETag']}:{item['LastModified']}"
+            for item in listed
+        }
 
     def unfinished(self) -> list[str]:
         return []  # uploads that were cut are no files; a lifecycle rule of the bucket ends them
@@ -99,14 +112,17 @@ class Bucket:
         """Nothing is unfinished."""
 
     def read(self, path: str) -> bytes:
-        return bytes(self._client.get_object(Bucket=self.bucket, Key=f"{self.prefix}/{path}")["Body"].read())
+        return bytes(
+            self._client.get_object(Bucket=self.bucket, Key=f"{self.prefix}/{path}")["Body"].read()
+        )
 
     def overwrite(self, path: str, content: bytes) -> None:
         self._client.put_object(Bucket=self.bucket, Key=f"{self.prefix}/{path}", Body=content)
 
 
 def damage(content: bytes, *, how: float) -> tuple[bytes, str]:
-    """A file as a dying disk leaves it, and that in words: cut off somewhere, or with one bit changed; `how` is 0..1."""
+    """A file as a dying disk leaves it, and that in words: cut off somewhere, or with one bit
+    changed; `how` is 0..1."""
     moment = random.Random(how)
     at = moment.randrange(max(1, len(content)))
     if moment.random() < 0.5 or not content:

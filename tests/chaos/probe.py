@@ -1,10 +1,12 @@
-"""A network that writes down every training batch it sees: the witness of what a campaign computed, and how often.
+"""A network that writes down every training batch it sees: the witness of what a campaign computed,
+and how often.
 
-It stands in the study as `model: chaos.probe:net` and is resnet8 in everything else. In `$CHAOS_PROBE/<pid>.log` it
-writes `<unix time> open <key>` when it is built and `<unix time> <fingerprint> <key>` for every training batch. The
-fingerprint covers the images and the weights of the batch, and trials are exact, so a batch that is computed a second
-time has the fingerprint of the first; an undisturbed run says which fingerprints there must be. It knows nothing of
-Ray, checkpoints or steps.
+It stands in the study as `model: chaos.probe:net` and is resnet8 in everything else. In
+`$CHAOS_PROBE/<pid>.log` it writes `<unix time> open <key>` when it is built and `<unix time>
+<fingerprint> <key>` for every training batch. The fingerprint covers the images and the weights of
+the batch, and trials are exact, so a batch that is computed a second time has the fingerprint of
+the first; an undisturbed run says which fingerprints there must be. It knows nothing of Ray,
+checkpoints or steps.
 """
 
 import os
@@ -17,7 +19,7 @@ from types import FrameType
 
 from torch import Tensor, nn
 
-from models.registry import build
+from models.model_registry import build
 
 
 def net(image: tuple[int, int, int], classes: int) -> nn.Module:
@@ -31,7 +33,8 @@ def net(image: tuple[int, int, int], classes: int) -> nn.Module:
 
 
 def _key() -> str | None:
-    """The key of the trial that the network is built for; it stands in the frames of the callers."""
+    """The key of the trial that the network is built for; it stands in the frames of the callers.
+    """
     frame: FrameType | None = sys._getframe()
     while frame := frame.f_back if frame else None:
         spec = frame.f_locals.get("spec") or getattr(frame.f_locals.get("self"), "spec", None)
@@ -51,6 +54,8 @@ def _witness(folder: str, key: str, model: nn.Module, inputs: tuple[Tensor, ...]
 
 def _write(folder: str, what: str, key: str) -> None:
     """One line in one write: a process that is killed leaves it whole or not at all."""
-    place = os.open(Path(folder, f"{os.getpid()}.log"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    place = os.open(
+        Path(folder, f"{os.getpid()}.log"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644
+    )
     os.write(place, f"{time.time():.3f} {what} {key}\n".encode())
     os.close(place)

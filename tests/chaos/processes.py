@@ -1,4 +1,5 @@
-"""The processes of one campaign, found by a mark in their environment, so that nobody else's are ever touched."""
+"""The processes of one campaign, found by a mark in their environment, so that nobody else's are
+ever touched."""
 
 import os
 import signal
@@ -21,7 +22,8 @@ class Process:
 
     @property
     def is_trial(self) -> bool:
-        """Whether it is a worker of Ray that runs trials: Ray names it after the class, or Tune's wrapper of it."""
+        """Whether it is a worker of Ray that runs trials: Ray names it after the class, or Tune's
+        wrapper of it."""
         return self.words.startswith(("ray::RayTrial", "ray::ResourceTrainable"))
 
     @property
@@ -31,7 +33,8 @@ class Process:
 
 
 def marked(mark: str) -> list[Process]:
-    """All processes of a campaign, by id; those that have ended and only wait for their parent do not count."""
+    """All processes of a campaign, by id; those that have ended and only wait for their parent do
+    not count."""
     wanted = f"{MARK}={mark}".encode()
     found = []
     for folder in Path("/proc").iterdir():
@@ -41,7 +44,13 @@ def marked(mark: str) -> list[Process]:
             if wanted not in (folder / "environ").read_bytes().split(b"\0"):
                 continue
             state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
-            words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            words = (
+                (folder / "cmdline")
+                .read_bytes()
+                .replace(b"\0", b" ")
+                .decode(errors="replace")
+                .strip()
+            )
             if state not in ("Z", "X"):
                 found.append(Process(int(folder.name), int(parent), words))
     return sorted(found, key=lambda process: process.pid)
@@ -64,7 +73,8 @@ def send(processes: Iterable[Process], number: signal.Signals) -> None:
 
 
 def end(mark: str, *, spare: Iterable[int] = (), seconds: float = 20) -> list[Process]:
-    """Kill all processes of a campaign but the spared, and those they start meanwhile; returns what would not die."""
+    """Kill all processes of a campaign but the spared, and those they start meanwhile; returns what
+    would not die."""
     kept = {os.getpid(), *spare}
     until = time.monotonic() + seconds
     while left := [process for process in marked(mark) if process.pid not in kept]:

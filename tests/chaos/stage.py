@@ -1,4 +1,5 @@
-"""One study under faults: the command line runs, faults come, and what dies is started again until all is done."""
+"""One study under faults: the command line runs, faults come, and what dies is started again until
+all is done."""
 
 import logging
 import threading
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from chaos.disk import Disk
-from chaos.driver import Driver
-from chaos.faults import KINDS, Fault, Planned
-from chaos.nodes import Node, Nodes
-from chaos.places import Place
-from chaos.processes import Process, marked
+
+from tests.chaos.disk import Disk
+from tests.chaos.driver import Driver
+from tests.chaos.faults import KINDS, Fault, Planned
+from tests.chaos.nodes import Node, Nodes
+from tests.chaos.places import Place
+from tests.chaos.processes import Process, marked
 
 T = TypeVar("T")
 PATIENCE = 600.0  # seconds without any progress after which the campaign is given up
@@ -31,9 +33,9 @@ class Stalled(RuntimeError):
 class Stage:
     """A study in one place, on a cluster shared with other stages.
 
-    rows_seen: when each row file was first seen (unix time). replaced: row files that changed afterwards. changed:
-    files that another launch of the finished study changed. doomed: raylets that will be killed, frozen: processes
-    that are stopped; neither counts as there.
+    rows_seen: when each row file was first seen (unix time). replaced: row files that changed
+    afterwards. changed: files that another launch of the finished study changed. doomed: raylets
+    that will be killed, frozen: processes that are stopped; neither counts as there.
     """
 
     name: str
@@ -69,7 +71,8 @@ class Stage:
     # The course of it
 
     def run(self, planned: list[Planned]) -> None:
-        """Run the study to its end under these faults; it grows by a seed whenever it is done before they are.
+        """Run the study to its end under these faults; it grows by a seed whenever it is done
+        before they are.
 
         Raises:
             Stalled: it does not get there.
@@ -89,23 +92,32 @@ class Stage:
 
     def _results(self) -> dict[str, str]:
         """All files with what is measured, each with its stamp."""
-        return {path: stamp for path, stamp in self.place.files().items() if path.startswith(RESULTS)}
+        return {
+            path: stamp for path, stamp in self.place.files().items() if path.startswith(RESULTS)
+        }
 
     def write(self) -> None:
         """Write the study file, with the seeds of the moment."""
         self.file.write_text(yaml.safe_dump(self.study))
 
     def wait_for_recovery(self) -> None:
-        """Until the trials that the last fault hit go on, or another process works in place of theirs."""
+        """Until the trials that the last fault hit go on, or another process works in place of
+        theirs."""
         fault = self.faults[-1] if self.faults else None
         since = fault.since if fault else 0.0
         struck = set(fault.hit) if fault and fault.since == fault.at else set()
 
         def recovered() -> bool:
-            at_work = [(pid, key) for pid, at, key in self._last_lines() if at > since and pid not in struck]
+            at_work = [
+                (pid, key)
+                for pid, at, key in self._last_lines()
+                if at > since and pid not in struck
+            ]
             wanted = {key for key in fault.keys if key not in self.rows_seen} if fault else set()
             replaced = any(pid not in self._pids for pid, _ in at_work)
-            return self._done or replaced or (bool(wanted) and wanted <= {key for _, key in at_work})
+            return (
+                self._done or replaced or (bool(wanted) and wanted <= {key for _, key in at_work})
+            )
 
         self.wait_for(recovered, "recovery")
 
@@ -155,7 +167,11 @@ class Stage:
 
     def trials(self) -> list[Process]:
         """Processes that run trials and are not frozen."""
-        return [process for process in self.processes() if process.is_trial and process.pid not in self.frozen]
+        return [
+            process
+            for process in self.processes()
+            if process.is_trial and process.pid not in self.frozen
+        ]
 
     def working(self) -> list[Process]:
         """Those of `trials` that have a trial open which is not done."""
@@ -179,7 +195,14 @@ class Stage:
 
     # Waiting
 
-    def wait_for(self, condition: Callable[[], T], what: str, *, every: float = 0.2, patience: float = PATIENCE) -> T:
+    def wait_for(
+        self,
+        condition: Callable[[], T],
+        what: str,
+        *,
+        every: float = 0.2,
+        patience: float = PATIENCE,
+    ) -> T:
         """Watch until a condition is true; returns what it returned.
 
         Raises:
@@ -195,7 +218,8 @@ class Stage:
         return found
 
     def watch(self, seconds: float) -> None:
-        """Let time pass, and meanwhile look at the rows, launch the driver again and replace dead nodes."""
+        """Let time pass, and meanwhile look at the rows, launch the driver again and replace dead
+        nodes."""
         until = time.monotonic() + seconds
         while True:
             self._look()
@@ -222,13 +246,22 @@ class Stage:
                 self.rows_seen.setdefault(key, self.now())
                 if self._stamps.setdefault(key, stamp) != stamp:
                     self.replaced.add(key)
-            elif path.startswith("failures/") and path.endswith(".json") and path not in self.failures:
+            elif (
+                path.startswith("failures/")
+                and path.endswith(".json")
+                and path not in self.failures
+            ):
                 self.failures.add(path)
-                log.info("    FAILED: %s", " ".join(self.place.read(path).decode(errors="replace").split())[:1500])
+                log.info(
+                    "    FAILED: %s",
+                    " ".join(self.place.read(path).decode(errors="replace").split())[:1500],
+                )
         if (progress := self._measure()) != self._progress:
             self._progress, self._moved_at = progress, time.monotonic()
         elif time.monotonic() - self._moved_at > PATIENCE:
-            raise Stalled(f"no progress in {PATIENCE:.0f} s; the driver's last words: {self.driver.last_words()}")
+            raise Stalled(
+                f"no progress in {PATIENCE:.0f} s; the driver's last words: {self.driver.last_words()}"
+            )
 
     def _keep_driver(self) -> None:
         code = self.driver.ended()
@@ -238,7 +271,10 @@ class Stage:
             if self._done and self._grows:
                 self.study["seeds"].append(max(self.study["seeds"]) + 1)
                 self.write()
-                log.info("    all done before all faults: the study grows to %d seeds", len(self.study["seeds"]))
+                log.info(
+                    "    all done before all faults: the study grows to %d seeds",
+                    len(self.study["seeds"]),
+                )
                 self._done = False
         if not self._done and not self._down and self.driver.rested(0.5):
             self.driver.start(*(["--retry-failed"] if self.failures else []))
@@ -258,11 +294,14 @@ class Stage:
             log.info("    a new node did not start, trying again: %s", error)
 
     def close(self) -> list[str]:
-        """Wait until nothing of the study runs any more; returns what still does, processes and actors."""
+        """Wait until nothing of the study runs any more; returns what still does, processes and
+        actors."""
         until = time.monotonic() + 60
         while True:
             trials = [
-                process.words for process in self.processes() if process.is_trial or "full_study" in process.words
+                process.words
+                for process in self.processes()
+                if process.is_trial or "full_study" in process.words
             ]
             left = trials + self.nodes.actors()
             if not left or time.monotonic() > until:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from statistics import median
 
-from chaos.faults import KINDS, Fault
-from chaos.verdict import Claim, Hit
+from tests.chaos.faults import KINDS, Fault
+from tests.chaos.verdict import Claim, Hit
 
 HEAD = (
     "Fault", "n", "Trials hit", "Went on", "s to work again, median", "max", "s to go on, median", "max",
@@ -18,7 +18,13 @@ def lines(faults: Sequence[Fault], hits: Sequence[Hit]) -> list[tuple[str, ...]]
     for kind in (*KINDS, None):
         count = sum(kind in (fault.planned.kind, None) for fault in faults)
         if count:
-            found.append(_line(kind or "all", count, [hit for hit in hits if kind in (hit.fault.planned.kind, None)]))
+            found.append(
+                _line(
+                    kind or "all",
+                    count,
+                    [hit for hit in hits if kind in (hit.fault.planned.kind, None)],
+                )
+            )
     return found
 
 
@@ -47,7 +53,10 @@ def markdown(rows: Sequence[tuple[str, ...]]) -> str:
     rule = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
     return "\n".join(
         "| "
-        + " | ".join([cells[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True)])
+        + " | ".join(
+            [cells[0].ljust(widths[0])]
+            + [c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True)]
+        )
         + " |"
         for cells in (HEAD, rule, *rows)
     )

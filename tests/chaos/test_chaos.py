@@ -10,22 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chaos.faults import KINDS
-from chaos.undisturbed import ROOT
+
+from tests.chaos.faults import KINDS
+from tests.chaos.undisturbed import ROOT
 
 COMMAND = [sys.executable, str(ROOT / "tests/chaos/campaign.py")]
 
 
 def run(*words: str) -> tuple[int, str]:
     """A campaign's exit code and what it printed."""
-    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, start_new_session=True)
+    done = subprocess.run(
+        [*COMMAND, *words], capture_output=True, text=True, start_new_session=True
+    )
     return done.returncode, done.stdout + done.stderr
 
 
 @pytest.mark.slow
 def test_a_study_survives_the_death_of_everything_once() -> None:
     kinds = "trial killed,checkpoint damaged,node killed,driver killed"
-    code, told = run("--faults", "4", "--stores", "local", "--kinds", kinds, "--epochs", "6", "--seeds", "1")
+    code, told = run(
+        "--faults", "4", "--stores", "local", "--kinds", kinds, "--epochs", "6", "--seeds", "1"
+    )
     assert code == 0, told
     for kind in kinds.split(","):
         assert f"| {kind} " in told, told
@@ -42,7 +47,9 @@ def test_a_study_survives_every_kind_of_fault_in_a_folder_and_in_a_bucket() -> N
 
 @pytest.mark.slow
 def test_a_campaign_that_is_killed_leaves_nothing_behind() -> None:
-    started = subprocess.Popen([*COMMAND, "--faults", "9"], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    started = subprocess.Popen(
+        [*COMMAND, "--faults", "9"], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     assert started.stdout
     folder = Path(started.stdout.readline().split(" in ")[-1].strip())
     try:
@@ -77,4 +84,6 @@ def _users(folder: Path) -> list[str]:
 
 
 def _mounts(folder: Path) -> list[str]:
-    return [line for line in Path("/proc/self/mounts").read_text().splitlines() if f" {folder}/" in line]
+    return [
+        line for line in Path("/proc/self/mounts").read_text().splitlines() if f" {folder}/" in line
+    ]

@@ -1,4 +1,5 @@
-"""Whether the instruments of the chaos campaign can be trusted: its schedule, its witness, its verdict, its tools."""
+"""Whether the instruments of the chaos campaign can be trusted: its schedule, its witness, its
+verdict, its tools."""
 
 import errno
 import os
@@ -13,11 +14,12 @@ from typing import Any
 
 import pytest
 import yaml
-from chaos import campaign, faults, processes, table, verdict
-from chaos.disk import Disk, release
-from chaos.places import Folder, damage
-from chaos.undisturbed import walk
-from chaos.witness import Evidence
+
+from tests.chaos import campaign, faults, processes, table, verdict
+from tests.chaos.disk import Disk, release
+from tests.chaos.places import Folder, damage
+from tests.chaos.undisturbed import walk
+from tests.chaos.witness import Evidence
 
 # The schedule
 
@@ -27,7 +29,9 @@ def test_kinds_and_moments_of_faults_follow_from_the_seed() -> None:
     assert first == again != other
     counts = {kind: sum(fault.kind == kind for fault in first) for kind in faults.LOCAL}
     assert counts == faults.LOCAL, "of 100 faults each kind has its share"
-    assert {fault.kind for fault in faults.draw(0, len(faults.LOCAL), faults.LOCAL)} == set(faults.LOCAL)
+    assert {fault.kind for fault in faults.draw(0, len(faults.LOCAL), faults.LOCAL)} == set(
+        faults.LOCAL
+    )
 
 
 def test_a_quarter_of_the_faults_falls_to_the_bucket() -> None:
@@ -60,7 +64,9 @@ def test_lost_work_is_what_a_later_opening_computes_again(tmp_path: Path) -> Non
     assert loss.seconds == pytest.approx(0.4) and loss.pause == pytest.approx(0.4)
 
 
-def test_what_a_frozen_process_computes_after_its_trial_was_opened_elsewhere_is_no_loss(tmp_path: Path) -> None:
+def test_what_a_frozen_process_computes_after_its_trial_was_opened_elsewhere_is_no_loss(
+    tmp_path: Path,
+) -> None:
     log(tmp_path, 1, "10.0 open k", "10.1 a k", "25.0 b k", "25.1 c k")
     log(tmp_path, 2, "20.0 open k", "20.1 b k", "20.2 c k", "20.3 d k")
     seen = Evidence.read(tmp_path)
@@ -78,7 +84,9 @@ def test_recovery_is_the_first_batch_that_nobody_had_computed(tmp_path: Path) ->
     assert seen.progress("k", after=10.05, since=10.15) == 10.2, "a fault that process 1 outlived"
 
 
-def test_work_goes_on_with_the_first_new_batch_of_a_new_process_on_any_trial(tmp_path: Path) -> None:
+def test_work_goes_on_with_the_first_new_batch_of_a_new_process_on_any_trial(
+    tmp_path: Path,
+) -> None:
     log(tmp_path, 1, "10.0 open k", "10.1 a k", "10.2 b k")
     log(tmp_path, 2, "9.0 open m", "9.1 a m", "11.0 b m", "30.0 open k", "30.1 b k", "30.2 c k")
     log(tmp_path, 3, "20.0 open n", "20.1 a n")
@@ -104,7 +112,9 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def judged(calm: Path, folder: Path, *, left: tuple[str, ...] = (), **change: Any) -> list[verdict.Claim]:
+def judged(
+    calm: Path, folder: Path, *, left: tuple[str, ...] = (), **change: Any
+) -> list[verdict.Claim]:
     """The claims on a copy of the calm study that pretends to be a stage."""
     stage = SimpleNamespace(
         name="test", study=yaml.safe_load((calm / "study.yaml").read_text()), place=Folder(folder / "out"), faults=[],
@@ -126,7 +136,9 @@ def change_a_number(out: Path) -> None:
     path = one(out / "rows", "*.parquet")
     rows = pq.read_table(path)
     place = rows.column_names.index("test_loss")
-    pq.write_table(rows.set_column(place, "test_loss", pa.array([rows["test_loss"][0].as_py() + 1e-12])), path)
+    pq.write_table(
+        rows.set_column(place, "test_loss", pa.array([rows["test_loss"][0].as_py() + 1e-12])), path
+    )
 
 
 def double_a_row(out: Path) -> None:
@@ -153,7 +165,9 @@ BREAKS: dict[str, Callable[[Path], object]] = {
     "unfinished files left": lambda out: (out / "rows/.x.tmp").touch(),
     "files that are not of a study": lambda out: (out / "lease.json").touch(),
     "batches computed as": lambda out: _last_line(out, ""),
-    "batches that the undisturbed run does not have": lambda out: _last_line(out, "1.0 00000000 somebody\n"),
+    "batches that the undisturbed run does not have": lambda out: _last_line(
+        out, "1.0 00000000 somebody\n"
+    ),
 }
 
 
@@ -161,7 +175,12 @@ def _last_line(out: Path, line: str) -> None:
     """Replace the last thing the witness saw."""
     path = one(out.parent / "probe", "*.log")
     path.write_text(
-        "".join([*path.read_text().splitlines(keepends=True)[:-1], line and line.replace("somebody", _key(path))])
+        "".join(
+            [
+                *path.read_text().splitlines(keepends=True)[:-1],
+                line and line.replace("somebody", _key(path)),
+            ]
+        )
     )
 
 
@@ -195,17 +214,26 @@ def test_claims_on_processes_and_files_can_fail(calm: Path, tmp_path: Path) -> N
         driver=SimpleNamespace(tracebacks=lambda: ["driver1.log"]),
     )  # fmt: skip
     assert sum(not claim.holds for claim in claims) == 6
-    assert "FAIL trial processes, drivers or actors left: 1\n       ray::RayTrial" in table.verdict(claims)
+    assert "FAIL trial processes, drivers or actors left: 1\n       ray::RayTrial" in table.verdict(
+        claims
+    )
 
 
-def test_a_loss_is_charged_to_the_checkpoint_that_was_damaged_before_the_trial_went_on(tmp_path: Path) -> None:
+def test_a_loss_is_charged_to_the_checkpoint_that_was_damaged_before_the_trial_went_on(
+    tmp_path: Path,
+) -> None:
     log(tmp_path, 1, "10.0 open k", "10.1 a k", "10.2 b k")
-    log(tmp_path, 2, "20.0 open k", "20.1 b k")  # killed soon, and what process 1 had left was damaged
+    log(
+        tmp_path, 2, "20.0 open k", "20.1 b k"
+    )  # killed soon, and what process 1 had left was damaged
     log(tmp_path, 3, "30.0 open k", "30.1 a k", "30.2 b k")
     loss, _ = Evidence.read(tmp_path).losses()
     killed = fault("trial killed", 10.3, 1)
     damaged = fault("checkpoint damaged", 21.0, 2)
-    too_late, another = fault("checkpoint damaged", 31.0, 3), fault("checkpoint damaged", 22.0, 9, "other")
+    too_late, another = (
+        fault("checkpoint damaged", 31.0, 3),
+        fault("checkpoint damaged", 22.0, 9, "other"),
+    )
     stage: Any = SimpleNamespace(faults=[killed, damaged, another, too_late])
     assert verdict.damages(stage, loss) == [damaged]
     assert verdict.blame(stage, [loss]) == [(loss, damaged)]
@@ -226,7 +254,10 @@ def test_a_loss_longer_than_a_checkpoint_interval_fails(calm: Path, tmp_path: Pa
     (tmp_path / "probe/99999.log").write_text("".join(f"2{line[1:]}" for line in spread))
     path.write_text("".join(f"{' '.join(line)}\n" for line in lines[:opened]) + "".join(spread))
     failed = [claim.line for claim in judged(calm, tmp_path) if not claim.holds]
-    assert "losses within one checkpoint interval of 0.5 s, and one for each damaged one: 0 of 1" in failed
+    assert (
+        "losses within one checkpoint interval of 0.5 s, and one for each damaged one: 0 of 1"
+        in failed
+    )
 
 
 # Processes and the disk
@@ -234,7 +265,8 @@ def test_a_loss_longer_than_a_checkpoint_interval_fails(calm: Path, tmp_path: Pa
 
 def test_only_processes_of_the_campaign_are_ended() -> None:
     sleeps = [
-        subprocess.Popen(["sleep", "60"], env={**os.environ, processes.MARK: mark}) for mark in ("mine-1", "mine-12")
+        subprocess.Popen(["sleep", "60"], env={**os.environ, processes.MARK: mark})
+        for mark in ("mine-1", "mine-12")
     ]
     try:
         while not (processes.marked("mine-1") and processes.marked("mine-12")):

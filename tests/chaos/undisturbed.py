@@ -26,8 +26,18 @@ class Undisturbed:
         """Begin, unless it is under way; trials that are done already are not run again."""
         if self._running and self._running.poll() is None:
             return
-        words = ["nice", "-n", "19", sys.executable, str(Path(__file__)), str(study_file), str(self.out)]
-        self._running = subprocess.Popen(words, env=dict(self._environment), stdin=subprocess.DEVNULL)
+        words = [
+            "nice",
+            "-n",
+            "19",
+            sys.executable,
+            str(Path(__file__)),
+            str(study_file),
+            str(self.out),
+        ]
+        self._running = subprocess.Popen(
+            words, env=dict(self._environment), stdin=subprocess.DEVNULL
+        )
 
     def finish(self) -> None:
         """Wait for the end.
@@ -50,8 +60,8 @@ class Undisturbed:
 
 def walk(study_file: Path, out: Path) -> None:
     """Run all trials of a study file into a study directory."""
-    from sweeps import study
-    from sweeps.plan import make_plan
+    from sweeps.planning.plan import make_plan
+    from sweeps.study_file import study
     from trainables.environment import Environment
     from trainables.trial import Trial
 
@@ -61,5 +71,5 @@ def walk(study_file: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    sys.path[:0] = [str(ROOT)]
     walk(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -6,18 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chaos.faults import Fault
-from chaos.places import Folder, Place
-from chaos.stage import Stage
-from chaos.witness import Evidence, Loss
-
-from sweeps import study
-from sweeps.plan import make_plan
-from trainables import record
+from sweeps.planning.plan import make_plan
+from sweeps.study_file import study
+from tests.chaos.faults import Fault
+from tests.chaos.places import Folder, Place
+from tests.chaos.stage import Stage
+from tests.chaos.witness import Evidence, Loss
+from trainables.storage import parquet_tables
 
 TABLES = ("rows", "curves", "layers")
 KNOWN = ("rows/", "curves/", "layers/", "artifacts/", "study.yaml", "plan.json")
-WITHIN = {"rows": ("level", "stage"), "curves": ("step", "split"), "layers": ("level", "stage", "layer")}
+WITHIN = {
+    "rows": ("level", "stage"),
+    "curves": ("step", "split"),
+    "layers": ("level", "stage", "layer"),
+}
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,18 @@ class Claim:
     def all(cls, what: str, total: int, exceptions: Iterable[str]) -> "Claim":
         """It holds for all of something, of which there is at least one."""
         listed = sorted(exceptions)
-        return cls(f"{what}: {total - len(listed)} of {total}", total > 0 and not listed, tuple(listed[:5]))
+        return cls(
+            f"{what}: {total - len(listed)} of {total}", total > 0 and not listed, tuple(listed[:5])
+        )
 
 
 @dataclass(frozen=True)
 class Hit:
     """A fault and one trial it hit.
 
-    worked: seconds until a worker was at work again, be it on another trial. recovered: seconds until the trial itself
-    went on; a lost trial may have to queue. None if it never came. repeated, lost: batches, and seconds, computed again.
+    worked: seconds until a worker was at work again, be it on another trial. recovered: seconds
+    until the trial itself went on; a lost trial may have to queue. None if it never came. repeated,
+    lost: batches, and seconds, computed again.
     """
 
     fault: Fault
@@ -71,8 +77,13 @@ def hits(stage: Stage, seen: Evidence) -> list[Hit]:
             worked = seen.work(after=fault.at, since=fault.since)
             recovered = _soonest(fault, moved, done)
             lost = [loss for loss, culprit in blamed if culprit is fault and loss.key == key]
-            counts, seconds = sum(loss.count for loss in lost), max((loss.seconds for loss in lost), default=0.0)
-            found.append(Hit(fault, key, _soonest(fault, worked, moved, done), recovered, counts, seconds))
+            counts, seconds = (
+                sum(loss.count for loss in lost),
+                max((loss.seconds for loss in lost), default=0.0),
+            )
+            found.append(
+                Hit(fault, key, _soonest(fault, worked, moved, done), recovered, counts, seconds)
+            )
     return found
 
 
@@ -82,8 +93,8 @@ def _soonest(fault: Fault, *moments: float | None) -> float | None:
 
 
 def blame(stage: Stage, losses: list[Loss]) -> list[tuple[Loss, Fault | None]]:
-    """Each loss with the fault that caused it: the last one before the trial went on that damaged its checkpoint; else
-    the last that hit its process."""
+    """Each loss with the fault that caused it: the last one before the trial went on that damaged
+    its checkpoint; else the last that hit its process."""
     found: list[tuple[Loss, Fault | None]] = []
     for loss in losses:
         before = [fault for fault in stage.faults if fault.at <= loss.until]
@@ -94,8 +105,9 @@ def blame(stage: Stage, losses: list[Loss]) -> list[tuple[Loss, Fault | None]]:
 
 
 def damages(stage: Stage, loss: Loss) -> list[Fault]:
-    """The faults that damaged a checkpoint of a trial after it was written by the process that died and before the trial
-    went on: it may have been opened in between by a process that was killed before its first batch."""
+    """The faults that damaged a checkpoint of a trial after it was written by the process that died
+    and before the trial went on: it may have been opened in between by a process that was killed
+    before its first batch."""
     return [
         fault
         for fault in stage.faults
@@ -105,24 +117,34 @@ def damages(stage: Stage, loss: Loss) -> list[Fault]:
     ]
 
 
-def judge(stage: Stage, seen: Evidence, still: Folder, calm: Evidence, left_over: list[str]) -> list[Claim]:
-    """All claims on one stage. `still` and `calm`: results and witnesses of the undisturbed run of the same study."""
+def judge(
+    stage: Stage, seen: Evidence, still: Folder, calm: Evidence, left_over: list[str]
+) -> list[Claim]:
+    """All claims on one stage. `still` and `calm`: results and witnesses of the undisturbed run of
+    the same study."""
     keys = list(make_plan(study.build(stage.study, where=stage.name)).by_key)
     files = stage.place.files()
     claims = [_same(table, stage.place, still, keys, files) for table in TABLES]
     claims.append(_same_artifacts(set(files), set(still.files()), set(keys)))
     for table in TABLES:
         there = {
-            path.removeprefix(f"{table}/").removesuffix(".parquet") for path in files if path.startswith(f"{table}/")
+            path.removeprefix(f"{table}/").removesuffix(".parquet")
+            for path in files
+            if path.startswith(f"{table}/")
         }
         claims.append(Claim.none(f"{table} missing", set(keys) - there))
         claims.append(Claim.none(f"{table} of no trial", there - set(keys)))
-        claims.append(Claim.none(f"{table} doubled", _doubled(table, stage.place, there & set(keys))))
+        claims.append(
+            Claim.none(f"{table} doubled", _doubled(table, stage.place, there & set(keys)))
+        )
     claims += [
         Claim.none("rows written again", stage.replaced),
         Claim.none("checkpoints left", (path for path in files if path.startswith("checkpoints/"))),
         Claim.none("unfinished files left", stage.place.unfinished()),
-        Claim.none("files that are not of a study left", (path for path in files if not path.startswith(KNOWN))),
+        Claim.none(
+            "files that are not of a study left",
+            (path for path in files if not path.startswith(KNOWN)),
+        ),
         Claim.none("files that another launch of the finished study changed", stage.changed),
         Claim.none("trials given up", stage.failures),
         Claim.none("tracebacks printed by a driver", stage.driver.tracebacks()),
@@ -147,7 +169,11 @@ def _work(stage: Stage, seen: Evidence, calm: Evidence, keys: set[str]) -> list[
                 f"{loss.key}: {loss.count} batches in {loss.seconds:.2f} s (process {loss.pid}, fault {cause})"
             )
     found = hits(stage, seen)
-    stuck = [f"{hit.key} after fault {hit.fault.planned.number}" for hit in found if hit.recovered is None]
+    stuck = [
+        f"{hit.key} after fault {hit.fault.planned.number}"
+        for hit in found
+        if hit.recovered is None
+    ]
     return [
         Claim.all("batches computed as in the undisturbed run", len(needed), skipped),
         Claim.none("batches that the undisturbed run does not have", strange),
@@ -163,15 +189,19 @@ def _work(stage: Stage, seen: Evidence, calm: Evidence, keys: set[str]) -> list[
 
 def _table(table: str, place: Place, key: str) -> list[dict[str, Any]]:
     """One trial's part of a table, without the columns that say when and where."""
-    rows = record.decode(table, place.read(f"{table}/{key}.parquet")).to_pylist()
-    return [{name: v for name, v in row.items() if name not in record.CIRCUMSTANCES | {"study"}} for row in rows]
+    rows = parquet_tables.decode(table, place.read(f"{table}/{key}.parquet")).to_pylist()
+    return [
+        {name: v for name, v in row.items() if name not in parquet_tables.CIRCUMSTANCES | {"study"}}
+        for row in rows
+    ]
 
 
 def _same(table: str, place: Place, still: Folder, keys: list[str], files: dict[str, str]) -> Claim:
     different = [
         key
         for key in keys
-        if f"{table}/{key}.parquet" not in files or repr(_table(table, place, key)) != repr(_table(table, still, key))
+        if f"{table}/{key}.parquet" not in files
+        or repr(_table(table, place, key)) != repr(_table(table, still, key))
     ]
     return Claim.all(f"trials with {table} identical to the undisturbed run", len(keys), different)
 
@@ -182,7 +212,8 @@ def _same_artifacts(files: set[str], still: set[str], keys: set[str]) -> Claim:
         {
             path
             for path in paths
-            if path.startswith("artifacts/") and path.removeprefix("artifacts/").rpartition("/")[0] in keys
+            if path.startswith("artifacts/")
+            and path.removeprefix("artifacts/").rpartition("/")[0] in keys
         }
         for paths in (files, still)
     )
@@ -192,7 +223,9 @@ def _same_artifacts(files: set[str], still: set[str], keys: set[str]) -> Claim:
 def _doubled(table: str, place: Place, keys: set[str]) -> list[str]:
     found = []
     for key in keys:
-        counted = Counter(tuple(row[name] for name in WITHIN[table]) for row in _table(table, place, key))
+        counted = Counter(
+            tuple(row[name] for name in WITHIN[table]) for row in _table(table, place, key)
+        )
         found += [f"{key} {entry}" for entry, count in counted.items() if count > 1]
     return found
 

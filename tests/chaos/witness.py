@@ -1,8 +1,9 @@
-"""What the witnesses saw: which batches were computed, by which process, and which of them more than once.
+"""What the witnesses saw: which batches were computed, by which process, and which of them more
+than once.
 
-The measure of lost work is that of the computation itself: a batch is repeated if a later opening of the same trial
-computes it again. What a process that was taken for dead computes after its trial was opened elsewhere does not count
-as lost: nobody waited for it.
+The measure of lost work is that of the computation itself: a batch is repeated if a later opening
+of the same trial computes it again. What a process that was taken for dead computes after its trial
+was opened elsewhere does not count as lost: nobody waited for it.
 """
 
 from collections import Counter
@@ -15,7 +16,8 @@ from pathlib import Path
 
 @dataclass
 class Opening:
-    """One opening of a trial in a process, and the batches it computed: (unix time, fingerprint), in order."""
+    """One opening of a trial in a process, and the batches it computed: (unix time, fingerprint),
+    in order."""
 
     pid: int
     key: str
@@ -27,8 +29,8 @@ class Opening:
 class Loss:
     """Batches that one opening computed and the next ones computed again.
 
-    `began`, `ended`: when the first and the last of them began. `until`: when the last of them began again. `pause`: the
-    longest time between two of them, in seconds.
+    `began`, `ended`: when the first and the last of them began. `until`: when the last of them
+    began again. `pause`: the longest time between two of them, in seconds.
     """
 
     pid: int
@@ -70,7 +72,9 @@ class Evidence:
     @cached_property
     def counts(self) -> Counter[tuple[str, str]]:
         """How often each batch was computed, by (key, fingerprint)."""
-        return Counter((opening.key, mark) for opening in self.openings for _, mark in opening.batches)
+        return Counter(
+            (opening.key, mark) for opening in self.openings for _, mark in opening.batches
+        )
 
     @cached_property
     def by_key(self) -> dict[str, list[Opening]]:
@@ -87,30 +91,42 @@ class Evidence:
             later: dict[str, float] = {}
             for this, following in reversed(list(pairwise(openings))):
                 later |= {mark: at for at, mark in following.batches}
-                lost = [(at, later[mark]) for at, mark in this.batches if at < following.at and mark in later]
+                lost = [
+                    (at, later[mark])
+                    for at, mark in this.batches
+                    if at < following.at and mark in later
+                ]
                 if lost:
                     moments = [at for at, _ in lost]
                     pause = max((b - a for a, b in pairwise(moments)), default=0.0)
                     until = max(again for _, again in lost)
-                    found.append(Loss(this.pid, key, moments[0], moments[-1], until, len(lost), pause))
+                    found.append(
+                        Loss(this.pid, key, moments[0], moments[-1], until, len(lost), pause)
+                    )
         return sorted(found, key=lambda loss: loss.until)
 
     def key_of(self, pid: int, at: float) -> str | None:
         """The trial a process had open at a moment."""
-        opened = [opening.key for opening in self.openings if opening.pid == pid and opening.at <= at]
+        opened = [
+            opening.key for opening in self.openings if opening.pid == pid and opening.at <= at
+        ]
         return opened[-1] if opened else None
 
     def progress(self, key: str, *, after: float, since: float) -> float | None:
-        """When a trial first computed a batch that nobody had computed before `after`; None if it did not.
+        """When a trial first computed a batch that nobody had computed before `after`; None if it
+        did not.
 
-        Only batches that began at `since` or later count, and of processes that opened the trial after `after`, unless
-        `since` is later: then the fault was one that processes outlive.
+        Only batches that began at `since` or later count, and of processes that opened the trial
+        after `after`, unless `since` is later: then the fault was one that processes outlive.
         """
         openings = self.by_key.get(key, [])
-        return self._first(openings if since > after else [o for o in openings if o.at > after], after, since)
+        return self._first(
+            openings if since > after else [o for o in openings if o.at > after], after, since
+        )
 
     def work(self, *, after: float, since: float) -> float | None:
-        """The same of any trial, in a process that opened its first trial after `after`, or that outlived the fault."""
+        """The same of any trial, in a process that opened its first trial after `after`, or that
+        outlived the fault."""
         born: dict[int, float] = {}
         for opening in self.openings:
             born.setdefault(opening.pid, opening.at)
@@ -120,6 +136,14 @@ class Evidence:
     def _first(self, openings: Sequence[Opening], after: float, since: float) -> float | None:
         """When the first batch of some openings began that nobody had computed before `after`."""
         keys = {opening.key for opening in openings}
-        known = {key: {mark for o in self.by_key[key] for at, mark in o.batches if at <= after} for key in keys}
-        moments = [at for o in openings for at, mark in o.batches if at >= since and mark not in known[o.key]]
+        known = {
+            key: {mark for o in self.by_key[key] for at, mark in o.batches if at <= after}
+            for key in keys
+        }
+        moments = [
+            at
+            for o in openings
+            for at, mark in o.batches
+            if at >= since and mark not in known[o.key]
+        ]
         return min(moments, default=None)

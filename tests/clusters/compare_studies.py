@@ -1,4 +1,5 @@
-"""Compares a study that lost hosts on the way with the same one on a single machine: `compare_studies.py CLUSTER SINGLE`."""
+"""Compares a study that lost hosts on the way with the same one on a single machine:
+`compare_studies.py CLUSTER SINGLE`."""
 
 import sys
 from pathlib import Path
@@ -6,23 +7,30 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from trainables import record
-from trainables.store import Store
+from trainables.storage import parquet_tables
+from trainables.storage.store import Store
 
 
 def tables(folder: str, name: str) -> dict[str, list[dict[str, Any]]]:
     """One table of a study, by key."""
     store = Store.at(folder)
-    return {path: record.decode(name, store.read(path)).to_pylist() for path in store.list(name, ".parquet")}
+    return {
+        path: parquet_tables.decode(name, store.read(path)).to_pylist()
+        for path in store.list(name, ".parquet")
+    }
 
 
 def plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows without the columns that say when and where."""
-    return [{n: v for n, v in row.items() if n not in record.CIRCUMSTANCES | {"study"}} for row in rows]
+    return [
+        {n: v for n, v in row.items() if n not in parquet_tables.CIRCUMSTANCES | {"study"}}
+        for row in rows
+    ]
 
 
 def main(cluster: str, single: str) -> int:
-    """0 where all tables are equal, several hosts took part, and some trial needed a second attempt."""
+    """0 where all tables are equal, several hosts took part, and some trial needed a second
+    attempt."""
     for name in ("rows", "curves", "layers"):
         ours, theirs = tables(cluster, name), tables(single, name)
         assert ours.keys() == theirs.keys(), f"{name}: {ours.keys() ^ theirs.keys()}"

@@ -1,4 +1,5 @@
-"""Workers come as the plan needs them and go when it is done: cluster.yaml with nodes that are processes of this machine."""
+"""Workers come as the plan needs them and go when it is done: cluster.yaml with nodes that are
+processes of this machine."""
 
 import json
 import os
@@ -47,19 +48,24 @@ while True:
 
 
 def config(address: str) -> dict[str, Any]:
-    """cluster.yaml with Ray's imitated provider in place of AWS; a node has 1 CPU and goes after 6 idle seconds."""
+    """cluster.yaml with Ray's imitated provider in place of AWS; a node has 1 CPU and goes after 6
+    idle seconds."""
     raw = yaml.safe_load((ROOT / "cluster.yaml").read_text())
     types = raw["available_node_types"]
     for name, kind in types.items():
         kind["node_config"] = {}
-        kind["resources"] = {"CPU": 1, f"type_{name}": 1}  # by which a node can be told from another
+        kind["resources"] = {
+            "CPU": 1,
+            f"type_{name}": 1,
+        }  # by which a node can be told from another
     types["ray.head.default"] = {**types.pop("head"), "resources": {"CPU": 0}}
     return {
         "cluster_name": raw["cluster_name"],
         "max_workers": raw["max_workers"],
         "idle_timeout_minutes": 0.1,
         "provider": {
-            # By its class: under its own name Ray looks for an example file that its wheels do not have.
+            # By its class: under its own name Ray looks for an example file that its wheels do not
+            # have.
             "type": "external",
             "module": "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider",
             "launch_multiple": True,
@@ -85,7 +91,8 @@ def config(address: str) -> dict[str, Any]:
 
 
 def marked(mark: str) -> list[int]:
-    """Ids of the processes that carry our mark in their environment: all that this test started, and only those."""
+    """Ids of the processes that carry our mark in their environment: all that this test started,
+    and only those."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -106,7 +113,12 @@ def ray_folder(mark: str) -> Path:
 def environment() -> Iterator[dict[str, str]]:
     """The environment of all that is started; what carries its mark is ended after the test."""
     mark = uuid.uuid4().hex
-    yield {**os.environ, MARK: mark, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex * 2}
+    yield {
+        **os.environ,
+        MARK: mark,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": uuid.uuid4().hex * 2,
+    }
     for _ in range(50):
         left = marked(mark)
         for pid in left:
@@ -142,7 +154,9 @@ def address(tmp_path: Path, environment: dict[str, str]) -> str:
 
 
 @pytest.mark.slow
-def test_from_none_to_the_plans_need_and_back(tmp_path: Path, address: str, environment: dict[str, str]) -> None:
+def test_from_none_to_the_plans_need_and_back(
+    tmp_path: Path, address: str, environment: dict[str, str]
+) -> None:
     log = tmp_path / "nodes.log"
     with log.open("w") as stream:
         subprocess.Popen([sys.executable, "-c", WATCH, address], env=environment, stdout=stream)

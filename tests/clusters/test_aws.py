@@ -1,4 +1,5 @@
-"""cluster.yaml through Ray's AWS node provider, against an emulated EC2, IAM and CloudFormation (moto)."""
+"""cluster.yaml through Ray's AWS node provider, against an emulated EC2, IAM and CloudFormation
+(moto)."""
 
 import ast
 import socket
@@ -45,7 +46,9 @@ def emulator() -> Iterator[str]:
 
 
 @pytest.fixture
-def account(emulator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+def account(
+    emulator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, str]]:
     """An empty account with clusters/aws_account.yaml in it; gives the stack's outputs."""
     (tmp_path / ".ssh").mkdir()
     urllib.request.urlopen(f"{emulator}/moto-api/reset", data=b"").close()
@@ -82,28 +85,44 @@ def read(group: str | None = None) -> dict[str, Any]:
     return config
 
 
-def launch(config: dict[str, Any], *names: str) -> tuple[AWSNodeProvider, list[tuple[str, dict[str, Any]]]]:
-    """Start one node of each named type as `ray up` and the autoscaler do; the provider and the calls it makes."""
+def launch(
+    config: dict[str, Any], *names: str
+) -> tuple[AWSNodeProvider, list[tuple[str, dict[str, Any]]]]:
+    """Start one node of each named type as `ray up` and the autoscaler do; the provider and the
+    calls it makes."""
     prepared = prepare_config(config)
     validate_config(prepared)
-    ready = AWSNodeProvider.fillout_available_node_types_resources(AWSNodeProvider.bootstrap_config(prepared))
+    ready = AWSNodeProvider.fillout_available_node_types_resources(
+        AWSNodeProvider.bootstrap_config(prepared)
+    )
     provider = AWSNodeProvider(ready["provider"], ready["cluster_name"])
     calls: list[tuple[str, dict[str, Any]]] = []
     for resource in (provider.ec2, provider.ec2_fail_fast):
         resource.meta.client.meta.events.register(
-            "provide-client-params.ec2.*", lambda params, model, **_: calls.append((model.name, dict(params)))
+            "provide-client-params.ec2.*",
+            lambda params, model, **_: calls.append((model.name, dict(params))),
         )
     for name in names:
         kind = "head" if name == ready["head_node_type"] else "worker"
-        tags = {"ray-node-kind": kind, "ray-user-node-type": name, "ray-launch-config": "0", "ray-node-name": name}
-        assert len(provider.create_node(ready["available_node_types"][name]["node_config"], tags, 1)) == 1
+        tags = {
+            "ray-node-kind": kind,
+            "ray-user-node-type": name,
+            "ray-launch-config": "0",
+            "ray-node-name": name,
+        }
+        assert (
+            len(provider.create_node(ready["available_node_types"][name]["node_config"], tags, 1))
+            == 1
+        )
     return provider, calls
 
 
 def requests(calls: list[tuple[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
     """Launch requests by node type."""
     found = [params for name, params in calls if name == "RunInstances"]
-    return {tags(request["TagSpecifications"][0])["ray-user-node-type"]: request for request in found}
+    return {
+        tags(request["TagSpecifications"][0])["ray-user-node-type"]: request for request in found
+    }
 
 
 def tags(holder: dict[str, Any]) -> dict[str, str]:
@@ -130,13 +149,17 @@ def test_launch_requests(account: dict[str, str]) -> None:
         assert request["MetadataOptions"]["HttpTokens"] == "required"
         assert request["BlockDeviceMappings"][0]["Ebs"]["Encrypted"]
         assert request["BlockDeviceMappings"][0]["Ebs"]["DeleteOnTermination"]
-        assert [tags(spec).get("project") for spec in request["TagSpecifications"]] == ["pruning-study"] * 2
+        assert [tags(spec).get("project") for spec in request["TagSpecifications"]] == [
+            "pruning-study"
+        ] * 2
 
 
 def test_what_ec2_made_of_it(account: dict[str, str]) -> None:
     provider, _ = launch(read(account["SecurityGroup"]), "head", *GPUS)
     found = boto3.client("ec2", REGION).describe_instances()["Reservations"]
-    made = {tags(i)["ray-user-node-type"]: i for reservation in found for i in reservation["Instances"]}
+    made = {
+        tags(i)["ray-user-node-type"]: i for reservation in found for i in reservation["Instances"]
+    }
     assert {name: instance.get("InstanceLifecycle") for name, instance in made.items()} == {
         "head": None,
         "l4": "spot",
@@ -160,7 +183,9 @@ def test_resources_are_those_of_the_instance_types(account: dict[str, str]) -> N
     written = {name: config["available_node_types"][name]["resources"] for name in GPUS}
     for name in GPUS:
         config["available_node_types"][name]["resources"] = {}
-    detected = AWSNodeProvider.fillout_available_node_types_resources(prepare_config(config))["available_node_types"]
+    detected = AWSNodeProvider.fillout_available_node_types_resources(prepare_config(config))[
+        "available_node_types"
+    ]
     for name, kind in GPUS.items():
         assert {key: detected[name]["resources"][key] for key in ("CPU", "GPU")} == written[name]
         assert f"accelerator_type:{kind}" in detected[name]["resources"]
@@ -170,7 +195,9 @@ def test_only_ssh_from_one_address_is_open(account: dict[str, str]) -> None:
     launch(read(account["SecurityGroup"]), "head", "l4")  # Ray adds no rule of its own
     client = boto3.client("ec2", REGION)
     groups = client.describe_security_groups()["SecurityGroups"]
-    assert {group["GroupName"] for group in groups} == {"default", "pruning-study"}, "Ray made no group of its own"
+    assert {group["GroupName"] for group in groups} == {"default", "pruning-study"}, (
+        "Ray made no group of its own"
+    )
     (group,) = [group for group in groups if group["GroupId"] == account["SecurityGroup"]]
     outside = [rule for rule in group["IpPermissions"] if rule["IpRanges"] or rule["Ipv6Ranges"]]
     assert [(rule["FromPort"], rule["ToPort"], rule["IpRanges"]) for rule in outside] == [
@@ -186,7 +213,9 @@ def statements(role: str) -> dict[str, dict[str, Any]]:
     found = []
     for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
         document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-        found += (ast.literal_eval(document) if isinstance(document, str) else document)["Statement"]
+        found += (ast.literal_eval(document) if isinstance(document, str) else document)[
+            "Statement"
+        ]
     return {statement["Sid"]: statement for statement in found}
 
 
@@ -202,12 +231,23 @@ def test_the_heads_role_suffices_and_is_no_wider(account: dict[str, str]) -> Non
     provider.set_node_tags(nodes[0], {"ray-node-status": "up-to-date"})
     provider.terminate_nodes(nodes)
     made = {f"ec2:{name}" for name, _ in calls}
-    assert made >= {"ec2:RunInstances", "ec2:CreateTags", "ec2:DescribeInstances", "ec2:TerminateInstances"}
+    assert made >= {
+        "ec2:RunInstances",
+        "ec2:CreateTags",
+        "ec2:DescribeInstances",
+        "ec2:TerminateInstances",
+    }
     files = statements("pruning-study-worker")
-    allowed = {sid: found for sid, found in statements("pruning-study-head").items() if sid not in files}
+    allowed = {
+        sid: found for sid, found in statements("pruning-study-head").items() if sid not in files
+    }
     everything = set().union(*map(actions, allowed.values()))
     assert made <= everything
-    beyond = {"ec2:DescribeInstanceTypes", "iam:PassRole", "ssm:GetParameters"}  # asked on its behalf, or by `ray up`
+    beyond = {
+        "ec2:DescribeInstanceTypes",
+        "iam:PassRole",
+        "ssm:GetParameters",
+    }  # asked on its behalf, or by `ray up`
     assert everything == made | beyond
     types = {config["available_node_types"][name]["node_config"]["InstanceType"] for name in GPUS}
     assert set(allowed["StartWorkers"]["Condition"]["StringEquals"]["ec2:InstanceType"]) == types
@@ -225,7 +265,9 @@ def test_both_roles_reach_one_bucket_and_a_worker_nothing_else(account: dict[str
         "ReadAndWrite": "arn:aws:s3:::my-bucket/*",
     }
     assert actions(files["List"]) == {"s3:ListBucket"}
-    assert all(action.startswith("s3:") and "*" not in action for action in actions(files["ReadAndWrite"]))
+    assert all(
+        action.startswith("s3:") and "*" not in action for action in actions(files["ReadAndWrite"])
+    )
     head = statements("pruning-study-head")
     assert {sid: head[sid] for sid in files} == files
     for role in ("pruning-study-head", "pruning-study-worker"):

@@ -1,4 +1,5 @@
-"""The cluster files: accepted by Ray and by GCP's own schema, safe by default, and refused while something is missing."""
+"""The cluster files: accepted by Ray and by GCP's own schema, safe by default, and refused while
+something is missing."""
 
 import json
 import subprocess
@@ -59,7 +60,9 @@ def test_ray_accepts_it(name: str, home: Path, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_unfilled_values_are_found(name: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unfilled_values_are_found(
+    name: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert check.main([str(ROOT / name)]) == 2
     told = capsys.readouterr().err
     line = int(told.split("line ")[1].split(":")[0])
@@ -82,7 +85,9 @@ def test_mistakes_are_one_line(
 ) -> None:
     assert check.main([str(filled("cluster.yaml", home, change=change))]) == 2
     error = capsys.readouterr().err
-    assert [line for line in error.splitlines() if line.startswith("error: ")] == error.splitlines()[-1:]
+    assert [
+        line for line in error.splitlines() if line.startswith("error: ")
+    ] == error.splitlines()[-1:]
     assert told in error.splitlines()[-1]
 
 
@@ -98,7 +103,8 @@ def test_clouds_start_small_and_stay_capped(name: str) -> None:
     )
     assert len({worker["priority"] for worker in workers.values()}) == len(workers)
     assert all(
-        worker["min_workers"] == 0 < worker["max_workers"] <= config["max_workers"] for worker in workers.values()
+        worker["min_workers"] == 0 < worker["max_workers"] <= config["max_workers"]
+        for worker in workers.values()
     )
     assert config["provider"]["cache_stopped_nodes"] is False
     assert 0 < config["idle_timeout_minutes"] <= 10
@@ -111,7 +117,9 @@ def test_clouds_start_small_and_stay_capped(name: str) -> None:
 
 
 def test_the_longest_study_is_two_days() -> None:
-    assert any("shutdown -h +2880" in command for command in read("cluster.yaml")["head_setup_commands"])
+    assert any(
+        "shutdown -h +2880" in command for command in read("cluster.yaml")["head_setup_commands"]
+    )
     for kind in read("clusters/gcp.yaml")["available_node_types"].values():
         assert kind["node_config"]["scheduling"]["maxRunDuration"] == {"seconds": str(2880 * 60)}
         assert kind["node_config"]["scheduling"]["instanceTerminationAction"] == "DELETE"
@@ -121,11 +129,18 @@ def test_the_longest_study_is_two_days() -> None:
 def test_ray_asks_for_the_token_and_notices_frozen_nodes(name: str) -> None:
     config = read(name)
     (head,) = [command for command in config["head_start_ray_commands"] if "ray start" in command]
-    (worker,) = [command for command in config["worker_start_ray_commands"] if "ray start" in command]
+    (worker,) = [
+        command for command in config["worker_start_ray_commands"] if "ray start" in command
+    ]
     assert "RAY_AUTH_MODE=token" in head and "RAY_AUTH_MODE=token" in worker
     assert config["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
     assert "--dashboard-host=127.0.0.1" in head
-    for setting in ("initial_delay_ms=1000", "period_ms=1000", "timeout_ms=2000", "failure_threshold=3"):
+    for setting in (
+        "initial_delay_ms=1000",
+        "period_ms=1000",
+        "timeout_ms=2000",
+        "failure_threshold=3",
+    ):
         assert f"RAY_health_check_{setting}" in head
     assert ("spot_watcher.py --cloud " + config["provider"]["type"] in worker) == (name in CLOUDS)
 
@@ -136,17 +151,23 @@ def test_commands_are_shell(name: str) -> None:
     for key in (key for key in config if key.endswith("_commands")):
         for command in config[key]:
             # As Ray wraps them.
-            subprocess.run(["bash", "-n", "-c", f"export RAY_HEAD_IP=10.0.0.1; ({command})"], check=True)
+            subprocess.run(
+                ["bash", "-n", "-c", f"export RAY_HEAD_IP=10.0.0.1; ({command})"], check=True
+            )
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "clusters").glob("*.sh")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "clusters").glob("*.sh")), ids=lambda path: path.name
+)
 def test_scripts_are_shell(path: Path) -> None:
     subprocess.run(["bash", "-n", str(path)], check=True)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_nodes_get_every_package(name: str) -> None:
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"][
+        "packages"
+    ]
     wanted = {package.split(".")[0] for package in packages}
     mounted = set(read(name)["file_mounts"].values())
     assert wanted | {"clusters", "requirements.lock"} <= mounted
@@ -154,7 +175,8 @@ def test_nodes_get_every_package(name: str) -> None:
 
 
 def test_gcps_schema_knows_every_value() -> None:
-    """The node configurations against the description of compute's API that comes with Google's client."""
+    """The node configurations against the description of compute's API that comes with Google's
+    client."""
     if find_spec("googleapiclient") is None:
         pytest.skip("google-api-python-client is not installed")
     import googleapiclient

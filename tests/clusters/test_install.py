@@ -23,7 +23,9 @@ def home(tmp_path: Path) -> Path:
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / ".local/bin/uv").write_text(UV)
     (tmp_path / ".local/bin/uv").chmod(0o755)
-    (tmp_path / "pruning/clusters/install.sh").write_bytes((ROOT / "clusters" / "install.sh").read_bytes())
+    (tmp_path / "pruning/clusters/install.sh").write_bytes(
+        (ROOT / "clusters" / "install.sh").read_bytes()
+    )
     (tmp_path / "pruning/requirements.lock").write_text("ray==2.60.0\n")
     return tmp_path
 

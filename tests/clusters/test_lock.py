@@ -1,4 +1,5 @@
-"""requirements.lock against what it locks; the Dockerfile, which is built nowhere here, against its parts."""
+"""requirements.lock against what it locks; the Dockerfile, which is built nowhere here, against its
+parts."""
 
 import fnmatch
 import json
@@ -30,7 +31,11 @@ def wanted() -> list[Requirement]:
     """What the project and the clusters ask for."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     clusters = (ROOT / "clusters" / "requirements.in").read_text().splitlines()
-    return [Requirement(line) for line in [*project, *(text.split("#")[0].strip() for text in clusters)] if line]
+    return [
+        Requirement(line)
+        for line in [*project, *(text.split("#")[0].strip() for text in clusters)]
+        if line
+    ]
 
 
 @pytest.mark.parametrize("requirement", wanted(), ids=lambda requirement: requirement.name)
@@ -47,7 +52,9 @@ def test_one_version_of_each_for_a_given_python(python: str) -> None:
         "platform_python_implementation": "CPython", "implementation_name": "cpython",
     }  # fmt: skip
     for name, versions in locked().items():
-        fitting = [v for v, one in versions if one.marker is None or one.marker.evaluate(environment)]
+        fitting = [
+            v for v, one in versions if one.marker is None or one.marker.evaluate(environment)
+        ]
         assert len(fitting) <= 1, name
 
 
@@ -58,7 +65,11 @@ def test_the_lock_names_no_host() -> None:
 def dockerfile() -> list[str]:
     """The Dockerfile's instructions, with continued lines joined."""
     text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
-    return [" ".join(line.split()) for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return [
+        " ".join(line.split())
+        for line in text.splitlines()
+        if line.strip() and not line.startswith("#")
+    ]
 
 
 def test_dockerfile_has_a_fixed_base_and_no_root() -> None:
@@ -71,26 +82,36 @@ def test_dockerfile_has_a_fixed_base_and_no_root() -> None:
 
 
 def test_dockerfile_copies_what_is_there_and_the_ignore_file_lets_through() -> None:
-    ignored = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    ignored = [
+        line
+        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
     assert ignored[0] == "*", "nothing gets in that is not named"
     let_through = {line[1:] for line in ignored if line.startswith("!")}
-    copied = {source for line in dockerfile() if line.startswith("COPY ") for source in line.split()[1:-1]}
+    copied = {
+        source for line in dockerfile() if line.startswith("COPY ") for source in line.split()[1:-1]
+    }
     assert copied == let_through
     assert all((ROOT / source).exists() for source in copied)
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"][
+        "packages"
+    ]
     assert {package.split(".")[0] for package in packages} <= copied
 
 
 def test_dockerfile_runs_the_embedded_study() -> None:
-    from sweeps import command, full_study
+    from sweeps import full_study
+    from sweeps.cli import study_command
 
     words = next(line for line in dockerfile() if line.startswith("CMD ")).removeprefix("CMD ")
     options = full_study.parser().parse_args(json.loads(words))
-    assert command.read_study(options, default_preset="full").resources.gpus_per_trial == 0
+    assert study_command.read_study(options, default_preset="full").resources.gpus_per_trial == 0
 
 
 def test_what_the_cpu_image_leaves_out_is_cuda_only() -> None:
-    """The Dockerfile's patterns on the lock: torch comes from elsewhere, CUDA's parts not at all, the rest as locked."""
+    """The Dockerfile's patterns on the lock: torch comes from elsewhere, CUDA's parts not at all,
+    the rest as locked."""
     (run,) = [line for line in dockerfile() if "--only-matching" in line]
     first = re.search(r"--extended-regexp '(\^\(torch\|torchvision\)==[^']*)'", run)
     left_out = re.search(r"--invert-match --extended-regexp '([^']*)'", run)

@@ -1,4 +1,5 @@
-"""docs/colab.ipynb, its cells executed in order: the first time it runs a study, the second time it finds it done."""
+"""docs/colab.ipynb, its cells executed in order: the first time it runs a study, the second time it
+finds it done."""
 
 import json
 import os
@@ -33,14 +34,17 @@ def cells() -> list[str]:
 
 
 def execute(folder: Path, **settings: str) -> str:
-    """Run all cells in a process of their own, with the settings of the first replaced; what they print."""
+    """Run all cells in a process of their own, with the settings of the first replaced; what they
+    print."""
     first, *rest = cells()
     for name, value in settings.items():
         first, count = re.subn(rf"^{name} = .*$", f"{name} = {value!r}", first, flags=re.MULTILINE)
         assert count == 1, f"the first cell sets {name}"
     script = folder / "cells.py"
     script.write_text("\n\n".join([KERNEL, first, *rest]))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("KAGGLE_")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("KAGGLE_")
+    }
     done = subprocess.run(
         [sys.executable, str(script)],
         cwd=folder,
@@ -81,7 +85,9 @@ def test_runs_a_study_and_finds_it_done_the_second_time(tmp_path: Path) -> None:
     assert "2 of 2 trials done" in told
     figures = [line.split()[1] for line in told.splitlines() if line.startswith("displayed ")]
     assert figures and all(Path(figure).is_file() for figure in figures)
-    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "drive" / "rows").rglob("*.parquet")}
+    written = {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "drive" / "rows").rglob("*.parquet")
+    }
     assert len(written) == 2
 
     another = tmp_path / "another session"  # the machine is a new one, the Drive is the same
@@ -90,7 +96,9 @@ def test_runs_a_study_and_finds_it_done_the_second_time(tmp_path: Path) -> None:
     assert "starting" not in told and "continuing" not in told
     assert "2 of 2 trials done" in told
     assert "displayed " in told
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "drive" / "rows").rglob("*.parquet")} == written
+    assert {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "drive" / "rows").rglob("*.parquet")
+    } == written
 
 
 def test_is_a_clean_notebook() -> None:

@@ -1,4 +1,5 @@
-"""docs/running.md: every command in it exists, with these options; the manifest and the Slurm script likewise."""
+"""docs/running.md: every command in it exists, with these options; the manifest and the Slurm
+script likewise."""
 
 import re
 import shlex
@@ -8,7 +9,8 @@ import pytest
 import yaml
 from ray.scripts.scripts import cli
 
-from sweeps import command, full_study
+from sweeps import full_study
+from sweeps.cli import study_command
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "running.md").read_text()
@@ -31,8 +33,13 @@ def words_of(line: str) -> list[str]:
 
 
 def studies() -> list[str]:
-    """The arguments of every full_study.py in the guide, also inside `ray exec '...'` and for the image and Slurm."""
-    found = [line.split("full_study.py", 1)[1].split("'")[0] for line in told() if "full_study.py" in line]
+    """The arguments of every full_study.py in the guide, also inside `ray exec '...'` and for the
+    image and Slurm."""
+    found = [
+        line.split("full_study.py", 1)[1].split("'")[0]
+        for line in told()
+        if "full_study.py" in line
+    ]
     found += [line.split("slurm.sh", 1)[1] for line in told() if line.startswith("sbatch ")]
     found += re.findall(r"pruning-study:0\.1\.0-gpu (--.*)", "\n".join(told()))
     manifest = yaml.safe_load((ROOT / "clusters" / "kuberay.yaml").read_text())
@@ -42,7 +49,7 @@ def studies() -> list[str]:
 @pytest.mark.parametrize("line", studies())
 def test_study_commands_are_understood(line: str) -> None:
     options = full_study.parser().parse_args(shlex.split(line))
-    command.read_study(options, default_preset=full_study.DEFAULT_PRESET)
+    study_command.read_study(options, default_preset=full_study.DEFAULT_PRESET)
 
 
 def rays() -> list[str]:
@@ -65,15 +72,21 @@ def test_rays_commands_are_understood(line: str) -> None:
 def test_the_slurm_script_and_the_manifest_call_ray_with_options_it_has() -> None:
     start = {option for parameter in cli.commands["start"].params for option in parameter.opts}
     called = SLURM.replace("\\\n", " ").split("srun ray symmetric-run")[1].split(" -- ")
-    known = start | {option for parameter in cli.commands["symmetric-run"].params for option in parameter.opts}
+    known = start | {
+        option for parameter in cli.commands["symmetric-run"].params for option in parameter.opts
+    }
     assert set(re.findall(r"--[a-z-]+", called[0])) <= known
     known = {option for action in full_study.parser()._actions for option in action.option_strings}
     assert set(re.findall(r"--[a-z-]+", called[1])) <= known
     hook = (ROOT / "clusters" / "kuberay.yaml").read_text().split("ray drain-node")[1].split(";")[0]
-    assert set(re.findall(r"--[a-z-]+", hook)) <= {o for p in cli.commands["drain-node"].params for o in p.opts}
+    assert set(re.findall(r"--[a-z-]+", hook)) <= {
+        o for p in cli.commands["drain-node"].params for o in p.opts
+    }
 
 
-@pytest.mark.parametrize("line", [line for line in told() if re.match(r"(python|bash) (?!sweeps)", line)])
+@pytest.mark.parametrize(
+    "line", [line for line in told() if re.match(r"(python|bash) (?!sweeps)", line)]
+)
 def test_scripts_are_there(line: str) -> None:
     words = line.split()
     assert words[1] == "-m" or (ROOT / words[1]).is_file()
@@ -95,7 +108,10 @@ def test_numbers_in_the_guide_are_those_of_the_files() -> None:
     config = yaml.safe_load((ROOT / "cluster.yaml").read_text())
     assert f"`max_workers` ({config['max_workers']}) workers" in GUIDE
     assert "for 48 hours" in GUIDE and "+2880" in config["head_setup_commands"][0]
-    assert "five minutes later" in GUIDE and "shutdown -h +5'" in config["worker_start_ray_commands"][1]
+    assert (
+        "five minutes later" in GUIDE
+        and "shutdown -h +5'" in config["worker_start_ray_commands"][1]
+    )
 
 
 def test_the_manifest_hangs_together() -> None:

@@ -1,4 +1,5 @@
-"""A bucket as the study directory: the driver is killed in the middle, the study continued, the rows those of a local run."""
+"""A bucket as the study directory: the driver is killed in the middle, the study continued, the
+rows those of a local run."""
 
 import os
 import signal
@@ -11,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import s3_server
 import yaml
 
-from sweeps import study
-from sweeps.plan import Plan, make_plan
-from trainables import record
+from sweeps.planning.plan import Plan, make_plan
+from sweeps.study_file import study
+from tests import s3_server
 from trainables.environment import Environment
-from trainables.store import Store
+from trainables.storage import parquet_tables
+from trainables.storage.store import Store
 from trainables.trial import Trial
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,11 +49,17 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[s3_server.S3]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Any]:
-    """Starts the command line on a study directory, each in a session of its own that is ended after the test."""
+    """Starts the command line on a study directory, each in a session of its own that is ended
+    after the test."""
     started: list[subprocess.Popen[str]] = []
 
     def begin(uri: str) -> subprocess.Popen[str]:
-        command = [sys.executable, str(ROOT / "sweeps/full_study.py"), "--study", str(tmp_path / "study.yaml")]
+        command = [
+            sys.executable,
+            str(ROOT / "sweeps/full_study.py"),
+            "--study",
+            str(tmp_path / "study.yaml"),
+        ]
         driver = subprocess.Popen(
             [*command, "--out", uri, "--address", "local"],
             cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
@@ -67,7 +74,9 @@ def start(tmp_path: Path) -> Iterator[Any]:
 
 def end(driver: subprocess.Popen[str]) -> None:
     """Kill a driver with all that it started, as when its machine is gone."""
-    listed = subprocess.run(["ps", "-eo", "pid,sid"], capture_output=True, text=True, check=True).stdout.split()
+    listed = subprocess.run(
+        ["ps", "-eo", "pid,sid"], capture_output=True, text=True, check=True
+    ).stdout.split()
     for pid, session in zip(listed[2::2], listed[3::2], strict=True):
         if int(session) == driver.pid:
             with suppress(ProcessLookupError):
@@ -77,9 +86,15 @@ def end(driver: subprocess.Popen[str]) -> None:
 
 def table(store: Store, name: str, plan: Plan) -> dict[str, list[dict[str, Any]]]:
     """One table of a study, by key, without the columns that say when and where."""
-    found = {key: record.decode(name, store.read(f"{name}/{key}.parquet")).to_pylist() for key in plan.by_key}
+    found = {
+        key: parquet_tables.decode(name, store.read(f"{name}/{key}.parquet")).to_pylist()
+        for key in plan.by_key
+    }
     return {
-        key: [{n: v for n, v in row.items() if n not in record.CIRCUMSTANCES | {"study"}} for row in rows]
+        key: [
+            {n: v for n, v in row.items() if n not in parquet_tables.CIRCUMSTANCES | {"study"}}
+            for row in rows
+        ]
         for key, rows in found.items()
     }
 
@@ -101,7 +116,10 @@ def test_a_killed_study_goes_on_in_the_bucket(s3: s3_server.S3, start: Any, tmp_
 
     driver = start(uri)
     wait_for(
-        lambda: any(name.startswith("digits/rows/") for name in s3.objects("studies")) or driver.poll() is not None
+        lambda: (
+            any(name.startswith("digits/rows/") for name in s3.objects("studies"))
+            or driver.poll() is not None
+        )
     )
     assert driver.poll() is None, driver.communicate()[0]
     end(driver)
@@ -115,10 +133,14 @@ def test_a_killed_study_goes_on_in_the_bucket(s3: s3_server.S3, start: Any, tmp_
     for name in ("rows", "curves", "layers"):
         assert table(Store.at(uri), name, plan) == table(Store.at(tmp_path / "local"), name, plan)
     assert not [
-        name for name in s3.objects("studies") if name.startswith("digits/checkpoints/") and name.endswith(".pt")
+        name
+        for name in s3.objects("studies")
+        if name.startswith("digits/checkpoints/") and name.endswith(".pt")
     ]
 
     again = start(uri)
     told, _ = again.communicate(timeout=120)
     assert again.returncode == 0
-    assert told.startswith(f"{len(plan.trials)} of {len(plan.trials)} trials done"), "a finished study starts nothing"
+    assert told.startswith(f"{len(plan.trials)} of {len(plan.trials)} trials done"), (
+        "a finished study starts nothing"
+    )

@@ -1,4 +1,5 @@
-"""The spot watcher against a metadata service made here, with processes of its own instead of Ray."""
+"""The spot watcher against a metadata service made here, with processes of its own instead of Ray.
+"""
 
 import json
 import os
@@ -34,7 +35,8 @@ while True:
 
 
 class Metadata:
-    """A metadata service: `answers` by path, the requests it saw, and whether it insists on IMDSv2's token."""
+    """A metadata service: `answers` by path, the requests it saw, and whether it insists on
+    IMDSv2's token."""
 
     def __init__(self) -> None:
         self.answers: dict[str, str] = {}
@@ -44,16 +46,25 @@ class Metadata:
 
         class Handler(BaseHTTPRequestHandler):
             def do_PUT(self) -> None:
-                known = self.path == "/latest/api/token" and self.headers["X-aws-ec2-metadata-token-ttl-seconds"]
+                known = (
+                    self.path == "/latest/api/token"
+                    and self.headers["X-aws-ec2-metadata-token-ttl-seconds"]
+                )
                 self._answer(200 if known else 400, "a-token")
 
             def do_GET(self) -> None:
                 outer.seen.append(self.path)
                 if outer.broken:
                     self._answer(500, "")
-                elif self.path.startswith("/latest/") and self.headers["X-aws-ec2-metadata-token"] != "a-token":
+                elif (
+                    self.path.startswith("/latest/")
+                    and self.headers["X-aws-ec2-metadata-token"] != "a-token"
+                ):
                     self._answer(401, "")
-                elif self.path.startswith("/computeMetadata/") and self.headers["Metadata-Flavor"] != "Google":
+                elif (
+                    self.path.startswith("/computeMetadata/")
+                    and self.headers["Metadata-Flavor"] != "Google"
+                ):
                     self._answer(403, "")
                 elif self.path in outer.answers:
                     self._answer(200, outer.answers[self.path])
@@ -90,10 +101,28 @@ def start(metadata: Metadata, tmp_path: Path) -> Iterator[Any]:
     started: list[subprocess.Popen[str]] = []
 
     def begin(cloud: str, *command: str) -> subprocess.Popen[str]:
-        words = [sys.executable, str(WATCHER), "--cloud", cloud, "--metadata", metadata.url, "--every", "0.1"]
-        words += ["--then", f"touch {tmp_path}/then", "--", *(command or (sys.executable, "-c", NODE, str(tmp_path)))]
+        words = [
+            sys.executable,
+            str(WATCHER),
+            "--cloud",
+            cloud,
+            "--metadata",
+            metadata.url,
+            "--every",
+            "0.1",
+        ]
+        words += [
+            "--then",
+            f"touch {tmp_path}/then",
+            "--",
+            *(command or (sys.executable, "-c", NODE, str(tmp_path))),
+        ]
         running = subprocess.Popen(
-            words, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+            words,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         started.append(running)
         return running
@@ -129,7 +158,12 @@ def wait_for(condition: Any) -> None:
     ],
 )  # fmt: skip
 def test_a_notice_ends_the_node_in_good_order(
-    cloud: str, quiet: dict[str, str], notice: dict[str, str], metadata: Metadata, start: Any, tmp_path: Path
+    cloud: str,
+    quiet: dict[str, str],
+    notice: dict[str, str],
+    metadata: Metadata,
+    start: Any,
+    tmp_path: Path,
 ) -> None:
     metadata.answers.update(quiet)
     running = start(cloud)
@@ -144,7 +178,9 @@ def test_a_notice_ends_the_node_in_good_order(
     assert "this machine will be taken away" in told
 
 
-def test_a_service_that_does_not_answer_is_no_notice(metadata: Metadata, start: Any, tmp_path: Path) -> None:
+def test_a_service_that_does_not_answer_is_no_notice(
+    metadata: Metadata, start: Any, tmp_path: Path
+) -> None:
     metadata.broken = True
     running = start("aws")
     wait_for(lambda: (tmp_path / "up").exists() and len(metadata.seen) > 4)
@@ -157,7 +193,8 @@ def test_a_service_that_does_not_answer_is_no_notice(metadata: Metadata, start: 
 
 
 def test_a_node_that_ends_by_itself_ends_the_machine(start: Any, tmp_path: Path) -> None:
-    """As when the head is gone: the raylet exits, and nobody should pay for the machine any longer."""
+    """As when the head is gone: the raylet exits, and nobody should pay for the machine any longer.
+    """
     running = start("aws", sys.executable, "-c", "raise SystemExit(7)")
     assert running.wait(timeout=30) == 7
     assert (tmp_path / "then").exists()
@@ -174,6 +211,9 @@ def test_sigterm_is_handed_on(metadata: Metadata, start: Any, tmp_path: Path) ->
 def test_needs_nothing_but_python() -> None:
     """On a node it may run before anything is installed."""
     done = subprocess.run(
-        [sys.executable, "-I", "-S", str(WATCHER), "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-I", "-S", str(WATCHER), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "--cloud" in done.stdout

@@ -1,31 +1,25 @@
-"""What every figure in `analysis.report.FIGURES` must keep to. A new one is tested by being listed there."""
+"""What every figure in `analysis.report.study_report.FIGURES` must keep to. A new one is tested by
+being listed there."""
 
 import io
 import re
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from matplotlib.image import imread
 
-from analysis.load import load
-from analysis.report import FIGURES
-from analysis.results import Results, collect
+from analysis.reading.load import load
+from analysis.report.study_report import FIGURES
+from analysis.statistics.results import Results, collect
+from tests.analysis.synthetic import write_everything
 
 DRAWN = {draw.__name__: draw for draw in FIGURES}
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
+def study(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """A made-up study with something to show in every figure."""
-    beside = str(Path(__file__).parents[1] / "analysis")
-    sys.path.insert(0, beside)
-    from synthetic import write_everything
-
-    yield collect(load(write_everything(tmp_path_factory.mktemp("figures") / "s")))
-    sys.path.remove(beside)
+    return collect(load(write_everything(tmp_path_factory.mktemp("figures") / "s")))
 
 
 def draw(name: str, study: Results, *kinds: str) -> list[Any]:

@@ -1,4 +1,5 @@
-"""What every method in the registry must keep to. A new file in `pruning/methods/` is tested by existing."""
+"""What every method in the registry must keep to. A new file in `pruning/methods/` is tested by
+existing."""
 
 import functools
 import itertools
@@ -11,18 +12,18 @@ from typing import Any
 import pytest
 import torch
 
-from models.registry import build
+from models.model_registry import build
 from pruning import registry
 from pruning.masks import kept_count, prunable
 from pruning.phases import Train
-from pruning.slim import shrink
-from sweeps.plan import make_plan
-from sweeps.study import StudySpec
-from trainables import record, state
+from pruning.structured.shrink import shrink
+from sweeps.planning.plan import make_plan
+from sweeps.study_file.study import StudySpec
 from trainables.environment import Environment
-from trainables.spec import TrialSpec
-from trainables.store import Store
+from trainables.storage import checkpoints, parquet_tables
+from trainables.storage.store import Store
 from trainables.trial import Trial
+from trainables.trial_spec import TrialSpec
 
 SPARSITIES = [0.5, 0.9]
 SEED, OTHER = 3, 4
@@ -35,7 +36,8 @@ SMALL_KNOBS: dict[str, dict[str, Any]] = {
 
 
 def study(method: str, seed: int = SEED) -> StudySpec:
-    """A study of one method that trains for seconds: a residual network on a large batch of digits."""
+    """A study of one method that trains for seconds: a residual network on a large batch of digits.
+    """
     recipe = {"epochs": 2, "batch": 400, "lr": 0.05, "precision": "fp32", "augment": "crop_flip"}
     return StudySpec.model_validate(
         {
@@ -55,12 +57,15 @@ def specs(method: str, seed: int = SEED) -> tuple[TrialSpec, list[TrialSpec]]:
     """The dense trial and the method's own trials."""
     trials = [trial.spec for trial in make_plan(study(method, seed)).trials]
     dense = next(spec for spec in trials if spec.method == "dense")
-    return dense, [dense] if method == "dense" else [spec for spec in trials if spec.method != "dense"]
+    return dense, [dense] if method == "dense" else [
+        spec for spec in trials if spec.method != "dense"
+    ]
 
 
 @pytest.fixture(scope="module")
 def prepare(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, TrialSpec], Environment]:
-    """Makes a study directory for a trial, with the dense training of either seed unless the trial is that one."""
+    """Makes a study directory for a trial, with the dense training of either seed unless the trial
+    is that one."""
     trained = tmp_path_factory.mktemp("dense")
     for seed in (SEED, OTHER):
         Trial(specs("lottery_ticket", seed)[0], Environment(store=str(trained))).run()
@@ -74,7 +79,9 @@ def prepare(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, TrialSp
 
 
 @pytest.fixture(scope="module")
-def calm(prepare: Callable[..., Environment], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trial]:
+def calm(
+    prepare: Callable[..., Environment], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Trial]:
     """The last trial of a method, undisturbed; run once for all tests, which only look at it."""
 
     @functools.cache
@@ -89,13 +96,19 @@ def calm(prepare: Callable[..., Environment], tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def walk(prepare: Callable[..., Environment], tmp_path: Path) -> Callable[..., Trial]:
-    """Walks a trial to its end in a study directory of its own, undisturbed or opened anew again and again.
+    """Walks a trial to its end in a study directory of its own, undisturbed or opened anew again
+    and again.
 
-    `disturb` is called after every step, or after every batch, each time with a checkpoint just written.
+    `disturb` is called after every step, or after every batch, each time with a checkpoint just
+    written.
     """
 
     def run(
-        spec: TrialSpec, name: str, *, disturb: Callable[[Trial], None] | None = None, batchwise: bool = False
+        spec: TrialSpec,
+        name: str,
+        *,
+        disturb: Callable[[Trial], None] | None = None,
+        batchwise: bool = False,
     ) -> Trial:
         environment = prepare(tmp_path / name, spec)
         trial = Trial(spec, environment)
@@ -112,19 +125,27 @@ def walk(prepare: Callable[..., Environment], tmp_path: Path) -> Callable[..., T
 
 def lasting(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows without the columns that say when and where a trial ran."""
-    return [{name: value for name, value in row.items() if name not in record.CIRCUMSTANCES} for row in rows]
+    return [
+        {name: value for name, value in row.items() if name not in parquet_tables.CIRCUMSTANCES}
+        for row in rows
+    ]
 
 
 def assert_equal(calm: Trial, disturbed: Trial) -> None:
     """Every measured value and every bit of the networks."""
     for table in ("rows", "curves", "layers"):
         first, second = (
-            record.decode(table, trial.store.read(f"{table}/{trial.spec.key}.parquet")).to_pylist()
+            parquet_tables.decode(
+                table, trial.store.read(f"{table}/{trial.spec.key}.parquet")
+            ).to_pylist()
             for trial in (calm, disturbed)
         )
         assert lasting(first) == lasting(second)
     weights = calm.course.network.model.state_dict()
-    assert all(torch.equal(value, weights[name]) for name, value in disturbed.course.network.model.state_dict().items())
+    assert all(
+        torch.equal(value, weights[name])
+        for name, value in disturbed.course.network.model.state_dict().items()
+    )
     assert calm.store.list("checkpoints") == disturbed.store.list("checkpoints") == []
 
 
@@ -134,7 +155,12 @@ def test_killed_after_every_step_and_every_batch_it_ends_bit_equal(
 ) -> None:
     _, trials = specs(method)
     moments: list[int] = []
-    disturbed = walk(trials[-1], "disturbed", disturb=lambda trial: moments.append(trial.position), batchwise=True)
+    disturbed = walk(
+        trials[-1],
+        "disturbed",
+        disturb=lambda trial: moments.append(trial.position),
+        batchwise=True,
+    )
     assert_equal(calm(method), disturbed)
     batches = disturbed.course.images.batches_per_epoch(disturbed.spec.recipe.batch)
     epochs = sum(isinstance(disturbed.course.phases[index], Train) for index, _ in disturbed.steps)
@@ -150,9 +176,12 @@ def test_killed_while_it_writes_a_checkpoint_it_ends_bit_equal(
     count = itertools.count()
 
     def tear(trial: Trial) -> None:
-        """Every other time the newest checkpoint is only half there, as on a store where a name comes before its data."""
+        """Every other time the newest checkpoint is only half there, as on a store where a name
+        comes before its data."""
         if next(count) % 2:
-            newest = max(Path(trial.store.uri, "checkpoints").rglob("*.pt"), key=lambda path: path.name)
+            newest = max(
+                Path(trial.store.uri, "checkpoints").rglob("*.pt"), key=lambda path: path.name
+            )
             newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
         leftover = Path(trial.store.uri, "checkpoints", trial.spec.key, ".step.tmp")
         leftover.write_bytes(b"half a checkpoint")
@@ -170,18 +199,23 @@ def test_killed_while_it_writes_a_checkpoint_it_ends_bit_equal(
 def test_it_reaches_the_requested_sparsity(
     method: str, calm: Callable[[str], Trial], walk: Callable[..., Trial]
 ) -> None:
-    """Exactly, where the method decides on single weights; as near as whole filters allow, where it removes those."""
+    """Exactly, where the method decides on single weights; as near as whole filters allow, where it
+    removes those."""
     *others, _ = specs(method)[1]
     for trial in (*(walk(spec, "study") for spec in others), calm(method)):
         total = trial.course.network.dense_prunable
         left = sum(int(mask.sum()) for mask in trial.course.network.masks.values())
-        assert trial.course.rows[-1]["sparsity_reached"] == pytest.approx(1 - left / total, abs=1e-12)
+        assert trial.course.rows[-1]["sparsity_reached"] == pytest.approx(
+            1 - left / total, abs=1e-12
+        )
         assert trial.course.rows[-1]["nonzero"] - left == trial.course.rows[-1]["params"] - sum(
             weight.numel() for weight in prunable(trial.course.network.model).values()
         )
         for row in trial.course.rows:
             if trial.course.method.reaches == "exact":
-                assert round((1 - row["sparsity_reached"]) * total) == kept_count(row["sparsity"], total)
+                assert round((1 - row["sparsity_reached"]) * total) == kept_count(
+                    row["sparsity"], total
+                )
             elif trial.course.method.reaches == "nearest":
                 assert row["sparsity_reached"] == pytest.approx(row["sparsity"], abs=0.03)
             else:
@@ -189,11 +223,15 @@ def test_it_reaches_the_requested_sparsity(
 
 
 @pytest.mark.parametrize("method", registry.names())
-def test_masked_weights_are_zero_and_the_plain_model_loads_the_rest(method: str, calm: Callable[[str], Trial]) -> None:
+def test_masked_weights_are_zero_and_the_plain_model_loads_the_rest(
+    method: str, calm: Callable[[str], Trial]
+) -> None:
     trial = calm(method)
     for name, weight in prunable(trial.course.network.model).items():
         assert not weight[~trial.course.network.masks[name]].any()
-    plain = build(trial.spec.model, image=trial.course.network.image, classes=trial.course.network.classes)
+    plain = build(
+        trial.spec.model, image=trial.course.network.image, classes=trial.course.network.classes
+    )
     for keep in trial.course.network.keeps:
         plain = shrink(plain, keep, image=trial.course.network.image)
     plain.load_state_dict(trial.course.network.weights(), strict=True)
@@ -203,7 +241,9 @@ def test_masked_weights_are_zero_and_the_plain_model_loads_the_rest(method: str,
 
 
 @pytest.mark.parametrize("method", registry.names())
-def test_no_step_brings_weights_back(method: str, prepare: Callable[..., Environment], tmp_path: Path) -> None:
+def test_no_step_brings_weights_back(
+    method: str, prepare: Callable[..., Environment], tmp_path: Path
+) -> None:
     spec = specs(method)[1][-1]
     seen: list[dict[str, torch.Tensor]] = []
     trial = Trial(spec, prepare(tmp_path / "study", spec))
@@ -214,9 +254,14 @@ def test_no_step_brings_weights_back(method: str, prepare: Callable[..., Environ
     moves = any(isinstance(phase, Train) and phase.updates for phase in trial.course.phases)
     for before, after in itertools.pairwise(seen):
         if moves:  # dynamic sparse training grows as many weights as it drops
-            assert sum(int(mask.sum()) for mask in after.values()) <= sum(int(mask.sum()) for mask in before.values())
+            assert sum(int(mask.sum()) for mask in after.values()) <= sum(
+                int(mask.sum()) for mask in before.values()
+            )
         else:
-            assert all(after[n].numel() < before[n].numel() or bool((after[n] <= before[n]).all()) for n in after)
+            assert all(
+                after[n].numel() < before[n].numel() or bool((after[n] <= before[n]).all())
+                for n in after
+            )
 
 
 @pytest.mark.parametrize("method", registry.names())
@@ -224,7 +269,9 @@ def test_equal_seeds_give_equal_trials_and_another_seed_another(
     method: str, calm: Callable[[str], Trial], walk: Callable[..., Trial]
 ) -> None:
     again = walk(specs(method)[1][-1], "again")
-    assert [row["digest"] for row in calm(method).course.rows] == [row["digest"] for row in again.course.rows]
+    assert [row["digest"] for row in calm(method).course.rows] == [
+        row["digest"] for row in again.course.rows
+    ]
     other = walk(specs(method, OTHER)[1][-1], "other")
     assert other.course.rows[-1]["digest"] != again.course.rows[-1]["digest"]
 
@@ -237,7 +284,9 @@ def test_its_state_holds_only_tensors_and_plain_values(
     trial = Trial(spec, prepare(tmp_path / "study", spec))
     trial.advance()
     trial.save()
-    found = state.newest(Store.at(tmp_path / "study"), f"checkpoints/{trial.spec.key}", "step")
+    found = checkpoints.newest(
+        Store.at(tmp_path / "study"), f"checkpoints/{trial.spec.key}", "step"
+    )
     assert found is not None and found[1]["step"] == 1
 
 

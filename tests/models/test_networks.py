@@ -1,4 +1,5 @@
-"""The networks: counts from the literature, any image size, and what pruning and training ask of them."""
+"""The networks: counts from the literature, any image size, and what pruning and training ask of
+them."""
 
 import copy
 import math
@@ -7,17 +8,23 @@ import pytest
 import torch
 from torch import nn
 
-from models import registry
+from models import model_registry
 from pruning.masks import prunable
 
 torch.set_num_threads(1)
 
-SMALL = ["resnet18", "resnet20", "vgg16", "simple_cnn", "mlp"]  # one or more of each file; deeper ones are the same
+SMALL = [
+    "resnet18",
+    "resnet20",
+    "vgg16",
+    "simple_cnn",
+    "mlp",
+]  # one or more of each file; deeper ones are the same
 
 
 def build(name: str, image: tuple[int, int, int] = (3, 32, 32), classes: int = 10) -> nn.Module:
     torch.manual_seed(0)
-    return registry.build(name, image=image, classes=classes)
+    return model_registry.build(name, image=image, classes=classes)
 
 
 def params(model: nn.Module) -> int:
@@ -89,7 +96,8 @@ def test_simple_cnn_refuses_what_it_cannot_pool() -> None:
 
 def test_vgg_pools_until_a_side_is_one() -> None:
     pools = {
-        side: sum(isinstance(m, nn.MaxPool2d) for m in build("vgg16", (3, side, side)).modules()) for side in (1, 8, 32)
+        side: sum(isinstance(m, nn.MaxPool2d) for m in build("vgg16", (3, side, side)).modules())
+        for side in (1, 8, 32)
     }
     assert pools == {1: 0, 8: 3, 32: 5}
 
@@ -100,10 +108,15 @@ def test_resnet18_keeps_the_resolution_of_small_images() -> None:
     for stage in model.get_submodule("stages").children():
         stage.register_forward_hook(lambda _m, _i, out: seen.append(out.shape[1:]))
     model(torch.zeros(1, 3, 32, 32))
-    assert [tuple(shape) for shape in seen] == [(64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4)]
+    assert [tuple(shape) for shape in seen] == [
+        (64, 32, 32),
+        (128, 16, 16),
+        (256, 8, 8),
+        (512, 4, 4),
+    ]
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", model_registry.names())
 def test_traced_network_computes_the_same(name: str) -> None:
     model = build(name).eval()
     traced = torch.fx.symbolic_trace(model)
@@ -116,7 +129,7 @@ def test_traced_network_computes_the_same(name: str) -> None:
     assert functions <= {"add"}, "activations and pools must be modules"
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", model_registry.names())
 def test_every_activation_is_a_relu_module_seen_by_hooks(name: str) -> None:
     model = build(name).eval()
     seen: list[bool] = []
@@ -131,10 +144,15 @@ def test_every_activation_is_a_relu_module_seen_by_hooks(name: str) -> None:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_channels_last_computes_the_same(name: str) -> None:
-    model, images = build(name, (3, 16, 16)).double().eval(), torch.randn(2, 3, 16, 16, dtype=torch.float64)
+    model, images = (
+        build(name, (3, 16, 16)).double().eval(),
+        torch.randn(2, 3, 16, 16, dtype=torch.float64),
+    )
     with torch.no_grad():
         expected = model(images)
-        found = copy.deepcopy(model).to(memory_format=torch.channels_last)(images.to(memory_format=torch.channels_last))
+        found = copy.deepcopy(model).to(memory_format=torch.channels_last)(
+            images.to(memory_format=torch.channels_last)
+        )
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
@@ -154,7 +172,7 @@ def test_half_precision_stays_near_full(name: str, dtype: torch.dtype) -> None:
 def test_weights_come_from_the_global_seed_alone(name: str) -> None:
     first, again = build(name).state_dict(), build(name).state_dict()
     torch.manual_seed(1)
-    other = registry.build(name, image=(3, 32, 32), classes=10).state_dict()
+    other = model_registry.build(name, image=(3, 32, 32), classes=10).state_dict()
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert all(not torch.equal(first[key], other[key]) for key in prunable(build(name)))
     assert all(isinstance(value, torch.Tensor) for value in first.values())
@@ -166,8 +184,11 @@ def test_initial_weights_are_he_normal_by_fan_out(name: str) -> None:
         if isinstance(module, nn.Conv2d):
             fan_out = module.weight[:, 0].numel()
             expected, count = math.sqrt(2 / fan_out), module.weight.numel()
-            # The sample's standard deviation is itself uncertain by 1 / sqrt(2 n); six of these is never by chance.
-            assert module.weight.std().item() == pytest.approx(expected, rel=6 / math.sqrt(2 * count)), key
+            # The sample's standard deviation is itself uncertain by 1 / sqrt(2 n); six of these is
+            # never by chance.
+            assert module.weight.std().item() == pytest.approx(
+                expected, rel=6 / math.sqrt(2 * count)
+            ), key
             assert module.weight.abs().max() > 2 * expected, "normal, not uniform"
             assert module.bias is None or not module.bias.any()
         elif isinstance(module, nn.BatchNorm2d):
@@ -180,4 +201,8 @@ def test_every_parameter_gets_a_gradient(name: str) -> None:
     model = build(name, (3, 16, 16)).train()
     model(torch.randn(4, 3, 16, 16)).square().sum().backward()
     assert [key for key, parameter in model.named_parameters() if parameter.grad is None] == []
-    assert [key for key, weight in prunable(model).items() if weight.grad is None or not weight.grad.any()] == []
+    assert [
+        key
+        for key, weight in prunable(model).items()
+        if weight.grad is None or not weight.grad.any()
+    ] == []

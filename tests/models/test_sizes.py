@@ -1,15 +1,16 @@
-"""What is written down of the registry's networks is what they are, counted on the networks themselves."""
+"""What is written down of the registry's networks is what they are, counted on the networks
+themselves."""
 
 import pytest
 import torch
 
 from models import sizes
-from models.registry import build
-from pruning.channels import groups
+from models.model_registry import build
 from pruning.methods.hrank import HRank
 from pruning.phases import Setting
-from sweeps.networks import cost
-from trainables.spec import TrialSpec, structure
+from pruning.structured.channel_groups import groups
+from sweeps.planning.model_check import cost
+from trainables.trial_spec import TrialSpec, structure
 
 torch.set_num_threads(1)
 
@@ -19,7 +20,10 @@ def test_costs_are_those_of_the_network(name: str, image: sizes.Image, classes: 
     if name != "resnet110":  # a second to count, and of the same file as the others
         assert cost(name, image, classes) == sizes.COSTS[name, image, classes]
     model = structure(name, image, classes)
-    assert sum(parameter.numel() for parameter in model.parameters()) == sizes.COSTS[name, image, classes][1]
+    assert (
+        sum(parameter.numel() for parameter in model.parameters())
+        == sizes.COSTS[name, image, classes][1]
+    )
 
 
 @pytest.mark.parametrize("name", sizes.GROUPS)
@@ -31,7 +35,12 @@ def test_groups_are_those_of_the_network(name: str) -> None:
 @pytest.mark.parametrize("mode", ["all", "inner"])
 def test_a_course_is_the_same_with_and_without_the_network(mode: str) -> None:
     spec = TrialSpec(
-        dataset="cifar10", model="resnet20", method="hrank", seed=0, knobs={"mode": mode}, sparsities=(0.5,)
+        dataset="cifar10",
+        model="resnet20",
+        method="hrank",
+        seed=0,
+        knobs={"mode": mode},
+        sparsities=(0.5,),
     )
     asked = []
 

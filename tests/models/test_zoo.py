@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import registry, zoo
-from sweeps.mistake import Mistake
-from sweeps.networks import Misfit, cost
+from models import model_registry, zoo
+from pruning.user_error import UserError
+from sweeps.planning.model_check import Misfit, cost
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,37 +31,49 @@ def test_names_are_checked_without_importing_a_library() -> None:
     ],
 )
 def test_a_name_of_another_form_is_refused_at_once(name: str, message: str) -> None:
-    with pytest.raises(registry.UnknownModel) as caught:
-        registry.check(name)
+    with pytest.raises(UserError) as caught:
+        model_registry.check(name)
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("torchvision:resent50", "no classification network 'resent50'; did you mean 'torchvision:resnet50'?"),
+        (
+            "torchvision:resent50",
+            "no classification network 'resent50'; did you mean 'torchvision:resnet50'?",
+        ),
         ("torchvision:fcn_resnet50", "no classification network 'fcn_resnet50'; did you mean"),
-        ("timm:resnet10", "timm has no classification network 'resnet10'; did you mean 'timm:resnet10t'?"),
+        (
+            "timm:resnet10",
+            "timm has no classification network 'resnet10'; did you mean 'timm:resnet10t'?",
+        ),
         ("timm:zzzzzzzz", "timm has no classification network 'zzzzzzzz'; it has "),
     ],
 )
 def test_an_unknown_name_gets_the_nearest(name: str, message: str) -> None:
-    with pytest.raises(registry.UnknownModel) as caught:
-        registry.build(name, image=(3, 32, 32), classes=10)
+    with pytest.raises(UserError) as caught:
+        model_registry.build(name, image=(3, 32, 32), classes=10)
     assert message in str(caught.value) and "\n" not in str(caught.value)
-    with pytest.raises(Mistake):
+    with pytest.raises(UserError):
         cost(name, (3, 32, 32), 10)
 
 
 @pytest.mark.parametrize(
     ("name", "image"),
-    [("torchvision:resnet18", (3, 32, 32)), ("timm:resnet10t", (1, 8, 8)), ("timm:mobilenetv2_050", (2, 32, 24))],
+    [
+        ("torchvision:resnet18", (3, 32, 32)),
+        ("timm:resnet10t", (1, 8, 8)),
+        ("timm:mobilenetv2_050", (2, 32, 24)),
+    ],
 )
-def test_they_are_built_for_the_images_and_classes_with_fresh_weights(name: str, image: tuple[int, int, int]) -> None:
+def test_they_are_built_for_the_images_and_classes_with_fresh_weights(
+    name: str, image: tuple[int, int, int]
+) -> None:
     models = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        models.append(registry.build(name, image=image, classes=7))
+        models.append(model_registry.build(name, image=image, classes=7))
     assert models[0].eval()(torch.zeros(2, *image)).shape == (2, 7)
     first, again, other = (next(iter(model.parameters())) for model in models)
     assert torch.equal(first, again) and not torch.equal(first, other)
@@ -69,12 +81,15 @@ def test_they_are_built_for_the_images_and_classes_with_fresh_weights(name: str,
 
 
 def test_torchvisions_networks_with_side_branches_answer_with_logits_while_training() -> None:
-    model = registry.build("torchvision:googlenet", image=(3, 64, 64), classes=5).train()
+    model = model_registry.build("torchvision:googlenet", image=(3, 64, 64), classes=5).train()
     assert model(torch.zeros(2, 3, 64, 64)).shape == (2, 5)
 
 
 def test_channels_and_sizes_that_do_not_fit_are_one_line() -> None:
-    with pytest.raises(Misfit, match="torchvision's networks take 3 channels, but the images have 1; timm's take any"):
+    with pytest.raises(
+        Misfit,
+        match="torchvision's networks take 3 channels, but the images have 1; timm's take any",
+    ):
         cost("torchvision:resnet18", (1, 8, 8), 10)
     with pytest.raises(Misfit, match="does not take 3x32x32 images: AssertionError: Input height"):
         cost("timm:vit_tiny_patch16_224", (3, 32, 32), 10)
@@ -85,16 +100,18 @@ def test_a_library_that_is_missing_or_broken_is_one_line(monkeypatch: pytest.Mon
         raise ModuleNotFoundError("No module named 'timm'", name="timm")
 
     monkeypatch.setattr(zoo, "import_module", missing)
-    with pytest.raises(registry.UnknownModel) as caught:
-        registry.build("timm:resnet10t", image=(3, 32, 32), classes=10)
-    assert str(caught.value).startswith("model 'timm:resnet10t' needs timm: pip install --editable '.[models]'")
+    with pytest.raises(UserError) as caught:
+        model_registry.build("timm:resnet10t", image=(3, 32, 32), classes=10)
+    assert str(caught.value).startswith(
+        "model 'timm:resnet10t' needs timm: pip install --editable '.[models]'"
+    )
 
     def broken(name: str) -> None:
         raise RuntimeError("operator torchvision::nms does not exist\nmore")
 
     monkeypatch.setattr(zoo, "import_module", broken)
     with pytest.raises(
-        registry.UnknownModel,
+        UserError,
         match="cannot import torchvision .*nms does not exist\\); install the one that fits this torch$",
     ):
-        registry.build("torchvision:resnet18", image=(3, 32, 32), classes=10)
+        model_registry.build("torchvision:resnet18", image=(3, 32, 32), classes=10)

@@ -1,4 +1,5 @@
-"""Controls: what each keeps of the method it controls, what it loses, and which methods it refuses."""
+"""Controls: what each keeps of the method it controls, what it loses, and which methods it refuses.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,15 +10,15 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 import pruning.methods
-from models.registry import build as build_model
+from models.model_registry import build as build_model
 from pruning.masks import all_kept, keep_best, prunable
 from pruning.method import PruneInput
 from pruning.phases import Measure, Prune, Reinitialise, Rewind, Setting, Train
 from pruning.registry import build
-from pruning.slim import shrink
-from trainables.seeds import derive
-from trainables.spec import TrialSpec, step_label
+from pruning.structured.shrink import shrink
+from trainables.training.seeds import derive
 from trainables.trial import Trial
+from trainables.trial_spec import TrialSpec, step_label
 
 SETTING = Setting(train_epochs=10, retrain_epochs=4)
 IMAGE = (1, 8, 8)
@@ -47,7 +48,9 @@ class Mine(Method):
 @pytest.fixture
 def own_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Adds a method with its own name to the registry for one test."""
-    monkeypatch.setattr(pruning.methods, "__path__", [*pruning.methods.__path__, str(tmp_path / "plug")])
+    monkeypatch.setattr(
+        pruning.methods, "__path__", [*pruning.methods.__path__, str(tmp_path / "plug")]
+    )
     (tmp_path / "plug").mkdir()
 
     def add(
@@ -67,13 +70,20 @@ def own_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
 
 @pytest.fixture
 def walked(open_trial: Callable[..., Trial]) -> Callable[..., Trial]:
-    """A control's trial on digits after the step before its training, the dense training of its seed being there."""
+    """A control's trial on digits after the step before its training, the dense training of its
+    seed being there."""
 
     def walk(method: str, *, of: str | None = None, seed: int = 1) -> Trial:
         shared = {"dataset": "digits", "model": "resnet8", "seed": seed, "recipe": RECIPE}
-        open_trial(TrialSpec.model_validate({**shared, "method": "dense", "rewind_epochs": (0,)})).run()
+        open_trial(
+            TrialSpec.model_validate({**shared, "method": "dense", "rewind_epochs": (0,)})
+        ).run()
         knobs = {"of": of} if of else {}
-        trial = open_trial(TrialSpec.model_validate({**shared, "method": method, "knobs": knobs, "sparsities": (0.5,)}))
+        trial = open_trial(
+            TrialSpec.model_validate(
+                {**shared, "method": method, "knobs": knobs, "sparsities": (0.5,)}
+            )
+        )
         while not isinstance(trial.course.phases[trial.steps[trial.step][0]], Train):
             trial.advance()
         return trial
@@ -100,9 +110,24 @@ def magnitude_masks(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 def test_each_control_prunes_as_its_method_and_trains_in_full() -> None:
     train, measure = Train("train", 10), Measure(0.9)
     assert build("shuffled", {}).phases((0.9,), SETTING) == [Prune(0.9), Rewind(0), train, measure]
-    assert build("reinitialised", {}).phases((0.9,), SETTING) == [Prune(0.9), Reinitialise(), train, measure]
-    assert build("small_from_scratch", {}).phases((0.9,), SETTING) == [Prune(0.9), Reinitialise(), train, measure]
-    assert build("shuffled", {"of": "sparsegpt"}).phases((0.9,), SETTING) == [Prune(0.9), Rewind(0), train, measure]
+    assert build("reinitialised", {}).phases((0.9,), SETTING) == [
+        Prune(0.9),
+        Reinitialise(),
+        train,
+        measure,
+    ]
+    assert build("small_from_scratch", {}).phases((0.9,), SETTING) == [
+        Prune(0.9),
+        Reinitialise(),
+        train,
+        measure,
+    ]
+    assert build("shuffled", {"of": "sparsegpt"}).phases((0.9,), SETTING) == [
+        Prune(0.9),
+        Rewind(0),
+        train,
+        measure,
+    ]
     assert step_label(Reinitialise(), 0) == "draw weights anew"
 
 
@@ -116,7 +141,9 @@ def test_a_ticket_is_found_in_rounds_before_its_control_begins() -> None:
 
 
 def test_measurements_of_the_controlled_method_are_left_out(own_method: Callable[..., str]) -> None:
-    twice = own_method("control_of_twice", prunes="[Prune(0.3), Measure(0.3), Prune(sparsities[-1], 2)]")
+    twice = own_method(
+        "control_of_twice", prunes="[Prune(0.3), Measure(0.3), Prune(sparsities[-1], 2)]"
+    )
     assert build("reinitialised", {"of": twice}).phases((0.9,), SETTING) == [
         *(Rewind(0), Prune(0.3), Prune(0.9, 2), Reinitialise(), Train("train", 10), Measure(0.9, 2))
     ]
@@ -139,7 +166,9 @@ def test_a_shuffled_mask_keeps_as_many_weights_of_each_layer_but_others() -> Non
     original = build("magnitude", {}).prune(prune_input(model, seed=1))
     method = build("shuffled", {})
     at = prune_input(model, seed=1)
-    shuffled, again, other = (method.prune(a) for a in (at, prune_input(model, seed=1), prune_input(model, seed=2)))
+    shuffled, again, other = (
+        method.prune(a) for a in (at, prune_input(model, seed=1), prune_input(model, seed=2))
+    )
     assert isinstance(original, dict) and isinstance(shuffled, dict)
     assert isinstance(again, dict) and isinstance(other, dict)
     assert at.notes == ["mask of magnitude, shuffled within layers"]
@@ -147,7 +176,8 @@ def test_a_shuffled_mask_keeps_as_many_weights_of_each_layer_but_others() -> Non
         assert shuffled[name].shape == mask.shape and shuffled[name].dtype == torch.bool
         assert shuffled[name].sum() == mask.sum() == other[name].sum()
         assert torch.equal(shuffled[name], again[name])
-        # Two masks drawn apart share kept weights by chance only: density^2 of them, within 5 standard deviations.
+        # Two masks drawn apart share kept weights by chance only: density^2 of them, within 5
+        # standard deviations.
         for one, two in ((shuffled[name], mask), (shuffled[name], other[name])):
             density, count = mask.double().mean().item(), mask.numel()
             slack = 5 * density * (1 - density) / (count - 1) ** 0.5
@@ -162,7 +192,9 @@ def test_only_the_last_mask_is_shuffled() -> None:
     assert all(torch.equal(early[name], mask) for name, mask in original.items())
 
 
-def test_a_trial_knows_its_last_prune(walked: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_knows_its_last_prune(
+    walked: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[tuple[int, bool]] = []
     magnitude = type(build("lottery_ticket", {})).prune
 
@@ -180,9 +212,13 @@ def test_a_trial_knows_its_last_prune(walked: Callable[..., Trial], monkeypatch:
 def test_shuffled_trains_the_initial_weights(walked: Callable[..., Trial]) -> None:
     trial = walked("shuffled")
     start, masks = dense_weights(trial, 0), trial.course.network.masks
-    assert all(torch.equal(value, start[name]) for name, value in fresh(1, "init").state_dict().items())
+    assert all(
+        torch.equal(value, start[name]) for name, value in fresh(1, "init").state_dict().items()
+    )
     original = magnitude_masks(dense_weights(trial, 1))
-    assert [int(mask.sum()) for mask in masks.values()] == [int(original[name].sum()) for name in masks]
+    assert [int(mask.sum()) for mask in masks.values()] == [
+        int(original[name].sum()) for name in masks
+    ]
     assert not all(torch.equal(mask, original[name]) for name, mask in masks.items())
     for name, value in trial.course.network.model.state_dict().items():
         assert torch.equal(value, start[name] * masks[name] if name in masks else start[name])
@@ -190,7 +226,11 @@ def test_shuffled_trains_the_initial_weights(walked: Callable[..., Trial]) -> No
 
 def test_reinitialised_keeps_the_mask_and_no_weight(walked: Callable[..., Trial]) -> None:
     trial = walked("reinitialised")
-    drawn, start, masks = fresh(1, "reinit").state_dict(), dense_weights(trial, 0), trial.course.network.masks
+    drawn, start, masks = (
+        fresh(1, "reinit").state_dict(),
+        dense_weights(trial, 0),
+        trial.course.network.masks,
+    )
     original = magnitude_masks(dense_weights(trial, 1))
     assert all(torch.equal(mask, original[name]) for name, mask in masks.items())
     for name, value in trial.course.network.model.state_dict().items():
@@ -216,7 +256,10 @@ def test_small_from_scratch_keeps_the_widths_and_no_weight(walked: Callable[...,
     assert all(torch.equal(kept[name], index) for name, index in plan.keep.items())  # type: ignore[union-attr]
     expected = shrink(fresh(1, "reinit"), kept, image=IMAGE).state_dict()
     now = trial.course.network.model.state_dict()
-    assert all(torch.equal(now[name], value) for name, value in expected.items()) and now.keys() == expected.keys()
+    assert (
+        all(torch.equal(now[name], value) for name, value in expected.items())
+        and now.keys() == expected.keys()
+    )
     trial.run()
     assert trial.course.rows[-1]["sparsity_reached"] == pytest.approx(0.5, abs=0.03)
 
@@ -230,10 +273,14 @@ def test_a_method_that_prunes_initial_weights_is_given_them(
     ]
     trial = walked("reinitialised", of=name)
     original = magnitude_masks(fresh(1, "init").state_dict())
-    assert all(torch.equal(mask, original[name]) for name, mask in trial.course.network.masks.items())
+    assert all(
+        torch.equal(mask, original[name]) for name, mask in trial.course.network.masks.items()
+    )
 
 
-def test_what_a_control_cannot_take_is_refused_with_the_names_it_can(own_method: Callable[..., str]) -> None:
+def test_what_a_control_cannot_take_is_refused_with_the_names_it_can(
+    own_method: Callable[..., str],
+) -> None:
     def refusal(control: str, of: str) -> str:
         with pytest.raises(ValidationError) as caught:
             build(control, {"of": of})
@@ -244,7 +291,9 @@ def test_what_a_control_cannot_take_is_refused_with_the_names_it_can(own_method:
     fitting = message.split("there are: ")[1].split(", ")
     assert {"magnitude", "lottery_ticket", "sparsegpt"} <= set(fitting)
     assert not {"random", "shuffled", "hrank", "dense", "l1_filter"} & set(fitting)
-    assert "'magnitude' is unstructured, not structured; there are: " in refusal("small_from_scratch", "magnitude")
+    assert "'magnitude' is unstructured, not structured; there are: " in refusal(
+        "small_from_scratch", "magnitude"
+    )
     assert "'hrank' prunes layer by layer" in refusal("small_from_scratch", "hrank")
     assert "'shuffled' is control" in refusal("reinitialised", "shuffled")
     assert "no method 'magnitud'; did you mean 'magnitude'?" in refusal("shuffled", "magnitud")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import registry
+from models import model_registry
 from pruning import cost
 from pruning.masks import all_kept, prunable
 
@@ -16,7 +16,8 @@ torch.set_num_threads(1)
 
 
 class Small(nn.Module):
-    """Strided, grouped, dilated and depthwise convolutions on an 11 x 9 map, a layer used twice and one not at all."""
+    """Strided, grouped, dilated and depthwise convolutions on an 11 x 9 map, a layer used twice and
+    one not at all."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,9 +68,9 @@ def test_flop_counter_agrees_on_the_small_network() -> None:
     assert 2 * cost.macs(cost.layer_costs(dense, IMAGE)) == flops(dense, IMAGE)
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", model_registry.names())
 def test_flop_counter_agrees_on_every_network(name: str) -> None:
-    model = registry.build(name, image=(3, 32, 32), classes=10)
+    model = model_registry.build(name, image=(3, 32, 32), classes=10)
     assert 2 * cost.macs(cost.layer_costs(model, (3, 32, 32))) == flops(model, (3, 32, 32))
 
 
@@ -81,8 +82,10 @@ def test_flop_counter_agrees_on_every_network(name: str) -> None:
         ("vgg16", 313_201_664, 314.4),
     ],
 )
-def test_published_figures_are_met_with_their_additions(name: str, weighted: int, published: float) -> None:
-    model = registry.build(name, image=(3, 32, 32), classes=10).eval()
+def test_published_figures_are_met_with_their_additions(
+    name: str, weighted: int, published: float
+) -> None:
+    model = model_registry.build(name, image=(3, 32, 32), classes=10).eval()
     counted: dict[type[nn.Module], int] = {}
 
     def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -104,14 +107,16 @@ def test_counting_leaves_the_model_as_it_was() -> None:
     model.norm.eval()  # a frozen batch-norm inside a training model
     before = copy.deepcopy(model.state_dict())
     cost.layer_costs(model, IMAGE)
-    assert [key for key, value in model.state_dict().items() if not torch.equal(value, before[key])] == []
+    assert [
+        key for key, value in model.state_dict().items() if not torch.equal(value, before[key])
+    ] == []
     assert (model.training, model.grouped.training, model.norm.training) == (True, True, False)
     assert all(not module._forward_hooks for module in model.modules())
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
 def test_buffers_of_a_training_model_are_untouched() -> None:
-    model = registry.build("resnet20", image=(3, 8, 8), classes=10).train()
+    model = model_registry.build("resnet20", image=(3, 8, 8), classes=10).train()
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
     cost.layer_costs(model, (3, 8, 8))
     assert before
@@ -133,7 +138,12 @@ def test_precision_does_not_matter(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize(
     "device",
-    ["meta", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"))],
+    [
+        "meta",
+        pytest.param(
+            "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+        ),
+    ],
 )
 def test_device_does_not_matter(device: str) -> None:
     assert cost.layer_costs(Small().to(device), IMAGE) == cost.layer_costs(Small(), IMAGE)
@@ -152,8 +162,14 @@ def test_effective_macs_weigh_layers_by_density() -> None:
     masks["fc.weight"][:] = False
     expected = 6480 / 4 + 1440 + 288 + 0 + 200
     assert cost.effective_macs(costs, masks) == expected
-    assert cost.effective_macs(costs, {k: masks[k] for k in ("strided.weight", "fc.weight")}) == expected
-    assert cost.effective_macs([*costs, cost.LayerCost("empty.weight", (0, 4), 0, 0)], masks) == expected
+    assert (
+        cost.effective_macs(costs, {k: masks[k] for k in ("strided.weight", "fc.weight")})
+        == expected
+    )
+    assert (
+        cost.effective_macs([*costs, cost.LayerCost("empty.weight", (0, 4), 0, 0)], masks)
+        == expected
+    )
 
 
 def test_size_by_hand() -> None:
@@ -180,23 +196,36 @@ def test_compression_of_nothing_kept_is_infinite() -> None:
 
 def test_a_physically_smaller_network_costs_less() -> None:
     pruning = pytest.importorskip("torch_pruning")
-    model, image = registry.build("resnet20", image=(3, 32, 32), classes=10), (3, 32, 32)
+    model, image = model_registry.build("resnet20", image=(3, 32, 32), classes=10), (3, 32, 32)
     before, example = cost.layer_costs(model, image), torch.zeros(1, *image)
     pruner = pruning.pruner.MagnitudePruner(
-        model, example, pruning.importance.MagnitudeImportance(p=1), pruning_ratio=0.5, ignored_layers=[model.fc]
+        model,
+        example,
+        pruning.importance.MagnitudeImportance(p=1),
+        pruning_ratio=0.5,
+        ignored_layers=[model.fc],
     )
     pruner.step()
     after = cost.layer_costs(model, image)
     assert [layer.name for layer in after] == [layer.name for layer in before]
     assert 2 * cost.macs(after) == flops(model, image) < cost.macs(before)
-    assert cost.size(model, all_kept(model)).params == pruning.utils.count_ops_and_params(model, example)[1]
+    assert (
+        cost.size(model, all_kept(model)).params
+        == pruning.utils.count_ops_and_params(model, example)[1]
+    )
 
 
 def test_a_mask_that_fits_no_layer_is_refused() -> None:
     model = Small()
     costs = cost.layer_costs(model, IMAGE)
-    unknown, misfit = {"norm.weight": torch.ones(12).bool()}, {"fc.weight": torch.ones(10, 10).bool()}
-    for check in (lambda masks: cost.effective_macs(costs, masks), lambda masks: cost.size(model, masks)):
+    unknown, misfit = (
+        {"norm.weight": torch.ones(12).bool()},
+        {"fc.weight": torch.ones(10, 10).bool()},
+    )
+    for check in (
+        lambda masks: cost.effective_macs(costs, masks),
+        lambda masks: cost.size(model, masks),
+    ):
         with pytest.raises(ValueError, match=r"'norm\.weight' is none"):
             check(unknown)
         with pytest.raises(ValueError, match=r"must have shape \(10, 72\), but has \(10, 10\)"):

@@ -1,4 +1,5 @@
-"""Masks that change while the network trains: gradual magnitude, RigL and SET, alone and inside a trial."""
+"""Masks that change while the network trains: gradual magnitude, RigL and SET, alone and inside a
+trial."""
 
 from collections.abc import Callable, Iterator
 from math import cos, pi
@@ -18,9 +19,9 @@ from pruning.methods.gmp import GMP
 from pruning.methods.rigl import RigL
 from pruning.methods.set import SparseEvolution
 from pruning.phases import Measure, Prune, Setting, Train
-from trainables.recipe import Recipe
-from trainables.spec import TrialSpec
+from trainables.training.recipe import Recipe
 from trainables.trial import Trial
+from trainables.trial_spec import TrialSpec
 
 SETTING = Setting(train_epochs=10, retrain_epochs=4)
 KINDS = [RigL, SparseEvolution]
@@ -29,7 +30,8 @@ PERCENT = st.integers(1, 98).map(lambda percent: percent / 100)
 
 @pytest.fixture(autouse=True)
 def _denormals() -> Iterator[None]:
-    """A trial sets flush-to-zero for its process; hypothesis in later tests cannot draw floats under it."""
+    """A trial sets flush-to-zero for its process; hypothesis in later tests cannot draw floats
+    under it."""
     yield
     torch.set_flush_denormal(False)
 
@@ -40,11 +42,19 @@ def no_images(count: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 def network() -> nn.Sequential:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 12, 3), nn.Flatten(), nn.Linear(48, 10))
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 12, 3), nn.Flatten(), nn.Linear(48, 10)
+    )
 
 
 def look(
-    model: nn.Module, masks: Any, *, sparsity: float = 0.8, progress: float = 0.0, interval: float = 0.05, seed: int = 0
+    model: nn.Module,
+    masks: Any,
+    *,
+    sparsity: float = 0.8,
+    progress: float = 0.0,
+    interval: float = 0.05,
+    seed: int = 0,
 ) -> PruneInput:
     return PruneInput(
         model=model,
@@ -71,10 +81,14 @@ def sparse(method: DynamicSparse, sparsity: float = 0.8) -> tuple[nn.Sequential,
 def digits(method: str, knobs: dict[str, Any], *, sparsity: float = 0.8) -> TrialSpec:
     recipe = Recipe(epochs=4, batch=200, lr=0.05, precision="fp32", augment="none")
     study = {"dataset": "digits", "model": "mlp", "seed": 5, "recipe": recipe}
-    return TrialSpec.model_validate({**study, "method": method, "knobs": knobs, "sparsities": (sparsity,)})
+    return TrialSpec.model_validate(
+        {**study, "method": method, "knobs": knobs, "sparsities": (sparsity,)}
+    )
 
 
-def record_updates(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> list[tuple[PruneInput, Any, Any]]:
+def record_updates(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> list[tuple[PruneInput, Any, Any]]:
     """What goes into and comes out of every update of a trial: input, masks before, masks after."""
     seen: list[tuple[PruneInput, Any, Any]] = []
     plain = type(trial.course.method).update
@@ -90,31 +104,50 @@ def record_updates(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> list[tuple[
 
 
 def test_erk_densities_follow_the_rule_and_sum_to_the_total() -> None:
-    shapes = {"stem": (8, 3, 3, 3), "wide": (64, 32, 3, 3), "fc": (10, 256), "point": (16, 16, 1, 1)}
+    shapes = {
+        "stem": (8, 3, 3, 3),
+        "wide": (64, 32, 3, 3),
+        "fc": (10, 256),
+        "point": (16, 16, 1, 1),
+    }
     sizes = {name: torch.Size(shape).numel() for name, shape in shapes.items()}
     total = kept_count(0.85, sum(sizes.values()))
     found = erk_densities(shapes, total)
     assert sum(found[name] * sizes[name] for name in shapes) == pytest.approx(total)
     assert found["point"] == 1.0  # (16 + 16 + 1 + 1) / 256 is the largest of the four
-    factors = {name: found[name] / (sum(shapes[name]) / sizes[name]) for name in ("stem", "wide", "fc")}
+    factors = {
+        name: found[name] / (sum(shapes[name]) / sizes[name]) for name in ("stem", "wide", "fc")
+    }
     assert all(factor == pytest.approx(factors["wide"]) for factor in factors.values())
     assert max(found.values()) <= 1.0
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_start_is_sparse_by_erk_exact_and_drawn_from_the_generator(kind: type[DynamicSparse]) -> None:
+def test_the_start_is_sparse_by_erk_exact_and_drawn_from_the_generator(
+    kind: type[DynamicSparse],
+) -> None:
     model = network()
     start = kind().prune(look(model, all_kept(model)))
     total = sum(mask.numel() for mask in start.values())
     assert sum(int(mask.sum()) for mask in start.values()) == kept_count(0.8, total)
-    densities = erk_densities({name: tuple(mask.shape) for name, mask in start.items()}, kept_count(0.8, total))
-    assert all(abs(int(mask.sum()) - densities[name] * mask.numel()) < 1 for name, mask in start.items())
-    assert all(torch.equal(m, start[n]) for n, m in kind().prune(look(model, all_kept(model))).items())
-    assert any(not torch.equal(m, start[n]) for n, m in kind().prune(look(model, all_kept(model), seed=1)).items())
+    densities = erk_densities(
+        {name: tuple(mask.shape) for name, mask in start.items()}, kept_count(0.8, total)
+    )
+    assert all(
+        abs(int(mask.sum()) - densities[name] * mask.numel()) < 1 for name, mask in start.items()
+    )
+    assert all(
+        torch.equal(m, start[n]) for n, m in kind().prune(look(model, all_kept(model))).items()
+    )
+    assert any(
+        not torch.equal(m, start[n])
+        for n, m in kind().prune(look(model, all_kept(model), seed=1)).items()
+    )
 
 
 def reference_update(mask: Tensor, weight: Tensor, worth: Tensor, moved: int) -> Tensor:
-    """Drop the smallest kept weights, then grow the worthiest of all that are not kept, by plain sorting."""
+    """Drop the smallest kept weights, then grow the worthiest of all that are not kept, by plain
+    sorting."""
     kept = [int(i) for i in torch.nonzero(mask.flatten()).flatten()]
     kept.sort(key=lambda i: -abs(float(weight.detach().flatten()[i])))
     stays = kept[: len(kept) - moved]
@@ -132,9 +165,13 @@ def test_rigl_drops_the_smallest_weights_and_grows_the_largest_gradients(progres
     assert after is not None
     changed = 0
     for name, weight in prunable(model).items():
-        assert weight.grad is not None and bool(weight.grad[~masks[name]].any()), "gradients are dense"
+        assert weight.grad is not None and bool(weight.grad[~masks[name]].any()), (
+            "gradients are dense"
+        )
         moved = int(method.fraction(progress) * int(masks[name].sum()))
-        assert torch.equal(after[name], reference_update(masks[name], weight, weight.grad.abs(), moved))
+        assert torch.equal(
+            after[name], reference_update(masks[name], weight, weight.grad.abs(), moved)
+        )
         changed += int((after[name] & ~masks[name]).sum())
     assert changed > 0
 
@@ -179,7 +216,11 @@ def test_rigl_leaves_the_masks_where_a_gradient_is_not_finite() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_dense_training_course(kind: type[DynamicSparse]) -> None:
-    assert kind().phases((0.9,), SETTING) == [Prune(0.9), Train("train", 10, updates=True), Measure(0.9)]
+    assert kind().phases((0.9,), SETTING) == [
+        Prune(0.9),
+        Train("train", 10, updates=True),
+        Measure(0.9),
+    ]
     with pytest.raises(ValidationError):
         kind(drop=0.0)
 
@@ -210,14 +251,20 @@ def test_in_a_trial_counts_of_layers_stay_and_grown_weights_start_at_zero(
     monkeypatch.setattr(trial.course.network, "hold", hold_and_look)
     trial.run()
     steps = trial.course.images.batches_per_epoch(200) * 4
-    assert [at.progress for at, _, _ in seen] == pytest.approx([index / steps for index in range(steps)])
+    assert [at.progress for at, _, _ in seen] == pytest.approx(
+        [index / steps for index in range(steps)]
+    )
     changes = [after for _, _, after in seen if after is not None]
     assert len(changes) == sum(at.progress < 0.75 for at, _, _ in seen)
     counts = [{n: int(mask.sum()) for n, mask in masks.items()} for masks in changes]
     assert all(count == counts[0] for count in counts)
     assert sum(counts[0].values()) == kept_count(0.8, trial.course.network.dense_prunable)
     assert sum(held) > 100
-    grown = [sum(int((after[n] & ~before[n]).sum()) for n in after) for _, before, after in seen if after is not None]
+    grown = [
+        sum(int((after[n] & ~before[n]).sum()) for n in after)
+        for _, before, after in seen
+        if after is not None
+    ]
     assert grown[0] > grown[len(grown) // 2] > grown[-1]
 
 
@@ -247,7 +294,9 @@ def test_gmp_follows_the_cubic_at_every_update(
     assert (last + delta) / steps > method.end - 1e-9 and (first - delta) / steps < method.start
     for t, value in pruned.items():
         n = (last - first) // delta
-        expected = sparsity + (0 - sparsity) * (1 - (t - first) / (n * delta)) ** 3 if n else sparsity
+        expected = (
+            sparsity + (0 - sparsity) * (1 - (t - first) / (n * delta)) ** 3 if n else sparsity
+        )
         assert value == pytest.approx(expected, abs=1e-12)
     assert pruned[last] == sparsity
 
@@ -270,7 +319,9 @@ def test_gmp_in_a_trial_keeps_exactly_the_largest_weights_at_every_update(
             assert all(bool((after[n] <= before[n]).all()) for n in after)
     final = seen[last][2]
     assert all(torch.equal(mask, final[n]) for n, mask in trial.course.network.masks.items())
-    assert trial.course.rows[0]["sparsity_reached"] == pytest.approx(1 - kept_count(0.9, total) / total, abs=1e-12)
+    assert trial.course.rows[0]["sparsity_reached"] == pytest.approx(
+        1 - kept_count(0.9, total) / total, abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("scope", ["global", "layer"])
@@ -292,7 +343,9 @@ def test_gmp_course_and_knobs() -> None:
         GMP(start=0.5, end=0.4)
 
 
-@pytest.mark.parametrize(("steps", "every"), [(1, 1), (39, 1), (240, 12), (2000, 100), (56320, 100)])
+@pytest.mark.parametrize(
+    ("steps", "every"), [(1, 1), (39, 1), (240, 12), (2000, 100), (56320, 100)]
+)
 def test_updates_come_every_hundred_steps_but_at_least_twenty_times(steps: int, every: int) -> None:
     assert GMP().interval(steps) == RigL().interval(steps) == every
     assert RigL(every=7).interval(steps) == min(every, 7)

@@ -12,14 +12,14 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from models.registry import build
-from pruning.channels import groups
+from models.model_registry import build
 from pruning.filters import FilterMethod, distance_sums, l1_norms, l2_norms, loss_changes
 from pruning.masks import all_kept
 from pruning.method import Card, Method, PruneInput
 from pruning.methods.taylor_filter import TaylorFilter
 from pruning.posttraining import PostTraining, Target
-from pruning.slim import Smaller, parameter_sparsity, shrink
+from pruning.structured.channel_groups import groups
+from pruning.structured.shrink import Smaller, parameter_sparsity, shrink
 
 torch.set_num_threads(1)
 
@@ -30,7 +30,10 @@ def images(count: int) -> Iterator[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(3)
     for start in range(0, count, 8):
         size = min(8, count - start)
-        yield torch.randn(size, *IMAGE, generator=generator), torch.randint(0, 10, (size,), generator=generator)
+        yield (
+            torch.randn(size, *IMAGE, generator=generator),
+            torch.randint(0, 10, (size,), generator=generator),
+        )
 
 
 def prune_input(model: nn.Module, sparsity: float) -> PruneInput:
@@ -60,7 +63,10 @@ def test_norms_and_distances_equal_naive_loops(shape: tuple[int, ...]) -> None:
     rows = [[float(value) for value in row.reshape(-1)] for row in filters]
     l1 = [sum(abs(value) for value in row) for row in rows]
     l2 = [sum(value * value for value in row) ** 0.5 for row in rows]
-    far = [sum(sum((a - b) ** 2 for a, b in zip(row, other, strict=True)) ** 0.5 for other in rows) for row in rows]
+    far = [
+        sum(sum((a - b) ** 2 for a, b in zip(row, other, strict=True)) ** 0.5 for other in rows)
+        for row in rows
+    ]
     assert l1_norms(filters).tolist() == pytest.approx(l1, rel=1e-5)
     assert l2_norms(filters).tolist() == pytest.approx(l2, rel=1e-5)
     assert distance_sums(filters).tolist() == pytest.approx(far, rel=1e-5)
@@ -96,7 +102,9 @@ def test_loss_changes_equal_a_naive_loop() -> None:
         for layer in layers:
             weight = probe.get_parameter(f"{layer}.weight")
             assert weight.grad is not None
-            for index, (row, slopes) in enumerate(zip(weight.tolist(), weight.grad.tolist(), strict=True)):
+            for index, (row, slopes) in enumerate(
+                zip(weight.tolist(), weight.grad.tolist(), strict=True)
+            ):
                 change = 0.0
                 for plane, plane_slopes in zip(row, slopes, strict=True):
                     for line, line_slopes in zip(plane, plane_slopes, strict=True):
@@ -119,18 +127,24 @@ def test_loss_changes_predict_what_a_slightly_smaller_filter_costs() -> None:
             with torch.no_grad():
                 probe.get_parameter("conv.weight")[index] *= factor
                 losses.append(float(cross_entropy(probe(x.double()), y)))
-        assert float(scores[index]) == pytest.approx(((losses[1] - losses[0]) / 2e-8) ** 2, rel=1e-4)
+        assert float(scores[index]) == pytest.approx(
+            ((losses[1] - losses[0]) / 2e-8) ** 2, rel=1e-4
+        )
 
 
 def test_batch_statistics_would_make_every_change_zero() -> None:
-    """Why `loss_changes` runs in eval mode: a filter before batch-norm has no scale in train mode."""
+    """Why `loss_changes` runs in eval mode: a filter before batch-norm has no scale in train mode.
+    """
     torch.manual_seed(0)
     model = build("resnet20", image=IMAGE, classes=10).double()
     x, y = next(images(8))
     weight = model.get_parameter("conv.weight")
     (gradient,) = torch.autograd.grad(cross_entropy(model.train()(x.double()), y), [weight])
     blind = (gradient * weight).flatten(1).sum(1).square().detach()
-    assert loss_changes(model, {"conv": torch.empty(0)}, [(x.double(), y)])["conv"].max() > 1e6 * blind.max()
+    assert (
+        loss_changes(model, {"conv": torch.empty(0)}, [(x.double(), y)])["conv"].max()
+        > 1e6 * blind.max()
+    )
 
 
 def test_loss_changes_need_a_batch() -> None:
@@ -145,7 +159,9 @@ def test_plan_reaches_the_sparsity_and_keeps_the_best(mode: Literal["inner", "al
     answer = Longest(mode=mode).prune(prune_input(model, 0.5))
     assert isinstance(answer, Smaller)
     assert parameter_sparsity(model, answer.keep, image=IMAGE) == pytest.approx(0.5, abs=0.005)
-    cut = {group.name: group for group in groups(model, IMAGE) if mode == "all" or not group.residual}
+    cut = {
+        group.name: group for group in groups(model, IMAGE) if mode == "all" or not group.residual
+    }
     assert set(answer.keep) == set(cut)
     assert len(cut) == (12 if mode == "all" else 8)
     for name, index in answer.keep.items():
@@ -172,7 +188,9 @@ def test_note_tells_the_ratio_and_a_sparsity_that_was_missed() -> None:
     answer = Longest(mode="inner", round_to=16).prune(at)
     reached = parameter_sparsity(model, answer.keep, image=IMAGE)
     assert {len(index) for index in answer.keep.values()} == {16}
-    assert at.notes[0].endswith(f"the nearest to sparsity 0.999 that whole channels allow is {reached:.4f}")
+    assert at.notes[0].endswith(
+        f"the nearest to sparsity 0.999 that whole channels allow is {reached:.4f}"
+    )
     assert reached < 0.999
 
 
@@ -188,7 +206,9 @@ def test_network_without_groups_is_refused() -> None:
         Longest().prune(prune_input(model, 0.5))
 
 
-@pytest.mark.parametrize("knobs", [{"round_to": 0}, {"mode": "outer"}, {"retrain": "no"}, {"rewind_to": -1}])
+@pytest.mark.parametrize(
+    "knobs", [{"round_to": 0}, {"mode": "outer"}, {"retrain": "no"}, {"rewind_to": -1}]
+)
 def test_wrong_knobs_are_refused(knobs: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Longest.model_validate(knobs)
@@ -204,7 +224,9 @@ def test_taylor_ranks_by_the_loss_of_its_examples() -> None:
     model = build("simple_cnn", image=IMAGE, classes=10)
     found = groups(model, IMAGE)
     answer = TaylorFilter(examples=20).prune(prune_input(model, 0.5))
-    scores = loss_changes(model, {layer: torch.empty(0) for group in found for layer in group.producers}, images(20))
+    scores = loss_changes(
+        model, {layer: torch.empty(0) for group in found for layer in group.producers}, images(20)
+    )
     assert set(answer.keep) == {group.name for group in found}
     for name, index in answer.keep.items():
         best = scores[name].topk(len(index)).indices
@@ -227,7 +249,9 @@ def test_a_method_that_says_nothing_is_named() -> None:
         "Silent defines neither scores nor prune": lambda: Silent().prune(at),
         "Silent does not change masks while training": lambda: Silent().update(at),
         "Blind does not say what it observes": lambda: Blind().observe(at.model, "weight", []),
-        "Blind does not say how it solves a layer": lambda: Blind().solve(torch.ones(1, 1), torch.ones(1), Target()),
+        "Blind does not say how it solves a layer": lambda: Blind().solve(
+            torch.ones(1, 1), torch.ones(1), Target()
+        ),
     }
     for message, call in calls.items():
         with pytest.raises(TypeError, match=f"^{message}$"):

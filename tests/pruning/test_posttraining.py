@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning.calibration import hessian, to_matrix
+from pruning.layerwise.layer_inputs import hessian, to_matrix
+from pruning.layerwise.obs import least_squares, magnitude_mask, sparsegpt
 from pruning.masks import all_kept, prunable
 from pruning.method import PruneInput
 from pruning.methods.magnitude_post import MagnitudePost
 from pruning.methods.obc import OBC
 from pruning.methods.sparsegpt import SparseGPT
 from pruning.methods.wanda import Wanda
-from pruning.nm import is_nm
-from pruning.obs import least_squares, magnitude_mask, sparsegpt
+from pruning.nm_pattern import is_nm
 from pruning.phases import Measure, Prune, Recalibrate, Setting, Train
 from pruning.posttraining import PostTraining, Target
 
@@ -58,13 +58,20 @@ def images(count: int) -> Iterator[tuple[Tensor, Tensor]]:
 def look(model: nn.Module, sparsity: float) -> PruneInput:
     generator = torch.Generator().manual_seed(0)
     return PruneInput(
-        model=model, masks=all_kept(model), sparsity=sparsity, generator=generator, images=images, image=IMAGE
+        model=model,
+        masks=all_kept(model),
+        sparsity=sparsity,
+        generator=generator,
+        images=images,
+        image=IMAGE,
     )
 
 
 @pytest.mark.parametrize("method", EVERY, ids=lambda method: type(method).__name__)
 @pytest.mark.parametrize("sparsity", [0.37, 0.9])
-def test_the_count_is_exact_and_the_weights_agree_with_the_masks(method: PostTraining, sparsity: float) -> None:
+def test_the_count_is_exact_and_the_weights_agree_with_the_masks(
+    method: PostTraining, sparsity: float
+) -> None:
     model = network()
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     at = look(model, sparsity)
@@ -79,8 +86,12 @@ def test_the_count_is_exact_and_the_weights_agree_with_the_masks(method: PostTra
     assert model.training
     assert all(torch.equal(buffer, buffers[name]) for name, buffer in model.named_buffers())
     again = network()
-    assert all(torch.equal(mask, masks[name]) for name, mask in method.prune(look(again, sparsity)).items())
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    assert all(
+        torch.equal(mask, masks[name]) for name, mask in method.prune(look(again, sparsity)).items()
+    )
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("reconstruct", ["fast", "exact"])
@@ -102,7 +113,9 @@ def test_a_layer_sees_the_inputs_that_pruned_layers_before_it_produce(reconstruc
 
 
 @pytest.mark.parametrize("method", [SparseGPT, Wanda, OBC, MagnitudePost])
-def test_n_of_m_runs_along_input_channels_and_names_what_does_not_fit(method: type[PostTraining]) -> None:
+def test_n_of_m_runs_along_input_channels_and_names_what_does_not_fit(
+    method: type[PostTraining],
+) -> None:
     model = network()
     stem = model[0].weight.detach().clone()
     at = look(model, 0.5)
@@ -118,11 +131,14 @@ def test_n_of_m_runs_along_input_channels_and_names_what_does_not_fit(method: ty
 def test_magnitude_keeps_the_largest_of_each_group_of_each_layer_and_changes_none() -> None:
     model, before = network(), network()
     for one in (model, before):
-        one[3].weight.data[6:] *= 3  # the second group's are larger, and it keeps no more of them for that
+        one[3].weight.data[6:] *= (
+            3  # the second group's are larger, and it keeps no more of them for that
+        )
     masks = MagnitudePost(images=40).prune(look(model, 0.5))
     for name, weight in prunable(before).items():
         for some, kept in zip(
-            *(tensor.chunk(2 if name == "3.weight" else 1) for tensor in (weight, masks[name])), strict=True
+            *(tensor.chunk(2 if name == "3.weight" else 1) for tensor in (weight, masks[name])),
+            strict=True,
         ):
             assert abs(int(kept.sum()) - some.numel() / 2) <= 1
             assert some[kept].abs().min() > some[~kept].abs().max()
@@ -131,8 +147,14 @@ def test_magnitude_keeps_the_largest_of_each_group_of_each_layer_and_changes_non
 
 @pytest.mark.parametrize("method", [Wanda(), MagnitudePost()], ids=["wanda", "magnitude"])
 def test_what_solves_nothing_damps_nothing(method: PostTraining) -> None:
-    solution, remark = method.solve(torch.tensor([[1.0, 3.0, -2.0, 0.5]]), torch.ones(4), Target(nm=(2, 4)))
-    assert (solution.weight.tolist(), solution.damping, remark) == ([[0.0, 3.0, -2.0, 0.0]], 0.0, "")
+    solution, remark = method.solve(
+        torch.tensor([[1.0, 3.0, -2.0, 0.5]]), torch.ones(4), Target(nm=(2, 4))
+    )
+    assert (solution.weight.tolist(), solution.damping, remark) == (
+        [[0.0, 3.0, -2.0, 0.0]],
+        0.0,
+        "",
+    )
 
 
 def test_weight_updates_beat_magnitude_on_the_output_of_the_network() -> None:
@@ -162,13 +184,17 @@ def test_a_layer_too_wide_for_obc_is_named_and_solved_by_sparsegpt() -> None:
     OBC(images=40, max_columns=1).prune(look(other, 0.5))
     whole = network()
     SparseGPT(images=40, reconstruct="exact").prune(look(whole, 0.5))
-    assert all(torch.equal(a, b) for a, b in zip(other.parameters(), whole.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(other.parameters(), whole.parameters(), strict=True)
+    )
 
 
 def test_more_damping_is_noted() -> None:
     model = network()
     at = look(model, 0.5)
-    SparseGPT(images=1, damping=0.0).prune(at)  # one image cannot give the classifier's 192 columns full rank
+    SparseGPT(images=1, damping=0.0).prune(
+        at
+    )  # one image cannot give the classifier's 192 columns full rank
     assert any(note.startswith("6.weight: damping ") for note in at.notes)
     at = look(network(), 0.5)
     OBC(images=1, damping=0.0, max_columns=100).prune(at)
@@ -180,7 +206,14 @@ def test_what_cannot_be_pruned_is_refused() -> None:
     model = network()
     pruned = all_kept(model)
     pruned["0.weight"][0] = False
-    at = PruneInput(model=model, masks=pruned, sparsity=0.5, generator=torch.Generator(), images=images, image=IMAGE)
+    at = PruneInput(
+        model=model,
+        masks=pruned,
+        sparsity=0.5,
+        generator=torch.Generator(),
+        images=images,
+        image=IMAGE,
+    )
     with pytest.raises(ValueError, match="pruned already"):
         SparseGPT().prune(at)
     with pytest.raises(ValueError, match=r"2:4 has sparsity 0.5, but got 0.7"):
@@ -209,7 +242,7 @@ def test_a_pattern_has_one_sparsity_of_its_own() -> None:
 
 
 def test_importing_the_shared_part_does_not_import_torch() -> None:
-    code = "import sys, pruning.posttraining, pruning.nm; sys.exit('torch' in sys.modules)"
+    code = "import sys, pruning.posttraining, pruning.nm_pattern; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -220,11 +253,15 @@ def test_the_damping_asked_for_is_the_one_used() -> None:
     for damping in (0.01, 1.0):
         solution, _ = SparseGPT(damping=damping).solve(weight, h, target)
         assert solution.damping == damping
-        assert torch.equal(solution.weight, sparsegpt(weight, h, sparsity=0.5, damping=damping).weight)
+        assert torch.equal(
+            solution.weight, sparsegpt(weight, h, sparsity=0.5, damping=damping).weight
+        )
 
 
 def test_a_layer_too_wide_for_obc_keeps_its_pattern() -> None:
     generator = torch.Generator().manual_seed(4)
     weight, x = torch.randn(4, 8, generator=generator), torch.randn(8, 40, generator=generator)
-    solution, remark = OBC(max_columns=4).solve(weight, 2 / 40 * x @ x.T, Target(sparsity=None, nm=(2, 4)))
+    solution, remark = OBC(max_columns=4).solve(
+        weight, 2 / 40 * x @ x.T, Target(sparsity=None, nm=(2, 4))
+    )
     assert is_nm(solution.mask, 2, 4) and "too wide for OBC" in remark

@@ -1,4 +1,5 @@
-"""Whole studies on Ray, from the command line: killed, continued, extended, with trials that fail."""
+"""Whole studies on Ray, from the command line: killed, continued, extended, with trials that fail.
+"""
 
 import contextlib
 import os
@@ -16,11 +17,12 @@ from typing import Any
 import pytest
 import yaml
 
-from sweeps import ledger, study
-from sweeps.plan import Plan, make_plan
-from trainables import record
+from sweeps.planning import trial_status
+from sweeps.planning.plan import Plan, make_plan
+from sweeps.study_file import study
 from trainables.environment import Environment
-from trainables.store import Store
+from trainables.storage import parquet_tables
+from trainables.storage.store import Store
 from trainables.trial import Trial
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,9 +65,15 @@ def write(folder: Path, **change: Any) -> Plan:
 def table(folder: Path, name: str, plan: Plan) -> dict[str, list[dict[str, Any]]]:
     """One table of a study, by key, without the columns that say when and where."""
     store = Store.at(folder)
-    found = {key: record.decode(name, store.read(f"{name}/{key}.parquet")).to_pylist() for key in plan.by_key}
+    found = {
+        key: parquet_tables.decode(name, store.read(f"{name}/{key}.parquet")).to_pylist()
+        for key in plan.by_key
+    }
     return {
-        key: [{n: v for n, v in row.items() if n not in record.CIRCUMSTANCES | {"study"}} for row in rows]
+        key: [
+            {n: v for n, v in row.items() if n not in parquet_tables.CIRCUMSTANCES | {"study"}}
+            for row in rows
+        ]
         for key, rows in found.items()
     }
 
@@ -89,7 +97,9 @@ def wait_for(condition: Any, seconds: float = 120) -> None:
 
 def children_of(pid: int, needle: str) -> list[int]:
     """Process ids below a process whose command line contains a text."""
-    listed = subprocess.run(["ps", "-eo", "pid,sid,args"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["ps", "-eo", "pid,sid,args"], capture_output=True, text=True, check=True
+    ).stdout
     rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
     return [int(found) for found, session, words in rows if int(session) == pid and needle in words]
 
@@ -125,7 +135,8 @@ def test_killed_driver_and_killed_worker_leave_the_rows_of_an_undisturbed_run(
     store = Store.at(tmp_path / "out")
     moments = random.Random(7)
 
-    # The first driver dies right after the first checkpoints appear, the second right after the first row.
+    # The first driver dies right after the first checkpoints appear, the second right after the
+    # first row.
     clean.append(start(tmp_path))
     wait_for(lambda: store.list("checkpoints", ".pt"))
     time.sleep(moments.uniform(0, 0.5))
@@ -136,8 +147,9 @@ def test_killed_driver_and_killed_worker_leave_the_rows_of_an_undisturbed_run(
     clean[-1].kill()
     clean[-1].wait()
 
-    # In the third launch the workers die, one by SIGKILL, one by SIGTERM; others go on from the checkpoints.
-    before = len(ledger.read(plan, store).done)
+    # In the third launch the workers die, one by SIGKILL, one by SIGTERM; others go on from the
+    # checkpoints.
+    before = len(trial_status.read(plan, store).done)
     clean.append(start(tmp_path))
     for sign in (signal.SIGKILL, signal.SIGTERM):
         os.kill(a_worker_of(clean[-1]), sign)
@@ -154,7 +166,9 @@ def test_killed_driver_and_killed_worker_leave_the_rows_of_an_undisturbed_run(
 
 
 @pytest.mark.slow
-def test_ctrl_c_checkpoints_and_says_how_to_go_on(tmp_path: Path, clean: list[subprocess.Popen[str]]) -> None:
+def test_ctrl_c_checkpoints_and_says_how_to_go_on(
+    tmp_path: Path, clean: list[subprocess.Popen[str]]
+) -> None:
     plan = write(tmp_path, checkpoint_seconds=3600, recipe={**STUDY["recipe"], "epochs": 40})
     clean.append(start(tmp_path))
     store = Store.at(tmp_path / "out")
@@ -167,7 +181,9 @@ def test_ctrl_c_checkpoints_and_says_how_to_go_on(tmp_path: Path, clean: list[su
     assert f"interrupted: 0 of {len(plan.trials)} trials done; continue with: python " in told
     assert "--study" in told.splitlines()[-1]
     assert len(store.list("checkpoints", ".pt")) == 2, "both running trials left a checkpoint"
-    wait_for(lambda: not children_of(clean[-1].pid, ""))  # no orphans; Ray takes its time on a busy machine
+    wait_for(
+        lambda: not children_of(clean[-1].pid, "")
+    )  # no orphans; Ray takes its time on a busy machine
 
 
 @pytest.mark.slow
@@ -176,12 +192,20 @@ def test_failures_are_named_retried_on_request_and_a_study_grows(
 ) -> None:
     flag = tmp_path / "fail"
     flag.touch()
-    env = {"FAIL_SEED_1": str(flag), "PYTHONPATH": str(ROOT / "tests")}
-    change: dict[str, Any] = {"model": "flaky_nets:net", "methods": ["magnitude", "random"]}
+    env = {"FAIL_SEED_1": str(flag), "PYTHONPATH": str(ROOT)}
+    change: dict[str, Any] = {"model": "tests.flaky_nets:net", "methods": ["magnitude", "random"]}
     plan = write(tmp_path, **change)
     store = Store.at(tmp_path / "out")
-    failing = [key for key, trial in plan.by_key.items() if trial.spec.seed == 1 and trial.spec.method != "magnitude"]
-    child = next(key for key, trial in plan.by_key.items() if trial.spec.seed == 1 and trial.spec.method == "magnitude")
+    failing = [
+        key
+        for key, trial in plan.by_key.items()
+        if trial.spec.seed == 1 and trial.spec.method != "magnitude"
+    ]
+    child = next(
+        key
+        for key, trial in plan.by_key.items()
+        if trial.spec.seed == 1 and trial.spec.method == "magnitude"
+    )
     dense = plan.by_key[child].parents[0]
 
     clean.append(start(tmp_path, **env))
@@ -248,7 +272,9 @@ def test_damaged_rows_and_damaged_dense_weights_are_made_anew_within_one_launch(
 def test_a_second_driver_is_refused_and_the_first_is_not_disturbed(
     tmp_path: Path, clean: list[subprocess.Popen[str]]
 ) -> None:
-    write(tmp_path, methods=["random"], seeds=[0], resources={"cpus_per_trial": 2})  # one worker: less to start
+    write(
+        tmp_path, methods=["random"], seeds=[0], resources={"cpus_per_trial": 2}
+    )  # one worker: less to start
     clean.append(start(tmp_path))
     store = Store.at(tmp_path / "out")
     wait_for(lambda: store.exists("lease.json"))
@@ -262,7 +288,9 @@ def test_a_second_driver_is_refused_and_the_first_is_not_disturbed(
     assert not store.exists("lease.json")
 
 
-def test_more_cores_than_there_are_is_a_mistake(tmp_path: Path, clean: list[subprocess.Popen[str]]) -> None:
+def test_more_cores_than_there_are_is_a_mistake(
+    tmp_path: Path, clean: list[subprocess.Popen[str]]
+) -> None:
     write(tmp_path)
     clean.append(start(tmp_path, "--cpus-per-trial", "4096"))
     code, told = finish(clean[-1])

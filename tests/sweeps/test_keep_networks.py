@@ -1,16 +1,20 @@
-"""A study that keeps its networks: what is missing then, where the wish goes, and what it costs on the disk."""
+"""A study that keeps its networks: what is missing then, where the wish goes, and what it costs on
+the disk."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sweeps import command, ledger, study
-from sweeps.estimate import disk_bytes
-from sweeps.mistake import Mistake
-from sweeps.plan import Plan, make_plan
-from trainables import kept, state
-from trainables.store import Store
+from pruning.user_error import UserError
+from sweeps.cli import study_command
+from sweeps.estimate.plan_cost import disk_bytes
+from sweeps.planning import trial_status
+from sweeps.planning.plan import Plan, make_plan
+from sweeps.study_file import study
+from trainables import saved_networks
+from trainables.storage import checkpoints
+from trainables.storage.store import Store
 from trainables.trial import Trial
 
 RAW: dict[str, Any] = {
@@ -33,54 +37,69 @@ def make(**changes: Any) -> tuple[study.StudySpec, Plan]:
 def test_the_default_is_none_and_other_values_are_refused() -> None:
     spec, plan = make()
     assert spec.keep_networks == "none" and not plan.keep_networks
-    with pytest.raises(Mistake, match="x: keep_networks: input should be 'none' or 'all', but got 'some'"):
+    with pytest.raises(
+        UserError, match="x: keep_networks: input should be 'none' or 'all', but got 'some'"
+    ):
         make(keep_networks="some")
 
 
 def test_the_wish_reaches_the_trials(tmp_path: Path) -> None:
     spec, plan = make(keep_networks="all")
     assert plan.keep_networks
-    assert command.make_environment(spec, Store.at(tmp_path)).keep_networks == "all"
-    assert command.make_environment(make()[0], Store.at(tmp_path)).keep_networks == "none"
+    assert study_command.make_environment(spec, Store.at(tmp_path)).keep_networks == "all"
+    assert study_command.make_environment(make()[0], Store.at(tmp_path)).keep_networks == "none"
 
 
 def test_done_trials_run_again_once_if_the_wish_comes_later(tmp_path: Path) -> None:
     store = Store.at(tmp_path)
     before, plan = make(methods=["snip"], sparsities=[0.5])
     for trial in plan.trials:
-        Trial(trial.spec, command.make_environment(before, store)).run()
-    assert ledger.read(plan, store).missing == ()
+        Trial(trial.spec, study_command.make_environment(before, store)).run()
+    assert trial_status.read(plan, store).missing == ()
     after, wishing = make(methods=["snip"], sparsities=[0.5], keep_networks="all")
-    state = ledger.read(wishing, store)
+    state = trial_status.read(wishing, store)
     assert state.missing == tuple(plan.by_key) and not state.done
     first = wishing.trials[0]
-    Trial(first.spec, command.make_environment(after, store)).run()
-    assert ledger.read(wishing, store).missing == tuple(key for key in plan.by_key if key != first.key)
-    assert ledger.read(plan, store).missing == (), "without the wish all is done as before"
-    ledger.erase(store)
+    Trial(first.spec, study_command.make_environment(after, store)).run()
+    assert trial_status.read(wishing, store).missing == tuple(
+        key for key in plan.by_key if key != first.key
+    )
+    assert trial_status.read(plan, store).missing == (), "without the wish all is done as before"
+    trial_status.erase(store)
     assert not (tmp_path / "networks").exists()
 
 
 def test_a_trial_with_some_of_its_networks_is_not_done(tmp_path: Path) -> None:
     recipe = {"epochs": 0, "batch": 400, "augment": "none", "precision": "fp32"}
-    spec, plan = make(recipe=recipe, keep_networks="all", methods=[{"lottery_ticket": {"levels": 3}}], sparsities=[0.5])
+    spec, plan = make(
+        recipe=recipe,
+        keep_networks="all",
+        methods=[{"lottery_ticket": {"levels": 3}}],
+        sparsities=[0.5],
+    )
     store = Store.at(tmp_path)
     for trial in plan.trials:
-        Trial(trial.spec, command.make_environment(spec, store)).run()
+        Trial(trial.spec, study_command.make_environment(spec, store)).run()
     ticket = plan.trials[-1].key
-    assert kept.levels(store, ticket) == {1, 2, 3} and ledger.read(plan, store).missing == ()
-    state.drop(store, kept.folder(ticket), "level", 2)
-    assert ledger.read(plan, store).missing == (ticket,)
-    Trial(plan.trials[-1].spec, command.make_environment(spec, store)).run()
-    assert kept.levels(store, ticket) == {1, 2, 3} and ledger.read(plan, store).missing == ()
+    assert (
+        saved_networks.levels(store, ticket) == {1, 2, 3}
+        and trial_status.read(plan, store).missing == ()
+    )
+    checkpoints.drop(store, saved_networks.folder(ticket), "level", 2)
+    assert trial_status.read(plan, store).missing == (ticket,)
+    Trial(plan.trials[-1].spec, study_command.make_environment(spec, store)).run()
+    assert (
+        saved_networks.levels(store, ticket) == {1, 2, 3}
+        and trial_status.read(plan, store).missing == ()
+    )
 
 
 def test_the_disk_it_takes_is_told(tmp_path: Path) -> None:
     recipe = {"epochs": 0, "batch": 400, "augment": "none", "precision": "fp32"}
     spec, plan = make(recipe=recipe, keep_networks="all", methods=["snip", "random"])
     for trial in plan.trials:
-        Trial(trial.spec, command.make_environment(spec, Store.at(tmp_path))).run()
+        Trial(trial.spec, study_command.make_environment(spec, Store.at(tmp_path))).run()
     taken = sum(path.stat().st_size for path in (tmp_path / "networks").rglob("*.pt"))
     told = disk_bytes(plan) - disk_bytes(make(recipe=recipe, methods=["snip", "random"])[1])
     assert told == pytest.approx(taken, rel=0.15)
-    assert all(kept.levels(Store.at(tmp_path), key) for key in plan.by_key)
+    assert all(saved_networks.levels(Store.at(tmp_path), key) for key in plan.by_key)

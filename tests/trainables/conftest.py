@@ -5,10 +5,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-import s3_server
 
-from trainables import bucket as buckets
-from trainables.store import Store
+from tests import s3_server
+from trainables.storage import object_store as buckets
+from trainables.storage.store import Store
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,8 @@ def s3_session() -> Iterator[s3_server.S3]:
 
 @pytest.fixture
 def s3(s3_session: s3_server.S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3_server.S3]:
-    """The server with its credentials in the environment, and a proxy that lets everything through."""
+    """The server with its credentials in the environment, and a proxy that lets everything through.
+    """
     for name, value in s3_session.env.items():
         monkeypatch.setenv(name, value)
     s3_session.proxy.reset()
@@ -36,7 +37,8 @@ def bucket(s3: s3_server.S3) -> str:
 
 @pytest.fixture(params=["disk", "s3 by URI", "s3 by environment"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """An empty study directory, on a disk or in a bucket whose endpoint is named in one of two ways."""
+    """An empty study directory, on a disk or in a bucket whose endpoint is named in one of two
+    ways."""
     if request.param == "disk":
         return Store.at(tmp_path / "study")
     s3, bucket = request.getfixturevalue("s3"), request.getfixturevalue("bucket")
@@ -55,7 +57,8 @@ def remote(s3: s3_server.S3, bucket: str) -> Store:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
-    """Sets how many seconds stores go on trying; the SDK's own tries, with pauses of its own, are left out."""
+    """Sets how many seconds stores go on trying; the SDK's own tries, with pauses of its own, are
+    left out."""
     monkeypatch.setattr(buckets, "TRIES", 1)
     buckets._connect.cache_clear()
     yield lambda seconds: monkeypatch.setenv("PRUNING_STORE_PATIENCE", str(seconds))

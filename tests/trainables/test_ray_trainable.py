@@ -10,23 +10,29 @@ from typing import Any
 import pytest
 import torch
 
-from trainables import ray_trainable, state
+from trainables import ray_trainable
 from trainables.environment import Environment
 from trainables.ray_trainable import FAULTS, Leaving, RayTrial
-from trainables.recipe import Recipe
-from trainables.spec import TrialSpec
-from trainables.store import Store, StoreFull
+from trainables.storage import checkpoints
+from trainables.storage.store import Store, StoreFull
+from trainables.training.recipe import Recipe
 from trainables.trial import Trial
+from trainables.trial_spec import TrialSpec
 
-SPEC = TrialSpec(dataset="digits", model="mlp", method="dense", seed=1, recipe=Recipe(epochs=3, batch=100))
+SPEC = TrialSpec(
+    dataset="digits", model="mlp", method="dense", seed=1, recipe=Recipe(epochs=3, batch=100)
+)
 
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[RayTrial]:
-    """A worker with a dense trial to do; its process's own handler of SIGTERM is put back afterwards."""
+    """A worker with a dense trial to do; its process's own handler of SIGTERM is put back
+    afterwards."""
     before = signal.getsignal(signal.SIGTERM)
     environment = Environment(store=str(tmp_path), checkpoint_seconds=1e9)
-    yield RayTrial({"spec": SPEC.model_dump(mode="json"), "environment": environment.model_dump(mode="json")})
+    yield RayTrial(
+        {"spec": SPEC.model_dump(mode="json"), "environment": environment.model_dump(mode="json")}
+    )
     signal.signal(signal.SIGTERM, before)
 
 
@@ -34,7 +40,9 @@ def worker(tmp_path: Path) -> Iterator[RayTrial]:
 def cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every step ends after one batch."""
     monkeypatch.setattr(ray_trainable, "SECONDS_PER_RESULT", 0.0)
-    monkeypatch.setattr(Trial, "advance", lambda trial, pause, advance=Trial.advance: advance(trial, lambda: True))
+    monkeypatch.setattr(
+        Trial, "advance", lambda trial, pause, advance=Trial.advance: advance(trial, lambda: True)
+    )
 
 
 def results(worker: RayTrial) -> list[dict[str, Any]]:
@@ -60,11 +68,17 @@ def breaking(error: Callable[[], Exception], times: int) -> Callable[..., None]:
 
 def test_a_trial_is_walked_and_told(worker: RayTrial) -> None:
     last = results(worker)[-1]
-    assert last["status"] == "done" and last["walked"] == last["steps"] == 4 and last["epochs"] == last["gained"] == 3
+    assert (
+        last["status"] == "done"
+        and last["walked"] == last["steps"] == 4
+        and last["epochs"] == last["gained"] == 3
+    )
     assert 10 < last["top1"] <= 100
 
 
-def test_a_result_comes_from_the_middle_of_a_long_epoch(tmp_path: Path, worker: RayTrial, monkeypatch: Any) -> None:
+def test_a_result_comes_from_the_middle_of_a_long_epoch(
+    tmp_path: Path, worker: RayTrial, monkeypatch: Any
+) -> None:
     monkeypatch.setattr(ray_trainable, "SECONDS_PER_RESULT", -1.0)
     monkeypatch.setattr(RayTrial, "_must_leave", lambda self: False)
     assert worker.step()["walked"] == 0  # opened, and nothing walked
@@ -95,7 +109,10 @@ def test_the_third_fault_of_its_own_is_the_end_with_its_traceback(
     told = results(worker)
     assert [result["status"] for result in told] == ["retrying"] * (FAULTS - 1) + ["failed"]
     recorded = json.loads(Store.at(tmp_path).read(f"failures/{SPEC.key}.json"))
-    assert recorded["error"] == told[-1]["error"] == "ZeroDivisionError: a bug" and recorded["faults"] == FAULTS
+    assert (
+        recorded["error"] == told[-1]["error"] == "ZeroDivisionError: a bug"
+        and recorded["faults"] == FAULTS
+    )
     assert "in broken" in recorded["traceback"]
 
 
@@ -108,17 +125,27 @@ def test_a_lack_of_memory_comes_with_advice(
     monkeypatch.setattr(Trial, "advance", breaking(lambda: error, 99))
     line = results(worker)[-1]["error"]
     assert type(error).__name__ in line
-    assert all(word in line for word in ("--gpus-per-trial", "recipe.batch", "recipe.precision=bf16"))
+    assert all(
+        word in line for word in ("--gpus-per-trial", "recipe.batch", "recipe.precision=bf16")
+    )
 
 
-def test_a_device_in_an_unknown_state_wants_another_process(worker: RayTrial, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Trial, "advance", breaking(lambda: torch.AcceleratorError("device-side assert"), 99))
+def test_a_device_in_an_unknown_state_wants_another_process(
+    worker: RayTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Trial, "advance", breaking(lambda: torch.AcceleratorError("device-side assert"), 99)
+    )
     with pytest.raises(torch.AcceleratorError):
         worker.step()
 
 
-def test_a_lost_study_directory_is_no_failure_of_the_trial(worker: RayTrial, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Trial, "advance", breaking(lambda: StoreFull("the disk is full: free space"), 99))
+def test_a_lost_study_directory_is_no_failure_of_the_trial(
+    worker: RayTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Trial, "advance", breaking(lambda: StoreFull("the disk is full: free space"), 99)
+    )
     last = results(worker)[-1]
     assert last["status"] == "store_lost" and last["error"] == "the disk is full: free space"
 
@@ -126,18 +153,28 @@ def test_a_lost_study_directory_is_no_failure_of_the_trial(worker: RayTrial, mon
 def test_missing_dense_weights_are_no_failure_of_the_trial(tmp_path: Path) -> None:
     spec = SPEC.model_copy(update={"method": "magnitude_post", "sparsities": (0.5,)})
     environment = Environment(store=str(tmp_path))
-    worker = RayTrial({"spec": spec.model_dump(mode="json"), "environment": environment.model_dump(mode="json")})
+    worker = RayTrial(
+        {"spec": spec.model_dump(mode="json"), "environment": environment.model_dump(mode="json")}
+    )
     told = worker.step()
-    assert told["done"] and told["status"] == "orphaned" and "holds no valid weights of epoch 3" in told["error"]
+    assert (
+        told["done"]
+        and told["status"] == "orphaned"
+        and "holds no valid weights of epoch 3" in told["error"]
+    )
 
 
 def test_what_the_driver_gave_up_is_not_begun(worker: RayTrial, tmp_path: Path) -> None:
-    Store.at(tmp_path).write(f"failures/{SPEC.key}.json", json.dumps({"error": "lost 5 times"}).encode())
+    Store.at(tmp_path).write(
+        f"failures/{SPEC.key}.json", json.dumps({"error": "lost 5 times"}).encode()
+    )
     assert worker.step() == {"done": True, "status": "failed", "walked": 0, "error": "lost 5 times"}
     assert worker.trial is None
 
 
-def test_sigterm_checkpoints_after_the_batch_and_leaves(worker: RayTrial, tmp_path: Path, monkeypatch: Any) -> None:
+def test_sigterm_checkpoints_after_the_batch_and_leaves(
+    worker: RayTrial, tmp_path: Path, monkeypatch: Any
+) -> None:
     advance = Trial.advance
 
     def hit(trial: Trial, pause: Callable[[], bool]) -> None:
@@ -149,7 +186,7 @@ def test_sigterm_checkpoints_after_the_batch_and_leaves(worker: RayTrial, tmp_pa
     with pytest.raises(Leaving):
         results(worker)
     monkeypatch.undo()
-    found = state.newest(Store.at(tmp_path), f"checkpoints/{SPEC.key}", "step")
+    found = checkpoints.newest(Store.at(tmp_path), f"checkpoints/{SPEC.key}", "step")
     assert found is not None and "step-000001000001-" in found[0], "one epoch and one batch"
     with pytest.raises(Leaving):
         worker.step()  # another trial does not begin here
@@ -162,14 +199,18 @@ def test_sigterm_checkpoints_after_the_batch_and_leaves(worker: RayTrial, tmp_pa
     assert moved.course.rows[-1]["digest"] == calm.course.rows[-1]["digest"]
 
 
-def test_sigterm_between_trials_ends_the_worker_as_ray_does(tmp_path: Path, worker: RayTrial) -> None:
+def test_sigterm_between_trials_ends_the_worker_as_ray_does(
+    tmp_path: Path, worker: RayTrial
+) -> None:
     ended: list[int] = []
     worker._end = lambda number, frame: ended.append(number)
     os.kill(os.getpid(), signal.SIGTERM)
     assert ended == [signal.SIGTERM]
 
 
-def test_a_node_that_is_drained_is_left(worker: RayTrial, tmp_path: Path, cut: None, monkeypatch: Any) -> None:
+def test_a_node_that_is_drained_is_left(
+    worker: RayTrial, tmp_path: Path, cut: None, monkeypatch: Any
+) -> None:
     worker.step()
     monkeypatch.setattr(ray_trainable, "_is_draining", lambda: True)
     with pytest.raises(Leaving):
@@ -184,7 +225,9 @@ def test_reused_for_another_trial_it_starts_from_nothing(worker: RayTrial, tmp_p
     assert worker.reset_config(
         {"spec": other.model_dump(mode="json"), "environment": environment.model_dump(mode="json")}
     )
-    assert worker.trial is None and worker.faults == 0 and signal.getsignal(signal.SIGTERM) == handler
+    assert (
+        worker.trial is None and worker.faults == 0 and signal.getsignal(signal.SIGTERM) == handler
+    )
     assert callable(worker._end) or isinstance(worker._end, signal.Handlers)
     results(worker)
     assert Store.at(tmp_path).exists(f"rows/{other.key}.parquet")

@@ -6,10 +6,10 @@ import torch
 
 from pruning.masks import prunable
 from pruning.phases import Prune, Rewind, Train
-from trainables.recipe import Recipe
-from trainables.seeds import derive
-from trainables.spec import TrialSpec, dense_spec
+from trainables.training.recipe import Recipe
+from trainables.training.seeds import derive
 from trainables.trial import Trial
+from trainables.trial_spec import TrialSpec, dense_spec
 
 RECIPE = Recipe(epochs=2, batch=400, lr=0.05, precision="fp32", augment="none")
 
@@ -26,11 +26,13 @@ def ticket(**knobs: int | str) -> TrialSpec:
     )
 
 
-def test_a_lottery_ticket_rewinds_weights_and_buffers_and_keeps_its_mask(open_trial: Callable[..., Trial]) -> None:
+def test_a_lottery_ticket_rewinds_weights_and_buffers_and_keeps_its_mask(
+    open_trial: Callable[..., Trial],
+) -> None:
     open_trial(dense_spec(ticket())).run()
     trial = open_trial(ticket())
     torch.manual_seed(derive(5, "init"))
-    from models.registry import build
+    from models.model_registry import build
 
     initial = build("resnet8", image=(1, 8, 8), classes=10).state_dict()
     rewound = 0
@@ -41,17 +43,23 @@ def test_a_lottery_ticket_rewinds_weights_and_buffers_and_keeps_its_mask(open_tr
             rewound += 1
             weights = prunable(trial.course.network.model)
             for name, value in trial.course.network.model.state_dict().items():
-                mask = trial.course.network.masks[name] if name in weights else torch.ones_like(value)
+                mask = (
+                    trial.course.network.masks[name] if name in weights else torch.ones_like(value)
+                )
                 assert torch.equal(value, initial[name] * mask), name
     assert rewound == 2
 
 
-def test_a_ticket_is_chosen_by_the_weights_at_the_end_of_the_level_before(open_trial: Callable[..., Trial]) -> None:
+def test_a_ticket_is_chosen_by_the_weights_at_the_end_of_the_level_before(
+    open_trial: Callable[..., Trial],
+) -> None:
     open_trial(dense_spec(ticket())).run()
     trial = open_trial(ticket())
     while not trial.done:
         phase = trial.course.phases[trial.steps[trial.step][0]]
-        weights = {n: w.detach().abs().clone() for n, w in prunable(trial.course.network.model).items()}
+        weights = {
+            n: w.detach().abs().clone() for n, w in prunable(trial.course.network.model).items()
+        }
         trial.advance()
         if isinstance(phase, Prune):
             masks = trial.course.network.masks
@@ -60,7 +68,9 @@ def test_a_ticket_is_chosen_by_the_weights_at_the_end_of_the_level_before(open_t
             assert kept.min() >= gone.max()
 
 
-def test_late_rewinding_goes_on_from_that_epoch_with_its_data_order_and_rate(open_trial: Callable[..., Trial]) -> None:
+def test_late_rewinding_goes_on_from_that_epoch_with_its_data_order_and_rate(
+    open_trial: Callable[..., Trial],
+) -> None:
     spec = ticket(rewind_to=1)
     open_trial(dense_spec(spec, (1,))).run()
     trial = open_trial(spec)
@@ -68,10 +78,14 @@ def test_late_rewinding_goes_on_from_that_epoch_with_its_data_order_and_rate(ope
     starts = [phase.start for phase in trial.course.phases if isinstance(phase, Train)]
     assert starts == [1, 1]
     rates = {curve["lr"] for curve in trial.course.curves}
-    assert rates == {RECIPE.learning_rate(1 + 3 / 4)}, "batches of 400 of 1,295 images: the last step is the fourth"
+    assert rates == {RECIPE.learning_rate(1 + 3 / 4)}, (
+        "batches of 400 of 1,295 images: the last step is the fourth"
+    )
 
 
-def test_dropout_is_drawn_from_the_step_so_that_equal_trials_are_equal(open_trial: Callable[..., Trial]) -> None:
+def test_dropout_is_drawn_from_the_step_so_that_equal_trials_are_equal(
+    open_trial: Callable[..., Trial],
+) -> None:
     spec = TrialSpec(dataset="digits", model="simple_cnn", method="dense", seed=1, recipe=RECIPE)
     torch.manual_seed(123)
     first = open_trial(spec)
@@ -87,9 +101,11 @@ def test_dropout_is_drawn_from_the_step_so_that_equal_trials_are_equal(open_tria
 def test_a_child_without_its_parent_says_what_is_missing(open_trial: Callable[..., Trial]) -> None:
     import pytest
 
-    from trainables.course import ParentMissing
+    from trainables.phase_runner import ParentMissing
 
-    with pytest.raises(ParentMissing, match=r"dense/s0.000/seed5-.* holds no valid weights of epoch 2"):
+    with pytest.raises(
+        ParentMissing, match=r"dense/s0.000/seed5-.* holds no valid weights of epoch 2"
+    ):
         open_trial(ticket())
 
 
@@ -97,7 +113,9 @@ def test_validation_images_can_train_and_the_best_test_epoch_has_its_own_column(
     open_trial: Callable[..., Trial],
 ) -> None:
     recipe = RECIPE.model_copy(update={"hold_out": False, "record_best_test": True})
-    trial = open_trial(TrialSpec(dataset="digits", model="mlp", method="dense", seed=1, recipe=recipe))
+    trial = open_trial(
+        TrialSpec(dataset="digits", model="mlp", method="dense", seed=1, recipe=recipe)
+    )
     trial.run()
     row = trial.course.rows[0]
     assert row["val_top1"] is None

@@ -2,7 +2,7 @@
 
 import sys
 
-from trainables.export import main
+from trainables.export.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

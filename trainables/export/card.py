@@ -1,4 +1,5 @@
-"""The README of an exported network: what it is, its numbers, how to use it, where it comes from."""
+"""The README of an exported network: what it is, its numbers, how to use it, where it comes from.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +21,23 @@ FORMS = {
 
 
 def write_card(
-    config: Config, row: Row, method: Mapping[str, Any], *, dense: Row | None, told: str, difference: float
+    config: Config,
+    row: Row,
+    method: Mapping[str, Any],
+    *,
+    dense: Row | None,
+    told: str,
+    difference: float,
 ) -> str:
     """The card as Markdown.
 
     Args:
-        row: what was measured of the network. dense: of the dense training of its seed, where the study has it.
+        row: what was measured of the network. dense: of the dense training of its seed, where the
+            study has it.
         method: its card and knobs, see `choice.describe_method`.
         told: a sentence on how the network came here, empty where it is the one the study measured.
-        difference: the largest found between the exported network's outputs and the original's, see `export.compare`.
+        difference: the largest found between the exported network's outputs and the original's, see
+            `export.compare`.
     """
     reached = f"{100 * row['sparsity_reached']:.2f} %"
     title = f"# {row['model']} on {row['dataset']}: {method['title']}, {reached} sparsity"
@@ -57,7 +66,9 @@ def _numbers(row: Row, dense: Row | None) -> dict[str, Any]:
         found["dense network of the same seed, test top-1"] = _percent(dense["test_top1"])
     return {
         **found,
-        "sparsity asked for": "by the method's own rule" if row["sparsity"] is None else f"{row['sparsity']:g}",
+        "sparsity asked for": "by the method's own rule"
+        if row["sparsity"] is None
+        else f"{row['sparsity']:g}",
         "sparsity reached": f"{row['sparsity_reached']:.6f} of the dense network's convolution and linear weights",
         "parameters": f"{row['params']:,}",
         "nonzero parameters": f"{row['nonzero']:,}",
@@ -142,14 +153,18 @@ def _usage(config: Config) -> str:
 
 
 def _limits(config: Config, row: Row) -> str:
-    lines = ["* The numbers are of one seed; the study's report has means and intervals over seeds."]
+    lines = [
+        "* The numbers are of one seed; the study's report has means and intervals over seeds."
+    ]
     if row["precision"] != "fp32":
         lines.append(
             f"* It was measured in {row['precision']}; the weights here are fp32, and accuracy in fp32 may differ in "
             "the last digits."
         )
     if config.form != "slim" and row["sparsity_reached"] > 0:
-        lines.append("* Zeros save no time in dense kernels, and no bytes before the file is compressed.")
+        lines.append(
+            "* Zeros save no time in dense kernels, and no bytes before the file is compressed."
+        )
     if row["notes"]:
         lines.append(f"* Notes of the trial: {row['notes']}")
     if row["emptied_layers"]:

@@ -1,4 +1,5 @@
-"""A network that a study did not keep, made again: read from its dense weights, or trained as it was."""
+"""A network that a study did not keep, made again: read from its dense weights, or trained as it
+was."""
 
 from __future__ import annotations
 
@@ -8,27 +9,28 @@ from typing import TYPE_CHECKING
 import torch
 
 from pruning.masks import all_kept
-from pruning.own import InvalidMethod
-from trainables import kept, state
-from trainables.course import ParentMissing
-from trainables.data import DataError, obtain
+from pruning.user_error import UserError
+from trainables import saved_networks
+from trainables.data.prepared import obtain
 from trainables.environment import Environment
-from trainables.export.choice import ExportError
-from trainables.kept import Kept
-from trainables.own_methods import fetch
+from trainables.phase_runner import ParentMissing
+from trainables.saved_networks import Kept
+from trainables.storage import checkpoints
 from trainables.trial import Trial
+from trainables.user_method_files import fetch
 
 if TYPE_CHECKING:
     from trainables.export.choice import Row
-    from trainables.spec import TrialSpec
-    from trainables.store import Store
+    from trainables.storage.store import Store
+    from trainables.trial_spec import TrialSpec
 
 
 def recover(spec: TrialSpec, row: Row, store: Store, *, data_dir: str | None) -> Kept:
-    """The network of a row. What is trained again is kept in the study directory from now on; its rows stay.
+    """The network of a row. What is trained again is kept in the study directory from now on; its
+    rows stay.
 
     Raises:
-        ExportError: the data cannot be had, or the dense weights it starts from are gone.
+        UserError: the data cannot be had, or the dense weights it starts from are gone.
     """
     environment = Environment(
         store=store.uri,
@@ -39,35 +41,45 @@ def recover(spec: TrialSpec, row: Row, store: Store, *, data_dir: str | None) ->
         keep_networks="all",
     )
     try:
+        fetch(spec.sources, store)
+    except UserError as error:
+        raise UserError(f"{spec.key} cannot be trained again: {error}") from None
+    try:
         if spec.method == "dense" and (found := _stored(spec, row, store, data_dir)):
             return found
-        fetch(spec.sources, store)
         # What may lie there is damaged, and would make the trial look done.
-        state.drop(store, kept.folder(spec.key), "level", row["level"])
+        checkpoints.drop(store, saved_networks.folder(spec.key), "level", row["level"])
         Trial(spec, environment).run()
-    except InvalidMethod as error:
-        raise ExportError(f"{spec.key} cannot be trained again: {error}") from None
-    except DataError as error:
-        raise ExportError(f"{error}; name the folder with --data-dir") from None
+    except UserError as error:
+        raise UserError(f"{error}; name the folder with --data-dir") from None
     except ParentMissing as error:
-        raise ExportError(f"{spec.key} cannot be trained again: {error}; the study, run again, makes them") from None
-    network = kept.find(store, spec.key, row["level"], row["digest"])
+        raise UserError(
+            f"{spec.key} cannot be trained again: {error}; the study, run again, makes them"
+        ) from None
+    network = saved_networks.find(store, spec.key, row["level"], row["digest"])
     if network is None:
-        raise ExportError(f"{spec.key} was trained again, but its level {row['level']} was not kept")
+        raise UserError(f"{spec.key} was trained again, but its level {row['level']} was not kept")
     return network
 
 
 def _stored(spec: TrialSpec, row: Row, store: Store, data_dir: str | None) -> Kept | None:
-    """A dense network of the weights that the study stores for other trials; None where those of the row are gone."""
+    """A dense network of the weights that the study stores for other trials; None where those of
+    the row are gone."""
     data = obtain(spec.dataset, data_dir=data_dir)
     data = data if spec.recipe.hold_out else data.joined()
-    masks = all_kept(kept.fresh(spec.model, data.image, data.classes))
-    with warnings.catch_warnings(action="ignore"):  # the dense network may have been trained anew, on other hardware
-        found = state.newest(
+    masks = all_kept(saved_networks.fresh(spec.model, data.image, data.classes))
+    with warnings.catch_warnings(
+        action="ignore"
+    ):  # the dense network may have been trained anew, on other hardware
+        found = checkpoints.newest(
             store,
             f"artifacts/{spec.key}",
             "epoch",
             spec.recipe.epochs,
-            accept=lambda weights: state.digest(weights, masks) == row["digest"],
+            accept=lambda weights: checkpoints.digest(weights, masks) == row["digest"],
         )
-    return Kept(row, spec.model, data.image, data.classes, data.mean, data.std, {}, found[1], {}) if found else None
+    return (
+        Kept(row, spec.model, data.image, data.classes, data.mean, data.std, {}, found[1], {})
+        if found
+        else None
+    )

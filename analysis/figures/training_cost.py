@@ -1,0 +1,71 @@
+"""The cost of each method: device time of a trial, and of all its trials together."""
+
+from matplotlib.lines import Line2D
+
+from analysis.captions import describe_figure, format_duration, name_figure
+from analysis.figures.canvas import Canvas, Margins, Picture, style
+from analysis.series import Setting
+from analysis.statistics.device_time import find_costs, find_device
+from analysis.statistics.results import Results
+
+BAR = 0.175  # inches of height that a method takes
+MOST = 60  # methods in one figure, the dearest
+
+
+def draw_cost(results: Results, setting: Setting, kinds: tuple[str, ...]) -> list[Picture]:
+    """The figure of a setting; none where trials have no times."""
+    costs = find_costs(results, setting)
+    if costs.empty:
+        return []
+    device, part = find_device(results.study)
+    shown = costs.sort_values("total").tail(MOST) if len(costs) > MOST else costs
+    shown = shown.sort_values("line", ascending=False, ignore_index=True)
+    title = f"Cost of the methods, {setting.label}"
+    remarks = [
+        f"bars: {device} seconds of a trial, mean over its trials; grey: the dense training it starts from"
+    ]
+    remarks.append("right: all trials of the method, without the shared dense trainings")
+    remarks += [f"a trial occupies {part:g} of a {device}"] if part != 1 else []
+    remarks += [f"the {MOST} dearest of {len(costs)}"] if len(costs) > MOST else []
+    caption, foot = describe_figure(results, setting, remarks, intervals=False)
+    caption = f"{device} time" + caption[caption.index(", ") :]
+    with style():
+        margins = Margins(left=2.45, legend=0.75, top=0.52)
+        canvas = Canvas(title, heights=[max(0.6, BAR * len(shown))], margins=margins, foot=foot)
+        axes = canvas.axes[0][0]
+        places = range(len(shown))
+        axes.barh(places, shown["shared"], color="0.82", height=0.62, zorder=2)
+        colours = [results.series[line].colour for line in shown["line"]]
+        axes.barh(
+            places, shown["seconds"], left=shown["shared"], color=colours, height=0.62, zorder=2
+        )
+        axes.set_yticks(list(places), [_shorten(name) for name in shown["series"]], fontsize=7)
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(-0.6, len(shown) - 0.4)
+        axes.set_xlabel(f"{device} seconds of a trial")
+        axes.grid(True, axis="x")
+        for place, total in zip(places, shown["total"], strict=True):
+            axes.annotate(
+                format_duration(total),
+                (1, place),
+                (52, 0),
+                ("axes fraction", "data"),
+                "offset points",
+                ha="right",
+                va="center",
+                fontsize=7,
+            )
+        axes.annotate(
+            "all trials", (1, 1), (52, 4), "axes fraction", "offset points", ha="right", fontsize=7
+        )
+        grey = Line2D([], [], color="0.82", linewidth=5, label="the dense training it starts from")
+        axes.legend(
+            handles=[grey], loc="lower left", bbox_to_anchor=(0, 1.0), frameon=False, fontsize=7
+        )
+        files, size = canvas.save(kinds)
+    name = name_figure("cost", results.metric, setting)
+    return [Picture(name, title, caption, costs.drop(columns="line"), files, size)]
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 42 else f"{text[:40]}..."

@@ -1,0 +1,1 @@
+"""A study directory as data frames."""

@@ -1,0 +1,158 @@
+"""The text files of a study directory: `study.yaml`, `plan.json` and the records of failures.
+
+The analysis writes none of them, so it takes what it can: what is damaged is left out and named
+among the warnings.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from trainables.storage.store import Store, StoreLost
+
+PLAN_COLUMNS = (
+    "key",
+    "dataset",
+    "model",
+    "method",
+    "knobs",
+    "recipe",
+    "retrain",
+    "seed",
+    "sparsities",
+    "parents",
+)
+ADVICE = {
+    "study.yaml": "delete it and run the study again, which writes it anew",
+    "plan.json": "run the study again, which writes it anew",
+}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A trial that gave up, from `failures/<key>.json`; `error` is one line."""
+
+    key: str
+    error: str
+    attempts: int
+    traceback: str = ""
+    finished: str = ""
+
+
+def first_line(error: object) -> str:
+    """The first line of a text, safe to print: what it quotes may be anything."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def read_text(store: Store, path: str, warnings: list[str]) -> object:
+    """The content of a YAML or JSON file, or None where it is absent or broken."""
+    if not store.exists(path):
+        return None
+    try:
+        content = store.read(path)
+        return json.loads(content) if path.endswith(".json") else _Plain(content).get_single_data()
+    except StoreLost:
+        raise
+    except Exception as error:  # damaged text fails in as many ways as YAML has tags
+        advice = ADVICE.get(path, "run the study with --retry-failed")
+        warnings.append(f"skipped {first_line(path)}: {first_line(error)}; {advice}")
+        return None
+
+
+class _Plain(yaml.SafeLoader):
+    """A loader without aliases: a study's file holds none, and few of them can unfold to more than
+    memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise ValueError("it holds an alias, which the project does not write")
+        return super().compose_node(parent, index)
+
+
+def check_spec(spec: object, warnings: list[str]) -> dict[str, object]:
+    """What can be used of a study file; what is of another kind than the project writes is left
+    out, with a warning."""
+    if not isinstance(spec, dict):
+        if spec is not None:
+            warnings.append(
+                f"skipped study.yaml: it is no mapping of keys to values; {ADVICE['study.yaml']}"
+            )
+        return {}
+    kinds = {
+        **dict.fromkeys(("name", "description", "dataset", "model"), str),
+        **dict.fromkeys(("recipe", "retrain", "resources"), dict),
+        **dict.fromkeys(("methods", "sparsities", "seeds", "also", "published"), list),
+    }
+    wrong = [name for name in spec if not isinstance(spec[name], kinds.get(name, object))]
+    resources = spec.get("resources")
+    if isinstance(resources, dict) and not all(
+        isinstance(value, int | float) for value in resources.values()
+    ):
+        wrong.append("resources")
+    warnings += [
+        f"skipped '{first_line(one)}' of study.yaml: it is not what the project writes there"
+        for one in wrong
+    ]
+    return {str(name): value for name, value in spec.items() if name not in wrong}
+
+
+def read_plan(planned: object, warnings: list[str]) -> pd.DataFrame:
+    """The plan as a frame, one row per trial."""
+    if planned is None:
+        warnings.append("there is no readable plan.json: trials that are missing cannot be named")
+    trials = planned.get("trials") if isinstance(planned, dict) else []
+    listed = trials if isinstance(trials, list) else [None]
+    whole = [trial for trial in listed if isinstance(trial, dict) and _is_planned(trial)]
+    if len(whole) < len(listed) or not isinstance(planned, dict | None):
+        warnings.append(f"skipped what is damaged of plan.json; {ADVICE['plan.json']}")
+    plan = pd.DataFrame([{column: trial.get(column) for column in PLAN_COLUMNS} for trial in whole])
+    return plan.reindex(columns=list(PLAN_COLUMNS)).drop_duplicates("key", ignore_index=True)
+
+
+def _is_planned(trial: dict[str, Any]) -> bool:
+    """Whether an entry of the plan has what is needed of it, in the kinds that the project writes.
+    """
+    texts = all(isinstance(trial.get(name), str) for name in ("key", "dataset", "model", "method"))
+    told = all(isinstance(trial.get(name), str | None) for name in ("knobs", "recipe", "retrain"))
+    sparsities, parents, seed = (trial.get(name) for name in ("sparsities", "parents", "seed"))
+    numbers = isinstance(sparsities, list) and _are_shares(sparsities)
+    keys = isinstance(parents, list) and all(isinstance(one, str) for one in parents)
+    whole = texts and told and (sparsities is None or numbers) and (parents is None or keys)
+    return whole and (seed is None or (isinstance(seed, int) and 0 <= seed < 2**63))
+
+
+def _are_shares(values: list[object]) -> bool:
+    """Whether all values are numbers from 0 to 1."""
+    if not set(map(type, values)) <= {int, float, bool}:
+        return False
+    numbers: list[float] = values  # type: ignore[assignment]
+    return not numbers or (
+        min(numbers) >= 0 and max(numbers) <= 1 and sum(numbers) >= 0
+    )  # of a NaN the sum is one
+
+
+def read_failures(store: Store, warnings: list[str]) -> tuple[Failure, ...]:
+    """All failure files, in the order of their keys."""
+    failures = []
+    for path in store.list("failures", ".json"):
+        read = read_text(store, path, warnings)
+        found = (
+            read
+            if isinstance(read, dict)
+            else {"error": "the record of this failure cannot be read"}
+        )
+        attempts = found.get("attempts")
+        failures.append(
+            Failure(
+                first_line(path.removeprefix("failures/").removesuffix(".json")),
+                first_line(found.get("error") or "no reason was recorded"),
+                attempts if isinstance(attempts, int) and attempts > 0 else 1,
+                str(found.get("traceback") or ""),
+                str(found.get("finished") or ""),
+            )
+        )
+    return tuple(failures)

@@ -1,0 +1,1 @@
+"""The page that shows a study, and the files beside it."""

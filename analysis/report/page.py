@@ -1,0 +1,139 @@
+"""One page that shows everything: the report as Markdown, and as a single HTML file without any
+external reference."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from analysis.figures.canvas import Picture
+from analysis.report.checklist import Point
+from analysis.tables.table import Table
+
+LINES = 400  # of a table on the page; its files have them all
+
+
+@dataclass(frozen=True)
+class Card:
+    """What one method is: a title, a line, and some facts (name, text)."""
+
+    title: str
+    text: str
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page after figures and tables; `kind` says what its items are."""
+
+    title: str
+    kind: Literal["list", "code", "facts", "cards", "checklist"]
+    items: tuple[object, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that a report shows. `refresh` makes a browser load it again after so many seconds; 0
+    does not."""
+
+    title: str
+    lead: str
+    summary: tuple[str, ...]
+    pictures: tuple[Picture, ...]
+    tables: tuple[Table, ...]
+    sections: tuple[Section, ...]
+    refresh: int = 0
+
+    def to_html(self) -> str:
+        """The page as one HTML file."""
+        return _template().render(page=self, lines=LINES)
+
+    def to_markdown(self, formats: Sequence[str]) -> str:
+        """The page as Markdown; figures and tables are files beside it, in these formats."""
+        lines = [f"# {self.title}", "", self.lead, ""]
+        lines += [f"* {sentence}" for sentence in self.summary]
+        for picture in self.pictures:
+            kinds = [kind for kind in ("png", "svg", "pdf", "csv") if kind in formats]
+            lines += ["", f"## {picture.title}", ""]
+            if seen := [kind for kind in kinds if kind in ("png", "svg")]:
+                lines += [f"![{picture.title}](figures/{picture.name}.{seen[0]})", ""]
+            lines += [
+                picture.caption,
+                "",
+                " ".join(f"[{kind}](figures/{picture.name}.{kind})" for kind in kinds),
+            ]
+        for table in self.tables:
+            kinds = [kind for kind in ("md", "tex", "csv") if kind in formats]
+            links = " ".join(f"[{kind}](tables/{table.name}.{kind})" for kind in kinds)
+            lines += ["", f"## {table.title}", ""]
+            shown = (
+                table.to_markdown()
+                if len(table.cells) <= LINES
+                else f"{len(table.cells)} lines, see the files.\n"
+            )
+            lines += [shown, links]
+        for section in self.sections:
+            lines += ["", f"## {section.title}", "", *([section.note, ""] if section.note else [])]
+            lines += _write_section(section)
+        return "\n".join(lines) + "\n"
+
+
+def _write_section(section: Section) -> list[str]:
+    """The items of a section as lines of Markdown."""
+    match section.kind:
+        case "code":
+            return ["```yaml", *(str(item).rstrip() for item in section.items), "```"]
+        case "facts":
+            return [f"* {one[0]}: {one[1]}" for one in section.items if isinstance(one, tuple)]
+        case "checklist":
+            marks = {True: "[x]", False: "[ ]", None: "[?]"}
+            return [
+                f"* {marks[one.met]} {one.asks} ({one.evidence})"
+                for one in section.items
+                if isinstance(one, Point)
+            ]
+        case "cards":
+            return [
+                f"* **{one.title}**: {one.text}" for one in section.items if isinstance(one, Card)
+            ]
+        case _:
+            return [f"* {item}" for item in section.items]
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["glue"] = _glue
+    environment.filters["image"] = _embed_image
+    environment.filters["download"] = _embed_text
+    return environment.get_template("page.html.j2")
+
+
+def _glue(text: str) -> str:
+    """A text whose lines do not break within `n = 3` or `98.9 ± 0.7 %`."""
+    for mark in (" = ", " ± "):
+        text = text.replace(mark, mark.replace(" ", "\u00a0"))
+    return text.replace(" %", "\u00a0%")
+
+
+def _embed_image(picture: Picture) -> str:
+    """The picture as a data URI, an SVG where there is one: it stays sharp."""
+    kind = "svg" if "svg" in picture.files else "png"
+    media = {"svg": "image/svg+xml", "png": "image/png"}[kind]
+    return f"data:{media};base64,{base64.b64encode(picture.files[kind]).decode()}"
+
+
+def _embed_text(text: str, media: str = "text/csv") -> str:
+    """A text as a data URI."""
+    return f"data:{media};charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"

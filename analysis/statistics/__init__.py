@@ -1,0 +1,1 @@
+"""From rows to estimates: means, intervals, tests, curves over sparsity, fronts, ranks."""

@@ -1,0 +1,60 @@
+"""Pareto fronts: what is not beaten in accuracy by anything as cheap."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.series import Setting
+from analysis.statistics.results import Results
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Something that one wants little of: a column, its name for readers, and what to multiply it
+    by."""
+
+    column: str
+    title: str
+    factor: float
+
+
+COSTS = (
+    Cost("effective_macs", "effective MACs (M)", 1e-6),
+    Cost("nonzero", "nonzero parameters (M)", 1e-6),
+    Cost("latency_ms_b1", "latency at batch 1 (ms)", 1.0),
+    Cost("latency_ms_b256", "latency at batch 256 (ms)", 1.0),
+    Cost("train_seconds", "training of the trial (s)", 1.0),
+)
+
+
+def find_front(cost: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """Which points are on the front: no other costs as little and gains as much, one of the two
+    strictly better."""
+    on = np.zeros(len(cost), dtype=bool)
+    best = -np.inf
+    order = np.lexsort((-gain, cost))
+    for price in dict.fromkeys(cost[order]):
+        same = order[cost[order] == price]
+        top = gain[same].max()
+        if top > best:
+            on[same[gain[same] == top]] = True
+            best = top
+    return on
+
+
+def find_points(results: Results, setting: Setting, cost: Cost) -> pd.DataFrame:
+    """The measured results of a setting with a cost, dense included: the columns of cells, `cost`
+    and `front`; the cheapest first. Empty where the cost was not measured."""
+    lines = [index for index, one in enumerate(results.series) if one in results.last]
+    cells = results.of(setting)
+    cells = cells[cells["line"].isin(lines) & (cells["n"] > 0)]
+    if cost.column not in cells.columns:
+        return cells.head(0)
+    cells = cells.assign(cost=cells[cost.column].astype(float) * cost.factor).dropna(
+        subset=["cost"]
+    )
+    gain = cells["mean"].to_numpy(dtype=float) * (1 if results.metric.higher else -1)
+    return cells.assign(front=find_front(cells["cost"].to_numpy(), gain)).sort_values(
+        ["cost", "mean"]
+    )

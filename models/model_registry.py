@@ -1,0 +1,130 @@
+"""Every network by name, those of torchvision and timm, and the way to one of the user's own.
+
+Importing this does not import torch.
+
+A network is a function `(image, classes)` that returns an `nn.Module`: `image` is (channels,
+height, width), and the module maps [B, channels, height, width] to logits [B, classes]. Weights are
+drawn from torch's global generator.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from models import zoo
+from pruning.user_error import UserError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MODELS: dict[str, str] = {
+    "resnet18": "models.cifar_resnet:resnet18",
+    "resnet8": "models.cifar_resnet:resnet8",
+    "resnet20": "models.cifar_resnet:resnet20",
+    "resnet32": "models.cifar_resnet:resnet32",
+    "resnet44": "models.cifar_resnet:resnet44",
+    "resnet56": "models.cifar_resnet:resnet56",
+    "resnet110": "models.cifar_resnet:resnet110",
+    "vgg16": "models.vgg:vgg16",
+    "simple_cnn": "models.simple:simple_cnn",
+    "mlp": "models.simple:mlp",
+}
+
+
+def names() -> list[str]:
+    """Names of all networks, in the order of the registry."""
+    return list(MODELS)
+
+
+def check(name: str) -> None:
+    """Pass if the name is in the registry or has the form of a library's or
+    `package.module:function`; imports nothing.
+
+    Raises:
+        UserError: neither; the message names the nearest fix.
+    """
+    if name in MODELS:
+        return
+    if ":" not in name:
+        near = get_close_matches(name, MODELS, n=1, cutoff=0.5)
+        others = "torchvision:NAME, timm:NAME, or package.module:function"
+        hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(MODELS)}, {others}"
+        raise UserError(f"no model '{name}'; {hint}")
+    if zoo.is_named(name):
+        try:
+            zoo.check(name)
+        except UserError as error:
+            raise UserError(str(error)) from None
+        return
+    module, _, function = name.partition(":")
+    if not all(part.isidentifier() for part in [*module.split("."), function]):
+        raise UserError(f"a model of your own is named 'package.module:function', but got '{name}'")
+
+
+def build(name: str, *, image: tuple[int, int, int], classes: int) -> nn.Module:
+    """A network with fresh weights, in float32 on torch's default device.
+
+    Args:
+        image: (channels, height, width) of one image.
+
+    Raises:
+        UserError: see `check`; or the module or function cannot be imported.
+        UserError: the function does not take `image` and `classes`, or returns no `nn.Module`.
+        ValueError: a size below 1, or an image the network cannot take.
+    """
+    from torch import nn
+
+    check(name)
+    if len(image) != 3 or min(image) < 1:
+        raise ValueError(
+            f"image must be (channels, height, width), each at least 1, but got {image}"
+        )
+    if classes < 1:
+        raise ValueError(f"classes must be at least 1, but got {classes}")
+    function = _find(name)
+    try:
+        inspect.signature(function).bind(image=image, classes=classes)
+    except TypeError as error:
+        raise UserError(f"model '{name}' must take (image, classes), but: {error}") from error
+    try:
+        model = function(image=image, classes=classes)
+    except UserError as error:
+        raise UserError(str(error)) from error
+    if not isinstance(model, nn.Module):
+        raise UserError(
+            f"model '{name}' must return an nn.Module, but returned {type(model).__name__}"
+        )
+    return model
+
+
+def _find(name: str) -> Callable[..., object]:
+    """The function behind a checked name."""
+    if zoo.is_named(name):
+        return partial(zoo.build, name)
+    path, _, attribute = MODELS.get(name, name).partition(":")
+    try:
+        module = import_module(path)
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # the user's module may fail in any way, even by ending the program
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        absent = isinstance(error, ModuleNotFoundError) and path.startswith(str(error.name))
+        hint = "is it on PYTHONPATH?" if absent else "mend it, or what it imports"
+        raise UserError(f"cannot import '{path}' for model '{name}' ({reason}); {hint}") from error
+    function: object = getattr(module, attribute, None)
+    if not callable(function):
+        near = get_close_matches(
+            attribute,
+            [key for key, value in vars(module).items() if callable(value)],
+            n=1,
+            cutoff=0.5,
+        )
+        hint = f"; did you mean '{path}:{near[0]}'?" if near else ""
+        raise UserError(f"no function '{attribute}' in '{path}'{hint}")
+    return function

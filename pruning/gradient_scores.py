@@ -1,0 +1,243 @@
+"""Scores of single weights that need gradients: synaptic flow, sensitivity of the loss, sensitivity
+of the gradient.
+
+All of them work on a copy: weights, buffers (running statistics of batch-norm too), modes and
+gradients of the model stay as they are.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from pruning.layerwise.layer_inputs import evaluating
+from pruning.masks import Masks, apply, prunable
+from pruning.method import PruneInput
+
+Batch = tuple[Tensor, Tensor]
+
+
+def positive_copy(model: nn.Module, masks: Masks) -> nn.Module:
+    """A float64 copy for `flow_scores`: every entry of the state dict, buffers too, by its absolute
+    value; masked.
+
+    float64 because the flow multiplies over the layers: 1e27 on ResNet-18, more than float32 holds
+    on ResNet-110.
+    """
+    network = copy.deepcopy(model).to(torch.float64)
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    with torch.no_grad():
+        for value in network.state_dict().values():
+            value.abs_()
+    apply(network, masks)
+    return network
+
+
+def flow_scores(network: nn.Module, image: tuple[int, int, int]) -> dict[str, Tensor]:
+    """Synaptic flow through every prunable weight: |dR/dw * w| (Tanaka et al. 2020, arXiv
+    2006.05467).
+
+    R is the sum of the logits for one input of ones, in eval mode. In a chain without biases the
+    scores of each layer sum to R.
+
+    Args:
+        network: made by `positive_copy`.
+        image: (channels, height, width) of one input.
+
+    Returns:
+        By name, each float64 in the shape of its weight, at least 0.
+
+    Raises:
+        ValueError: R is not finite.
+    """
+    weights = prunable(network)
+    with evaluating(network), torch.enable_grad():
+        flow = network(next(iter(weights.values())).new_ones(1, *image)).sum()
+        gradients = torch.autograd.grad(flow, list(weights.values()), materialize_grads=True)
+    if not torch.isfinite(flow):
+        raise ValueError(
+            f"the synaptic flow must be finite in float64, but is {flow.item()}; make the weights smaller"
+        )
+    return {
+        name: (g * w.detach()).abs()
+        for (name, w), g in zip(weights.items(), gradients, strict=True)
+    }
+
+
+def examples(at: PruneInput, per_class: int) -> list[Batch]:
+    """`per_class` training images of every class in batches, for `loss_sensitivity` and
+    `gradient_sensitivity`.
+
+    The number of classes is the number of logits. Classes of which the training images hold fewer
+    are noted.
+
+    Raises:
+        ValueError: see `balanced`.
+    """
+    with evaluating(at.model):
+        classes = at.model(next(at.model.parameters()).new_zeros(1, *at.image)).shape[1]
+    batches, counts = balanced(at.images, classes, per_class=per_class)
+    if scarce := [label for label, count in enumerate(counts) if count < per_class]:
+        at.notes.append(f"fewer than {per_class} examples of classes {', '.join(map(str, scarce))}")
+    return batches
+
+
+def balanced(
+    images: Callable[[int], Iterable[Batch]], classes: int, *, per_class: int, largest: int = 256
+) -> tuple[list[Batch], list[int]]:
+    """`per_class` images of every class, in the order in which they are drawn, as batches of nearly
+    equal size.
+
+    It draws more and more images until every class has enough of them or no more come.
+
+    Args:
+        images: `images(n)` yields batches (x [B, C, H, W], y int64 [B]) of n images in all; see
+            `PruneInput`.
+        classes: how many labels there are, 0 ... classes - 1.
+        largest: no batch has more images than this.
+
+    Returns:
+        Batches, and how many images each class has in them.
+
+    Raises:
+        ValueError: no image, or a label outside 0 ... classes - 1.
+    """
+    asked = 2 * per_class * classes
+    while True:
+        picked, counts, drawn = _pick(images(asked), classes, per_class)
+        if min(counts) == per_class or drawn < asked:
+            break
+        asked *= 2
+    if not picked:
+        raise ValueError("the scores need at least 1 image, but got 0")
+    x, y = (torch.cat(parts) for parts in zip(*picked, strict=True))
+    pieces = -(-len(y) // largest)
+    return list(zip(x.tensor_split(pieces), y.tensor_split(pieces), strict=True)), counts
+
+
+def _pick(
+    batches: Iterable[Batch], classes: int, per_class: int
+) -> tuple[list[Batch], list[int], int]:
+    """The first `per_class` images of each class, how many each class got, and how many images were
+    looked at."""
+    picked, counts, drawn = [], [0] * classes, 0
+    for x, y in batches:
+        labels = y.tolist()
+        drawn += len(labels)
+        if not 0 <= min(labels) <= max(labels) < classes:
+            raise ValueError(
+                f"labels must be in [0, {classes}), but got {min(labels)} to {max(labels)}"
+            )
+        chosen = []
+        for position, label in enumerate(labels):
+            if counts[label] < per_class:
+                counts[label] += 1
+                chosen.append(position)
+        if chosen:
+            picked.append((x[chosen], y[chosen]))
+    return picked, counts, drawn
+
+
+def loss_sensitivity(model: nn.Module, masks: Masks, batches: Sequence[Batch]) -> dict[str, Tensor]:
+    """First-order change of the loss when a weight goes: |g * w| (SNIP, Lee et al. 2019, arXiv
+    1810.02340).
+
+    g is the gradient of the mean cross-entropy over all images, with the batch-norm statistics of
+    each batch.
+
+    Args:
+        batches: (x [B, C, H, W], y int64 [B]) on the model's device.
+
+    Returns:
+        By name, each in the shape of its weight, at least 0.
+
+    Raises:
+        ValueError: no batch.
+    """
+    with _training_copy(model, masks) as network:
+        gradient = _gradient(network, batches, temperature=1.0)
+        weights = prunable(network)
+        return {
+            name: (w.detach() * g).abs()
+            for (name, w), g in zip(weights.items(), gradient, strict=True)
+        }
+
+
+def gradient_sensitivity(
+    model: nn.Module, masks: Masks, batches: Sequence[Batch], *, temperature: float
+) -> dict[str, Tensor]:
+    """First-order loss of gradient norm when a weight goes: w * Hg (GraSP, Wang et al. 2020, arXiv
+    2002.07376).
+
+    g and H are gradient and Hessian of the mean cross-entropy over all images for the prunable
+    weights, with the batch-norm statistics of each batch; without w, |g|^2 changes by about -2 w *
+    Hg. GraSP's score is -w * Hg, of which it removes the largest; this is its negative, so that the
+    largest are kept.
+
+    Args:
+        batches: (x [B, C, H, W], y int64 [B]) on the model's device.
+        temperature: the logits are divided by it.
+
+    Returns:
+        By name, each in the shape of its weight, of either sign.
+
+    Raises:
+        ValueError: no batch.
+    """
+    with _training_copy(model, masks) as network:
+        weights = prunable(network)
+        gradient = _gradient(network, batches, temperature=temperature)
+        products = [torch.zeros_like(weight) for weight in weights.values()]
+        for loss in _losses(network, batches, temperature):
+            own = torch.autograd.grad(
+                loss, list(weights.values()), create_graph=True, materialize_grads=True
+            )
+            along = torch.stack([(g * o).sum() for g, o in zip(gradient, own, strict=True)]).sum()
+            _add(
+                products, torch.autograd.grad(along, list(weights.values()), materialize_grads=True)
+            )
+        return {
+            name: w.detach() * hg for (name, w), hg in zip(weights.items(), products, strict=True)
+        }
+
+
+@contextmanager
+def _training_copy(model: nn.Module, masks: Masks) -> Iterator[nn.Module]:
+    """A masked copy with gradients whose batch-norms use the statistics of the batch; without
+    autocast and TF32.
+
+    Dropout stays off: its noise says nothing about a weight.
+    """
+    network = copy.deepcopy(model)
+    apply(network, masks)
+    with evaluating(network), torch.enable_grad():
+        for module in network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.train()
+        yield network
+
+
+def _losses(network: nn.Module, batches: Sequence[Batch], temperature: float) -> Iterator[Tensor]:
+    """One loss per batch; they sum to the mean cross-entropy over all images."""
+    total = sum(len(y) for _, y in batches)
+    for x, y in batches:
+        yield cross_entropy(network(x) / temperature, y, reduction="sum") / total
+
+
+def _gradient(network: nn.Module, batches: Sequence[Batch], *, temperature: float) -> list[Tensor]:
+    """Gradient of the mean cross-entropy over all images for the prunable weights."""
+    if not batches:
+        raise ValueError("the scores need at least 1 batch, but got 0")
+    weights = list(prunable(network).values())
+    sums = [torch.zeros_like(weight) for weight in weights]
+    for loss in _losses(network, batches, temperature):
+        _add(sums, torch.autograd.grad(loss, weights, materialize_grads=True))
+    return sums
+
+
+def _add(sums: Sequence[Tensor], parts: Sequence[Tensor]) -> None:
+    for total, part in zip(sums, parts, strict=True):
+        total += part

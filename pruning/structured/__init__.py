@@ -1,0 +1,1 @@
+"""Channels removed: which of them hang together, and the smaller network."""

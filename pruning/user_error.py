@@ -1,0 +1,52 @@
+"""The error of a user: one line that says the rule, the value and the nearest fix; every command
+exits with 2 on it.
+
+Stands on the lowest layer, because networks and methods refuse what they cannot do in the same
+words. Imports nothing but the standard library.
+"""
+
+from difflib import get_close_matches
+from typing import Any
+
+LONGEST = 1000  # characters of a line; a list of all methods takes 400
+
+
+class UserError(ValueError):
+    """Something the user can put right; printed as one line, without a traceback.
+
+    What it quotes may come from a file of somebody else's: it cannot break the line or steer the
+    terminal.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(text))
+
+
+def printable(text: str) -> str:
+    """One line that is safe to print: control and direction characters as their escapes, the middle
+    of a long text left out."""
+    line = " ".join(text.split())
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 3 :]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """The end of an error line: the name that was probably meant, or all there are."""
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return f"; there are: {', '.join(known)}" if known else ""
+
+
+def short(value: Any) -> str:
+    """A value as it is quoted in an error line, 60 characters at most."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write out an integer of more than 4,300 digits
+        return (
+            "a number of thousands of digits"
+            if isinstance(value, int)
+            else "something that holds a number too long"
+        )
+    return text if len(text) <= 60 else text[:57] + "..."

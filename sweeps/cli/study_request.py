@@ -1,0 +1,152 @@
+"""What the options of the command line ask for: a checked study, and the directory it belongs in.
+"""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from pruning.user_error import UserError
+from sweeps.cli.override import override
+from sweeps.study_file import study
+from sweeps.study_file.method_entry import learn
+from sweeps.study_file.study import StudySpec
+from trainables.storage.store import Store, is_remote
+
+
+def read_study(options: Namespace, *, default_preset: str) -> StudySpec:
+    """The study that the options ask for: a preset or a file, with what the other options change.
+
+    Raises:
+        UserError: anything in it is wrong.
+    """
+    preset = default_preset if options.preset is None and options.study is None else options.preset
+    raw = study.read(options.study) if preset is None else study.read_preset(preset)
+    where = Path(options.study).name if preset is None else f"preset {preset}"
+    for assignment in options.set:
+        override(raw, assignment)
+    if options.methods is not None:
+        _choose_methods(raw, split(options.methods))
+    for name, number in (("sparsities", float), ("seeds", int)):
+        if (text := getattr(options, name)) is not None:
+            raw[name] = numbers(text, number, f"--{name}")
+    set_where(raw, options)
+    return study.build(raw, where=where)
+
+
+def set_where(raw: dict[str, Any], options: Namespace) -> None:
+    """Put what the options say of resources, data, the network and own methods into a study or a
+    search, in place.
+
+    Raises:
+        UserError: no folder can be named so.
+    """
+    for name in ("cpus_per_trial", "gpus_per_trial"):
+        if (value := getattr(options, name)) is not None:
+            override(raw, f"resources.{name}={value}")
+    if options.data_dir is not None:
+        raw["data_dir"] = options.data_dir
+    if isinstance(raw.get("data_dir"), str):
+        raw["data_dir"] = folder(
+            raw["data_dir"], "data_dir" if options.data_dir is None else "--data-dir"
+        )
+    if options.model is not None:
+        raw["model"] = options.model
+    set_methods(raw, options)
+
+
+def set_methods(raw: dict[str, Any], options: Namespace) -> None:
+    """Put the files of the user's own methods into a study or a search, in place, with their whole
+    paths.
+
+    Raises:
+        UserError: no file can be named so.
+    """
+    given = raw.get("method_path")
+    listed = [given] if isinstance(given, str) else given or []
+    if (
+        isinstance(listed, list)
+        and all(isinstance(place, str) for place in listed)
+        and (listed or options.method_path)
+    ):
+        paths = [folder(place, "method_path") for place in listed]
+        paths += [folder(place, "--method-path") for place in options.method_path]
+        raw["method_path"] = list(dict.fromkeys(paths))
+
+
+def learn_methods(options: Namespace) -> None:
+    """Take in the user's own methods that the options and the study file name, where nothing else
+    of it matters.
+
+    Raises:
+        UserError: they cannot be taken in, or the file cannot be read.
+    """
+    raw = study.read(options.study) if options.study is not None else {}
+    set_methods(raw, options)
+    try:
+        learn(raw.get("method_path"))
+    except ValueError as error:
+        raise UserError(f"method_path: {error}") from None
+
+
+def find_store(options: Namespace, name: str) -> Store:
+    """The study directory: `--out`, else `studies/<name>`.
+
+    Raises:
+        UserError: `--out` names none.
+    """
+    try:
+        return Store.at(
+            Path("studies", name) if options.out is None else folder(options.out, "--out")
+        )
+    except UserError:
+        raise
+    except ValueError as error:  # a URI of a kind that is not known
+        raise UserError(f"--out: {error}") from None
+
+
+def folder(text: str, name: str) -> str:
+    """A local folder with its whole path, or a URI as it stands.
+
+    Raises:
+        UserError: no folder can be named so.
+    """
+    if not text.strip():
+        raise UserError(f"{name} must name a folder, but got '{text}'")
+    if is_remote(text):
+        return text
+    try:
+        return str(Path(text.removeprefix("file://")).expanduser().resolve())
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # no such user, a zero byte, a link to itself
+        raise UserError(f"{name} must name a folder, but got '{text}': {error}") from None
+
+
+def _choose_methods(raw: dict[str, Any], chosen: list[str]) -> None:
+    """Keep only the chosen methods, each with the knobs the study gives it."""
+    given = raw.get("methods")
+    knobs: dict[Any, Any] = {}
+    for item in given if isinstance(given, list) else [given]:
+        if isinstance(item, dict):
+            named = isinstance(item.get("name"), str)
+            knobs |= {item["name"]: item.get("knobs")} if named else item
+    raw["methods"] = [{name: knobs[name]} if knobs.get(name) else name for name in chosen]
+
+
+def split(text: str) -> list[str]:
+    """The parts of a list separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def numbers(text: str, kind: type[float] | type[int], option: str) -> list[float | int]:
+    """Numbers separated by commas; none of an empty text.
+
+    Raises:
+        UserError: something else is among them.
+    """
+    try:
+        return [kind(part) for part in split(text)]
+    except ValueError:
+        raise UserError(f"{option} takes numbers separated by commas, but got '{text}'") from None

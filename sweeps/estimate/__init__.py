@@ -1,0 +1,1 @@
+"""Hours and money: what a study will take and has taken."""

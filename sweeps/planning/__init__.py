@@ -1,0 +1,1 @@
+"""Which trials a study needs, and which of them are done."""

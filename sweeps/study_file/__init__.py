@@ -1,0 +1,1 @@
+"""What the user asks for: the study file as a strict model."""

@@ -1,0 +1,119 @@
+"""Latencies beside the rows: the right row, the right baseline, and nothing where nothing was
+timed."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis.metrics import find_metric
+from analysis.reading.load import load
+from tests.analysis.synthetic import Writer, make_row
+from trainables.storage.parquet_tables import encode
+
+
+def rows_of(writer: Writer) -> pd.DataFrame:
+    study = load(writer.finish())
+    assert study.warnings == []
+    return study.rows
+
+
+def test_each_row_has_the_times_of_its_level_and_the_gain_over_the_dense_network(
+    tmp_path: Path,
+) -> None:
+    writer = Writer(tmp_path)
+    writer.add(
+        [
+            make_row(
+                "dense", 0.0, 1, latency_ms_b1=12.0, latency_iqr_ms_b1=0.5, latency_ms_b256=900.0
+            )
+        ]
+    )
+    levels = [
+        make_row("lottery_ticket", s, 1, level=n, latency_ms_b1=12.0 / n)
+        for n, s in ((1, 0.2), (2, 0.36))
+    ]
+    writer.add(levels)
+    writer.add([make_row("magnitude", 0.5, 1)])
+    rows = rows_of(writer).set_index(["method", "level"])
+    assert rows["latency_ms_b1"].to_dict() == {
+        ("dense", 0): 12.0,
+        ("lottery_ticket", 1): 12.0,
+        ("lottery_ticket", 2): 6.0,
+        ("magnitude", 1): pytest.approx(float("nan"), nan_ok=True),
+    }
+    assert rows.loc[("lottery_ticket", 2), "speedup_b1"] == 2.0
+    assert rows.loc[("dense", 0), "latency_iqr_ms_b1"] == 0.5
+    assert rows.loc[("dense", 0), ["latency_ms_b256", "speedup_b256"]].tolist() == [900.0, 1.0]
+    assert rows.loc[("lottery_ticket", 1), ["latency_ms_b256", "speedup_b256"]].isna().all()
+
+
+def test_the_baseline_is_of_the_same_network_data_and_device(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    for seed, model, time in ((1, "resnet18", 10.0), (2, "resnet18", 14.0), (1, "vgg16", 30.0)):
+        writer.add([make_row("dense", 0.0, seed, model=model, latency_ms_b1=time)])
+    writer.add([make_row("l1_filter", 0.5, 1, latency_ms_b1=6.0)])
+    writer.add([make_row("l1_filter", 0.5, 1, model="vgg16", latency_ms_b1=6.0)])
+    key = writer.add([make_row("l1_filter", 0.5, 2)])
+    elsewhere = {
+        "key": key,
+        "level": 1,
+        "stage": "final",
+        "form": "smaller",
+        "batch": 1,
+        "median_ms": 1.0,
+    }
+    writer.store.write(
+        f"latency/{key}.parquet",
+        encode("latency", [elsewhere | {"device": "A GPU", "threads": 1, "precision": "fp32"}]),
+    )
+    rows = rows_of(writer)
+    small = rows[rows["method"] == "l1_filter"].set_index(["model", "seed"])
+    assert small.loc[("resnet18", 1), "speedup_b1"] == 12.0 / 6.0, (
+        "two dense networks: the median of both"
+    )
+    assert small.loc[("vgg16", 1), "speedup_b1"] == 30.0 / 6.0
+    assert small.loc[("resnet18", 2), "latency_ms_b1"] == 1.0
+    assert pd.isna(small.loc[("resnet18", 2), "speedup_b1"]), (
+        "no dense network was timed on that device"
+    )
+
+
+def test_no_row_is_lost_or_doubled_and_order_stays(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    for seed in range(5):
+        rows = [
+            make_row("lottery_ticket", s, seed, level=n, latency_ms_b1=1.0)
+            for n, s in ((1, 0.2), (2, 0.36))
+        ]
+        writer.add(
+            rows
+            if seed != 3
+            else [row | {"stage": stage} for row in rows for stage in ("raw", "final")]
+        )
+    timed = rows_of(writer)
+    for path in writer.store.list("latency"):
+        writer.store.delete(path)
+    plain = rows_of(writer)
+    assert timed[["key", "level", "stage"]].equals(plain[["key", "level", "stage"]])
+    assert len(timed) == 4 * 2 + 4 and timed["latency_ms_b1"].notna().all()
+    assert plain["latency_ms_b1"].isna().all()
+
+
+def test_a_damaged_latency_file_is_named_and_the_rows_stay(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    key = writer.add([make_row("dense", 0.0, 1)])
+    writer.store.write(f"latency/{key}.parquet", b"PAR1")
+    study = load(writer.finish())
+    assert len(study.rows) == 1 and pd.isna(study.rows["latency_ms_b1"][0])
+    assert [f"latency/{key}.parquet" in warning for warning in study.warnings] == [True]
+
+
+def test_times_and_gains_are_metrics(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    writer.add([make_row("dense", 0.0, 1, latency_ms_b1=12.0)])
+    rows = rows_of(writer)
+    assert find_metric("speedup_b1", rows).heading == "speed-up at batch 1 (x)"
+    assert find_metric("latency_iqr_ms_b1", rows.assign(latency_iqr_ms_b1=1.0)).unit == "ms"
+    with pytest.raises(ValueError, match="no row has a value of 'speedup_b256' yet"):
+        find_metric("speedup_b256", rows)

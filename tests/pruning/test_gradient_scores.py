@@ -1,0 +1,355 @@
+"""Scores by gradients, against finite differences, a full Hessian and the conservation law of
+synaptic flow."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy
+
+from models.model_registry import build as network
+from pruning.gradient_scores import (
+    balanced,
+    examples,
+    flow_scores,
+    gradient_sensitivity,
+    loss_sensitivity,
+    positive_copy,
+)
+from pruning.masks import all_kept, prunable
+from pruning.method import Method, PruneInput
+from pruning.registry import build
+
+torch.set_num_threads(1)
+Batch = tuple[Tensor, Tensor]
+
+
+def tiny(classes: int = 3) -> nn.Module:
+    """A smooth network of 42 prunable weights on [B, 1, 5, 5] in float64, with batch-norm and
+    dropout."""
+    torch.manual_seed(1)
+    layers = [
+        nn.Conv2d(1, 2, 3, stride=2),
+        nn.BatchNorm2d(2),
+        nn.Tanh(),
+        nn.Flatten(),
+        nn.Dropout(0.5),
+    ]
+    model = nn.Sequential(*layers, nn.Linear(8, classes)).double()
+    model[1].running_mean.fill_(0.3)  # type: ignore[operator, union-attr]
+    return model
+
+
+def drawn(count: int, *, classes: int = 3, seed: int = 0) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(count, 1, 5, 5, generator=generator, dtype=torch.float64)
+    return x, torch.randint(classes, (count,), generator=generator)
+
+
+def losses(
+    model: nn.Module, batches: list[Batch], *, temperature: float = 1.0
+) -> Callable[..., Tensor]:
+    """Mean cross-entropy over all images as a function of the flat prunable weights, batch
+    statistics in force."""
+    model.train()
+    model[4].eval()  # type: ignore[index, operator]
+    weights = prunable(model)
+
+    def loss(flat: Tensor) -> Tensor:
+        parts = flat.split([weight.numel() for weight in weights.values()])
+        own = {name: part.view_as(weights[name]) for name, part in zip(weights, parts, strict=True)}
+        state = {name: value.clone() for name, value in model.state_dict().items()}
+        sums = [
+            cross_entropy(
+                functional_call(model, {**state, **own}, x) / temperature, y, reduction="sum"
+            )
+            for x, y in batches
+        ]
+        return torch.stack(sums).sum() / sum(len(y) for _, y in batches)
+
+    return loss
+
+
+def flatten(tensors: Iterable[Tensor]) -> Tensor:
+    return torch.cat([tensor.detach().flatten() for tensor in tensors])
+
+
+def at(
+    model: nn.Module, images: Callable[[int], Iterator[Batch]], *, sparsity: float = 0.5
+) -> PruneInput:
+    return PruneInput(
+        model=model,
+        masks=all_kept(model),
+        sparsity=sparsity,
+        generator=torch.Generator(),
+        images=images,
+        image=(1, 5, 5),
+    )
+
+
+BATCHES = [drawn(7), drawn(4, seed=1)]
+
+
+def chain() -> nn.Module:
+    """Convolutions and linear layers without biases, with what usually stands between them."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        *(nn.Conv2d(2, 5, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(5, 6, 3, bias=False), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten()),
+        *(nn.Linear(24, 7, bias=False), nn.ReLU(), nn.Linear(7, 3, bias=False)),
+    )
+
+
+def test_the_flow_through_every_layer_of_a_chain_is_the_flow_out_of_it() -> None:
+    model = chain()
+    masks = {
+        name: torch.rand(w.shape, generator=torch.Generator().manual_seed(2)) < 0.6
+        for name, w in prunable(model).items()
+    }
+    x = torch.ones(1, 2, 12, 12, dtype=torch.float64)
+    for name, weight in prunable(model).items():
+        weight.data = weight.data.double().abs() * masks[name]
+    flow = float(model(x).detach().sum())
+    scores = flow_scores(positive_copy(chain(), masks), (2, 12, 12))
+    assert list(scores) == list(masks) and flow > 1e-3
+    for score in scores.values():
+        assert float(score.sum()) == pytest.approx(flow, rel=1e-12)
+
+
+def test_the_flow_sees_the_absolute_value_of_buffers_and_of_batch_norm_too() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(1, 1))
+    values = {
+        "0.weight": -2.0,
+        "0.bias": -1.0,
+        "1.weight": -3.0,
+        "1.bias": -0.5,
+        "1.running_mean": -7.0,
+    }
+    values |= {"1.running_var": 4.0, "3.weight": -5.0, "3.bias": -0.25}
+    for name, value in model.state_dict().items():
+        value.fill_(values.get(name, 9))
+    scale = 3 / (4 + model[1].eps) ** 0.5  # type: ignore[operator]
+    scores = flow_scores(positive_copy(model, all_kept(model)), (1, 1, 1))
+    assert float(scores["0.weight"]) == pytest.approx(2 * scale * 5, rel=1e-12)
+    # |mean| = 7 is subtracted, |bias| = .5 added, both after the absolute value
+    assert float(scores["3.weight"]) == pytest.approx(5 * abs((2 + 1 - 7) * scale + 0.5), rel=1e-12)
+
+
+def test_resnet110_overflows_float32_but_its_scores_are_finite() -> None:
+    model = network("resnet110", image=(3, 32, 32), classes=10)
+    copy = positive_copy(model, all_kept(model))
+    scores = flow_scores(copy, (3, 32, 32))
+    assert not torch.isfinite(copy.float().eval()(torch.ones(1, 3, 32, 32))).all()
+    assert all(torch.isfinite(score).all() and (score > 0).all() for score in scores.values())
+
+
+def test_a_flow_beyond_float64_is_an_error() -> None:
+    model = nn.Sequential(*(nn.Linear(2, 2) for _ in range(12)))
+    for weight in prunable(model).values():
+        weight.data.fill_(1e30)
+    with pytest.raises(ValueError, match="the synaptic flow must be finite in float64, but is inf"):
+        flow_scores(positive_copy(model, all_kept(model)), (1, 1, 2))
+
+
+def test_loss_sensitivity_is_the_derivative_by_a_factor_on_each_connection() -> None:
+    model, step = tiny(), 1e-5
+    flat = flatten(prunable(model).values())
+    loss = losses(tiny(), BATCHES)
+    naive = []
+    for index in range(len(flat)):  # the definition: dL/dc at c = 1, where the weight is c * w
+        up, down = flat.clone(), flat.clone()
+        up[index] *= 1 + step
+        down[index] *= 1 - step
+        naive.append(abs(float(loss(up) - loss(down)) / (2 * step)))
+    scores = loss_sensitivity(model, all_kept(model), BATCHES)
+    assert {name: score.shape for name, score in scores.items()} == {
+        n: w.shape for n, w in prunable(model).items()
+    }
+    torch.testing.assert_close(
+        flatten(scores.values()), torch.tensor(naive, dtype=torch.float64), rtol=1e-6, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("temperature", [1.0, 200.0])
+def test_gradient_sensitivity_is_the_weight_times_the_full_hessian_times_the_gradient(
+    temperature: float,
+) -> None:
+    model = tiny()
+    flat = flatten(prunable(model).values())
+    loss = losses(tiny(), BATCHES, temperature=temperature)
+    gradient = torch.func.grad(loss)(flat)
+    hessian = torch.autograd.functional.hessian(loss, flat)
+    scores = gradient_sensitivity(model, all_kept(model), BATCHES, temperature=temperature)
+    torch.testing.assert_close(
+        flatten(scores.values()), flat * (hessian @ gradient), rtol=1e-9, atol=1e-15
+    )
+    norm = lambda weights: torch.func.grad(loss)(weights).square().sum()  # noqa: E731
+    for index in (
+        0,
+        20,
+        41,
+    ):  # what the score means: the change of |g|^2 as the weight shrinks is -2 w Hg a fraction
+        less = flat.clone()
+        less[index] *= 1 - 1e-4
+        change = (norm(less) - norm(flat)) / 1e-4
+        assert float(change) == pytest.approx(
+            -2 * float(flatten(scores.values())[index]), rel=2e-2, abs=1e-12
+        )
+
+
+def test_grasp_removes_the_largest_of_its_paper() -> None:
+    model, batch = tiny(), drawn(30)
+    flat = flatten(prunable(model).values())
+    first = balanced(lambda n: iter([(batch[0][:n], batch[1][:n])]), 3, per_class=4)[0]
+    loss = losses(tiny(), first, temperature=200)
+    paper = -flat * (torch.autograd.functional.hessian(loss, flat) @ torch.func.grad(loss)(flat))
+    masks = build("grasp", {"examples_per_class": 4}).prune(
+        at(model, lambda n: iter([(batch[0][:n], batch[1][:n])]))
+    )
+    assert isinstance(masks, dict)
+    removed = ~flatten(masks.values())
+    assert set(removed.nonzero().flatten().tolist()) == set(
+        paper.topk(len(flat) // 2).indices.tolist()
+    )
+
+
+SCORES: dict[str, Callable[..., dict[str, Tensor]]] = {
+    "snip": loss_sensitivity,
+    "grasp": lambda *given: gradient_sensitivity(*given, temperature=200),
+}
+
+
+@pytest.mark.parametrize("score", SCORES.values(), ids=SCORES)
+def test_the_model_the_random_numbers_and_the_gradients_are_left_alone(
+    score: Callable[..., dict[str, Tensor]],
+) -> None:
+    model = tiny().train()
+    model[0].eval()  # type: ignore[index, operator]
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    state = torch.get_rng_state()
+    score(model, all_kept(model), BATCHES)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert [module.training for module in model.modules()] == modes
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("score", SCORES.values(), ids=SCORES)
+def test_masked_weights_do_not_take_part(score: Callable[..., dict[str, Tensor]]) -> None:
+    model, by_hand = tiny(), tiny()
+    masks = all_kept(model)
+    masks["0.weight"][0, 0, :2] = False
+    with torch.no_grad():
+        by_hand[0].weight[0, 0, :2] = 0  # type: ignore[index]
+    expected = score(by_hand, all_kept(by_hand), BATCHES)
+    got = score(model, masks, BATCHES)
+    assert all(torch.equal(got[name], expected[name]) for name in expected)
+    assert not got["0.weight"][0, 0, :2].any() and got["0.weight"][1].all()
+
+
+@pytest.mark.parametrize("score", SCORES.values(), ids=SCORES)
+def test_neither_autocast_nor_grad_mode_outside_changes_scores(
+    score: Callable[..., dict[str, Tensor]],
+) -> None:
+    model = network("resnet8", image=(1, 8, 8), classes=3)
+    batches = [(torch.randn(6, 1, 8, 8), torch.arange(6) % 3)]
+    expected = score(model, all_kept(model), batches)
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
+        got = score(model, all_kept(model), batches)
+    assert all(torch.equal(got[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("score", SCORES.values(), ids=SCORES)
+def test_no_batch_is_an_error(score: Callable[..., dict[str, Tensor]]) -> None:
+    with pytest.raises(ValueError, match="at least 1 batch, but got 0"):
+        score(tiny(), all_kept(tiny()), [])
+
+
+@pytest.mark.parametrize("score", SCORES.values(), ids=SCORES)
+def test_a_layer_that_the_network_does_not_use_scores_nothing(
+    score: Callable[..., dict[str, Tensor]],
+) -> None:
+    alone, beside = tiny(), tiny()
+    beside[2].unused = nn.Linear(3, 2).double()  # type: ignore[index]
+    expected = score(alone, all_kept(alone), BATCHES)
+    got = score(beside, all_kept(beside), BATCHES)
+    assert not got.pop("2.unused.weight").any()
+    assert all(torch.equal(got[name], expected[name]) for name in expected)
+
+
+def source(
+    labels: list[int], *, batch: int = 16
+) -> tuple[Callable[[int], Iterator[Batch]], list[int]]:
+    """Images numbered by their pixel, with these labels in this order, and the list of how many
+    were asked for."""
+    asked: list[int] = []
+
+    def images(count: int) -> Iterator[Batch]:
+        asked.append(count)
+        x = (
+            torch.arange(len(labels), dtype=torch.float64)[:count]
+            .view(-1, 1, 1, 1)
+            .expand(-1, 1, 5, 5)
+        )
+        return iter(zip(x.split(batch), torch.tensor(labels)[:count].split(batch), strict=True))
+
+    return images, asked
+
+
+def test_the_first_images_of_every_class_are_picked_in_the_order_drawn() -> None:
+    labels = torch.randint(4, (500,), generator=torch.Generator().manual_seed(3)).tolist()
+    images, _ = source(labels)
+    batches, counts = balanced(images, 4, per_class=10, largest=15)
+    numbers = [int(x) for batch, _ in batches for x in batch[:, 0, 0, 0]]
+    naive = sorted(
+        i for label in range(4) for i in [j for j, own in enumerate(labels) if own == label][:10]
+    )
+    assert counts == [10] * 4 and numbers == naive
+    assert [labels[number] for number in numbers] == [int(y) for _, batch in batches for y in batch]
+    assert sorted(len(y) for _, y in batches) == [13, 13, 14]
+
+
+def test_it_draws_on_until_a_rare_class_has_enough() -> None:
+    images, asked = source([0] * 100 + [1] * 5)
+    batches, counts = balanced(images, 2, per_class=5)
+    assert counts == [5, 5] and asked == [20, 40, 80, 160]
+    assert [int(y) for _, batch in batches for y in batch] == [0] * 5 + [1] * 5
+    images, asked = source([0] * 19)
+    assert balanced(images, 2, per_class=5)[1] == [5, 0] and asked == [20]
+
+
+def test_no_batch_has_more_than_256_images() -> None:
+    assert [len(y) for _, y in balanced(source([0] * 257)[0], 1, per_class=257)[0]] == [129, 128]
+
+
+def test_a_class_without_enough_images_is_noted() -> None:
+    images, _ = source([0, 1, 0, 1, 0, 0, 0])
+    given = at(tiny(), images)
+    batches = examples(given, 3)
+    assert sum(len(y) for _, y in batches) == 5
+    assert given.notes == ["fewer than 3 examples of classes 1, 2"]
+
+
+def test_the_network_says_how_many_classes_there_are() -> None:
+    images, asked = source([label % 7 for label in range(200)])
+    given = at(tiny(classes=7), images)
+    assert sum(len(y) for _, y in examples(given, 2)) == 14 and asked == [28] and given.notes == []
+
+
+def test_no_image_and_a_label_without_a_logit_are_errors() -> None:
+    with pytest.raises(ValueError, match="at least 1 image, but got 0"):
+        balanced(lambda count: [], 2, per_class=1)
+    with pytest.raises(ValueError, match=r"labels must be in \[0, 2\), but got 0 to 2"):
+        balanced(source([0, 1, 2])[0], 2, per_class=1)
+
+
+@pytest.mark.parametrize("name", ["snip", "grasp"])
+def test_the_knobs_reach_the_scores(name: str) -> None:
+    images, asked = source([label % 3 for label in range(400)])
+    method: Method = build(name, {"examples_per_class": 8})
+    masks = method.prune(at(tiny(), images, sparsity=0.9))
+    assert asked == [48] and isinstance(masks, dict)
+    assert sum(int(mask.sum()) for mask in masks.values()) == round(0.1 * 42)

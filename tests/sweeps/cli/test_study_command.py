@@ -1,0 +1,255 @@
+"""The command line: its surface is frozen, its mistakes are one line and exit 2, and looking needs
+no torch."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sweeps import full_study
+from sweeps.running.progress import Progress, duration
+
+ROOT = Path(__file__).resolve().parents[3]
+SCRIPT = ROOT / "sweeps" / "full_study.py"
+
+
+def command(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *words], capture_output=True, text=True, cwd=cwd, timeout=120
+    )
+
+
+def test_the_surface_is_frozen() -> None:
+    """A change here changes what users have in their scripts: say so in the changelog, then renew
+    the file."""
+    from argparse import HelpFormatter
+
+    parser = full_study.parser()
+    parser.formatter_class = lambda prog: HelpFormatter(prog, width=100)  # type: ignore[assignment,return-value]
+    assert parser.format_help() == (Path(__file__).parent / "full_study_help.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--preset", "digit"], "error: no preset 'digit'; did you mean 'digits'?"),
+        (
+            ["--preset", "digits", "--sparsities", "0.5,1.2"],
+            "sparsity must be in [0, 1), but got 1.2",
+        ),
+        (
+            ["--preset", "digits", "--sparsities", "a"],
+            "--sparsities takes numbers separated by commas, but got 'a'",
+        ),
+        (
+            ["--preset", "digits", "--seeds", "1.5"],
+            "--seeds takes numbers separated by commas, but got '1.5'",
+        ),
+        (["--preset", "digits", "--methods", "sinflow"], "no method 'sinflow'"),
+        (
+            ["--preset", "digits", "--set", "recipe.epoch=3"],
+            "unknown key 'recipe.epoch'; did you mean 'epochs'?",
+        ),
+        (["--preset", "digits", "--set", "recipe"], "--set takes key=value"),
+        (["--preset", "digits", "--cpus-per-trial", "0"], "resources.cpus_per_trial"),
+        (
+            ["--study", "/nowhere/x.yaml"],
+            "cannot read the study file /nowhere/x.yaml: No such file",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_2(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert full_study.main([*words, "--out", str(tmp_path / "study")]) == 2
+    told = capsys.readouterr()
+    assert line in told.err and told.err.count("\n") == 1 and told.out == ""
+    assert not (tmp_path / "study").exists()
+
+
+def test_data_that_cannot_be_had_is_a_mistake_before_anything_starts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = [
+        "--preset",
+        "cifar10_small",
+        "--data-dir",
+        str(tmp_path / "none"),
+        "--out",
+        str(tmp_path / "study"),
+    ]
+    assert full_study.main(words) == 2
+    assert str(tmp_path / "none") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "assert full_study.main(['--list-methods']) == 0",
+        "assert full_study.main(['--list-presets']) == 0",
+        "assert full_study.main(['--preset', 'digits', '--sparsities', '7']) == 2",
+        "assert full_study.main(['--study', 'missing.yaml', '--dry-run']) == 2",
+    ],
+)
+def test_looking_and_mistakes_import_neither_torch_nor_ray(code: str) -> None:
+    check = f"import sys; sys.path[:0] = [{str(ROOT)!r}]\nfrom sweeps import full_study\n{code}\n"
+    check += "found = {'torch', 'ray', 'pandas'} & set(sys.modules)\nassert not found, found"
+    subprocess.run([sys.executable, "-c", check], check=True, timeout=60, capture_output=True)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    check = (
+        f"import sys; sys.path[:0] = [{str(ROOT)!r}]\nfrom sweeps import full_study\nfull_study.parser().format_help()\n"
+        "assert not {'torch', 'ray', 'pydantic', 'yaml', 'numpy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
+
+
+def test_it_runs_from_any_folder_uninstalled(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", f"import runpy, sys; sys.argv = ['x', '--help']; runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"],
+        capture_output=True, text=True, cwd=tmp_path, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0 and "--preset NAME" in done.stdout
+
+
+def test_a_dry_run_tells_the_plan_and_writes_nothing(tmp_path: Path) -> None:
+    done = command(
+        "--preset", "digits", "--methods", "magnitude,random", "--out", "study", "--dry-run", cwd=tmp_path
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "39 trials, 0 done, 39 missing" in done.stdout
+    assert "shared work: 396 epochs instead of 540 (0.73), if every sparsity" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="this machine has a GPU")
+def test_the_full_study_without_a_gpu_says_what_it_would_cost_and_what_runs_here(
+    tmp_path: Path,
+) -> None:
+    done = command("--methods", "magnitude", "--seeds", "42", cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == ""
+    line = done.stderr
+    assert line.count("\n") == 1 and line.startswith(
+        "error: study 'full' wants GPUs and this machine has none"
+    )
+    assert " d " in line and "--gpus-per-trial 0" in line and "--preset digits" in line
+    assert not (tmp_path / "studies" / "full" / "rows").exists()
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    asked = subprocess.Popen(
+        [sys.executable, str(SCRIPT), "--list-methods"], stdout=-1, stderr=-1, text=True
+    )
+    assert asked.stdout and asked.stderr
+    asked.stdout.close()
+    assert asked.stderr.read() == "" and asked.wait(60) == 128 + signal.SIGPIPE
+    asked.stderr.close()
+
+
+def test_another_broken_pipe_than_that_of_the_output_is_not_hidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def work(options: object) -> int:
+        raise BrokenPipeError("of a socket")
+
+    monkeypatch.setattr(full_study, "_work", work)
+    with pytest.raises(BrokenPipeError, match="of a socket"):
+        full_study.main(["--list-methods"])
+
+
+@pytest.mark.parametrize("words", [["--fres"], ["--pres", "digits"]])
+def test_half_an_option_is_none(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        full_study.main(words)
+    assert "did you mean --" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (3700, "1 h 02 min"), (200_000, "2 d 7 h")],
+)
+def test_durations_read_well(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_time_left_comes_from_the_pace_of_epochs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    clock[0] = 1.0
+    progress = Progress({"a": "a (k=1)", "b": "b", "c": "c"}, {"a": 10, "b": 30})
+    progress.started("a")
+    clock[0] = 21.0
+    progress.moved("a", {"epochs": 10})
+    progress.done("a", {"top1": 91.234})
+    assert capsys.readouterr().out == "[2/3] a (k=1)  top-1  91.23 %  20 s  ETA 56 s\n"
+    progress.failed("b", "E: x", "failures/b.json")
+    assert capsys.readouterr().out == "[3/3] b  FAILED: E: x  (failures/b.json)\n"
+
+
+def test_epochs_of_an_earlier_launch_are_not_part_of_the_pace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [1.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    progress = Progress({"a": "a", "b": "b"}, {"a": 100, "b": 10})
+    progress.started("a")
+    clock[0] = 2.0
+    progress.moved("a", {"epochs": 91, "gained": 1})
+    clock[0] = 11.0
+    progress.moved("a", {"epochs": 100, "gained": 10})
+    progress.done("a", {})
+    assert "ETA 10 s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", ["- a\n", "just text", "a: [1", b"\xff\xfe"])
+def test_a_damaged_study_file_in_the_directory_is_one_line(
+    content: str | bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "study.yaml").write_bytes(
+        content if isinstance(content, bytes) else content.encode()
+    )
+    assert full_study.main(["--preset", "digits", "--out", str(tmp_path), "--dry-run"]) == 2
+    told = capsys.readouterr().err
+    assert "study.yaml cannot be read" in told and told.count("\n") == 1
+
+
+def test_a_directory_that_is_a_file_or_cannot_be_made_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert full_study.main(["--preset", "digits", "--out", str(tmp_path / "file")]) == 2
+    assert "is a file; --out names a directory" in capsys.readouterr().err
+    assert full_study.main(["--preset", "digits", "--out", "/proc/study"]) == 2
+    assert "/proc/study cannot be used" in capsys.readouterr().err
+
+
+def test_a_failing_parent_tells_only_of_children_of_this_launch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from types import SimpleNamespace
+
+    from sweeps.cli import study_command as commands
+    from sweeps.planning.plan import make_plan
+    from sweeps.running.run import Report
+    from sweeps.running.worker_failures import Losses
+    from trainables.storage.store import Store
+
+    options = full_study.parser().parse_args(
+        ["--preset", "digits", "--methods", "magnitude", "--seeds", "0"]
+    )
+    plan = make_plan(commands.read_study(options, default_preset="full"))
+    dense = plan.trials[0].key
+    missing = (dense, plan.children[dense][0])  # the other children are done
+    progress = Progress({key: key for key in plan.by_key}, dict.fromkeys(missing, 1))
+    report = Report(progress, plan, missing, Store.at(tmp_path), Losses())
+    failed = SimpleNamespace(
+        trial_id="a", config={"key": dense}, last_result={"status": "failed", "error": "E: x"}
+    )
+    report.on_trial_complete(0, [], failed)
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == 2 and f"{missing[1]}  not run, because {dense} failed" in told[1]

@@ -1,0 +1,144 @@
+"""Trials at once on a device: what is tried, what is picked, and real ones side by side."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pruning.user_error import UserError
+from sweeps.estimate import packing
+from sweeps.estimate.packing import packings, pick, tune
+from sweeps.planning.plan import make_plan
+from sweeps.study_file.study import StudySpec, build
+from trainables.environment import Environment
+from trainables.timing.concurrent_trials import Speed, time_together
+from trainables.training.recipe import Recipe
+from trainables.trial_spec import TrialSpec
+
+
+def spec(**fields: Any) -> StudySpec:
+    raw = {
+        "name": "s",
+        "dataset": "digits",
+        "model": "mlp",
+        "methods": ["magnitude"],
+        "sparsities": [0.5],
+        "seeds": [0],
+    }
+    return build({**raw, "recipe": {"epochs": 3}, **fields}, where="test")
+
+
+@pytest.mark.parametrize(
+    ("cores", "gpus", "flags"),
+    [
+        (2, 0, ["--cpus-per-trial 2", "--cpus-per-trial 1"]),
+        (1, 0, ["--cpus-per-trial 1"]),
+        (6, 0, ["--cpus-per-trial 6", "--cpus-per-trial 3", "--cpus-per-trial 1"]),
+        (
+            16,
+            2,
+            [
+                "--cpus-per-trial 8 --gpus-per-trial 1",
+                "--cpus-per-trial 4 --gpus-per-trial 0.5",
+                "--cpus-per-trial 2 --gpus-per-trial 0.25",
+                "--cpus-per-trial 1 --gpus-per-trial 0.125",
+            ],
+        ),
+        (1, 1, ["--cpus-per-trial 1 --gpus-per-trial 1"]),
+    ],
+)
+def test_cores_are_shared_out_among_the_trials(cores: int, gpus: int, flags: list[str]) -> None:
+    assert [one.flags for one in packings(cores=cores, gpus=gpus)] == flags
+
+
+@pytest.mark.parametrize(
+    ("rates", "trials"),
+    [
+        ((100, 150, 151, 140), 2),  # 4 at once are not worth their memory
+        ((100, 90, 80, 70), 1),
+        ((100, 150, 200, 300), 8),
+        ((0, 0, 0, 0), None),
+        ((100, 102, 104, 90), 2),  # 4 at once train 2 % more
+    ],
+)
+def test_the_fewest_trials_that_none_beats_are_picked(
+    rates: tuple[float, ...], trials: int | None
+) -> None:
+    found = [(one, Speed(rate)) for one, rate in zip(packings(cores=8, gpus=0), rates, strict=True)]
+    chosen = pick(found)
+    assert (chosen and chosen.trials) == trials
+
+
+@pytest.mark.parametrize(
+    ("usable", "ray", "cores"), [(8, 8, 8), (8, 2, 2), (2, 8, 2), (None, 4, 4)]
+)
+def test_no_more_cores_are_shared_out_than_ray_has(
+    usable: int | None, ray: float, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a container, Ray has its quota; None: macOS knows no cores that a process may use."""
+    monkeypatch.setattr("ray._private.utils.get_num_cpus", lambda **given: ray)
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    if usable is None:
+        monkeypatch.delattr("os.sched_getaffinity")
+    else:
+        monkeypatch.setattr("os.sched_getaffinity", lambda pid: range(usable))
+    assert packing.count_cores() == cores
+
+
+def test_tuning_stops_where_trials_no_longer_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[tuple[int, int]] = []
+
+    def fake(one: TrialSpec, environment: Environment, trials: int, *, seconds: float) -> Speed:
+        tried.append((trials, environment.threads))
+        return Speed(0, "OutOfMemoryError: no") if trials == 4 else Speed(100.0 * trials)
+
+    monkeypatch.setattr("trainables.timing.concurrent_trials.time_together", fake)
+    monkeypatch.setattr(packing, "count_cores", lambda: 8)
+    said: list[str] = []
+    study = spec()
+    assert tune(study, make_plan(study), say=said.append).flags == "--cpus-per-trial 4"
+    assert tried == [(1, 8), (2, 4), (4, 2)]
+    assert said == [
+        "trials at once of mlp on digits, 5 s each:",
+        "  1 with 8 threads each: 100 images/s together",
+        "  2 with 4 threads each: 200 images/s together",
+        "  4 with 2 threads each: OutOfMemoryError: no",
+        "picked: --cpus-per-trial 4",
+    ]
+
+
+def test_what_cannot_be_timed_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "trainables.timing.concurrent_trials.time_together",
+        lambda *given, **named: Speed(0, "ValueError: broken"),
+    )
+    study = spec()
+    with pytest.raises(UserError, match="not even one trial ran: ValueError: broken"):
+        tune(study, make_plan(study), say=lambda line: None)
+    idle = spec(recipe={"epochs": 0})
+    with pytest.raises(UserError, match="trains no epoch"):
+        tune(idle, make_plan(idle), say=lambda line: None)
+    monkeypatch.setattr(packing, "packings", lambda **given: [])
+    wants_gpu = spec(resources={"gpus_per_trial": 1})
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    with pytest.raises(UserError, match="has no GPU"):
+        tune(wants_gpu, make_plan(wants_gpu), say=lambda line: None)
+
+
+def test_real_trials_train_side_by_side_and_one_that_fails_says_why(tmp_path: Path) -> None:
+    one = TrialSpec(
+        dataset="digits", model="mlp", method="dense", seed=0, recipe=Recipe(epochs=2, batch=100)
+    )
+    assert (
+        time_together(one, Environment(store=str(tmp_path)), 2, seconds=0.2).images_per_second > 100
+    )
+    missing = one.model_copy(update={"dataset": "nowhere"})
+    speed = time_together(
+        missing, Environment(store=str(tmp_path), data_dir=str(tmp_path)), 1, seconds=0.2
+    )
+    assert speed.images_per_second == 0
+    assert (
+        "nowhere" in speed.error
+        or "parquet" in speed.error.lower()
+        or "not all trials" in speed.error
+    )

@@ -1,0 +1,146 @@
+"""Whole searches on Ray, from the command line: killed, continued and confirmed; a population."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sweeps.planning.plan import make_plan
+from sweeps.search import candidate_records
+from sweeps.search.candidate_records import Candidate
+from sweeps.search.proposals import Proposals
+from sweeps.study_file import study
+from tests import tuneless
+from tests.tuneless import RAW, make_spec
+from trainables.environment import Environment
+from trainables.storage import parquet_tables
+from trainables.storage.store import Store
+from trainables.trial import Trial
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def start(file: Path, out: Path, *words: str) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        str(ROOT / "sweeps/synflow_search.py"),
+        "--search",
+        str(file),
+        "--out",
+        str(out),
+    ]
+    return subprocess.Popen(
+        [*command, "--address", "local", *words],
+        cwd=out.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    path = folder / "search.yaml"
+    path.write_text(yaml.safe_dump({**RAW, **changes}))
+    return path
+
+
+def rows(store: Store, key: str) -> list[dict[str, Any]]:
+    return list(parquet_tables.decode("rows", store.read(f"rows/{key}.parquet")).to_pylist())
+
+
+@pytest.mark.slow
+def test_a_search_is_killed_continued_and_confirmed(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {
+        "model": "resnet8",
+        "recipe": {"epochs": 3, "batch": 128, "lr": 0.05, "augment": "none"},
+        "sparsities": [0.98],
+        "space": {
+            "iterations": {"choices": [1, 2, 5, 10, 20, 40]},
+            "schedule": {"choices": ["exponential", "linear"]},
+        },
+        "strategy": "grid",
+        "budget": {},
+        "checkpoint_seconds": 0,
+    }
+    file, out = write(tmp_path, **changes), tmp_path / "killed"
+    first = start(file, out)
+    deadline = time.monotonic() + 120
+    while (
+        len(
+            ended := [one for one in candidate_records.read(Store.at(out)) if one.ended is not None]
+        )
+        < 4
+    ):
+        assert first.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    again = start(file, out)
+    told, _ = again.communicate(timeout=400)
+    assert again.returncode == 0, told
+    assert "continuing: " in told and "every point of the space has been tried" in told
+    undisturbed = tuneless.run(make_spec(**changes), tmp_path / "undisturbed")
+
+    def plain(found: list[Candidate]) -> dict[tuple[float, int], tuple[Any, ...]]:
+        kept = (one for one in found)
+        return {
+            (one.sparsity, one.number): (one.key, one.outcome, one.val_top1, one.values)
+            for one in kept
+        }
+
+    found = candidate_records.read(Store.at(out))
+    assert plain(found) == plain(undisturbed.all) and len(ended) < len(found) == 12
+    assert {one.outcome for one in found} == {"done", "disconnected"}
+    store = Store.at(out)
+    assert all(
+        rows(store, one.key)[-1]["test_top1"] is None for one in found if one.outcome == "done"
+    )
+    made = study.build(yaml.safe_load((out / "best.yaml").read_text()), where="best.yaml")
+    (best,) = tuneless.best(undisturbed).values()
+    for trial in make_plan(made).trials:
+        assert rows(store.below("best"), trial.key)[-1]["test_top1"] > 0
+        searched = trial.spec.model_copy(update={"seed": 0, "test": False})
+        assert trial.spec.method == "dense" or searched.key == best[0]
+    assert sorted({trial.spec.seed for trial in make_plan(made).trials}) == [1, 2]
+
+
+@pytest.mark.slow
+def test_members_of_a_population_are_what_their_keys_say(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {
+        "recipe": {"epochs": 4, "batch": 256, "lr": 0.05, "augment": "none"},
+        "space": {
+            "recipe.lr": {"log_range": [0.001, 0.3]},
+            "recipe.weight_decay": {"choices": [0.0, 0.001]},
+        },
+        "strategy": {"draw": "population", "interval": 1},
+        "budget": {"trials": 8},
+    }
+    running = start(write(tmp_path, **changes), tmp_path / "out", "--no-confirm")
+    told, _ = running.communicate(timeout=400)
+    assert running.returncode == 0, told
+    spec, store = make_spec(**changes), Store.at(tmp_path / "out")
+    found = candidate_records.read(store)
+    clones = [one for one in found if one.parent is not None]
+    assert clones and all(one.outcome in ("done", "stopped") for one in found)
+    for sparsity in (0.9, 0.95):
+        here = [one for one in found if one.sparsity == sparsity]
+        assert (
+            sum(one.outcome == "done" for one in here) == 4
+            and sum(one.parent is None for one in here) == 4
+        )
+    last = max((one for one in clones if one.outcome == "done"), key=lambda one: len(one.changes))
+    resolved = Proposals(spec, last.sparsity).resolve(last.configuration, last.changes)
+    assert resolved.trial.key == last.key
+    scratch = Trial(resolved.trial.spec, Environment(store=str(tmp_path / "scratch")))
+    scratch.run()
+    assert scratch.course.rows[-1]["digest"] == rows(store, last.key)[-1]["digest"]
+    assert not (tmp_path / "out" / "best").exists() and os.path.exists(
+        tmp_path / "out" / "best.yaml"
+    )

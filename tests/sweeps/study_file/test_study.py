@@ -1,0 +1,187 @@
+"""Study files: what they mean, and the one line that answers every mistake in them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pruning.user_error import UserError
+from sweeps.cli.override import override
+from sweeps.study_file import study
+
+GOOD: dict[str, Any] = {
+    "name": "small",
+    "dataset": "digits",
+    "model": "mlp",
+    "methods": ["magnitude"],
+    "sparsities": [0.5, 0.9],
+    "seeds": [0, 1],
+}
+
+MISTAKES = [
+    ({"sparsitys": [0.5]}, "x: unknown key 'sparsitys'; did you mean 'sparsities'?"),
+    ({"recipe": {"epoch": 3}}, "x: unknown key 'recipe.epoch'; did you mean 'epochs'?"),
+    ({"sparsities": [0.5, 1.2]}, "x: sparsities.1: sparsity must be in [0, 1), but got 1.2"),
+    ({"sparsities": [1.0]}, "x: sparsities.0: sparsity must be in [0, 1), but got 1"),
+    ({"sparsities": [-0.1]}, "x: sparsities.0: sparsity must be in [0, 1), but got -0.1"),
+    ({"sparsities": []}, "x: sparsities: list should have at least 1 item"),
+    ({"sparsities": ["half"]}, "x: sparsities.0: input should be a valid number"),
+    ({"sparsities": [0.5, 0.5]}, "x: sparsities: 0.5 is listed twice"),
+    ({"seeds": [1, 1]}, "x: seeds: 1 is listed twice"),
+    ({"seeds": [-1]}, "x: seeds.0: input should be greater than or equal to 0, but got -1"),
+    ({"methods": ["sinflow", "magnitude"]}, "x: methods.0: no method 'sinflow'"),
+    ({"methods": ["magnitud"]}, "x: methods.0: no method 'magnitud'; did you mean 'magnitude'?"),
+    ({"methods": {"magnitude": {"scoop": "layer"}}}, "has no knob 'scoop'; did you mean 'scope'?"),
+    (
+        {"methods": {"magnitude": {"scope": "everywhere"}}},
+        "method 'magnitude': scope: input should be 'global'",
+    ),
+    ({"methods": {"dense": {"scope": "layer"}}}, "method 'dense' has no knob 'scope'; it has none"),
+    (
+        {"methods": 3},
+        "x: methods: methods is a list of names or a mapping of names to knobs, but got 3",
+    ),
+    ({"model": "vgg61"}, "x: model: no model 'vgg61'; did you mean 'vgg16'?"),
+    ({"model": "a:b:c d"}, "x: model: a model of your own is named 'package.module:function'"),
+    ({"name": "../up"}, "x: name: string should match pattern"),
+    ({"recipe": {"schedule": "multistep"}}, "schedule 'multistep' needs milestones"),
+    ({"recipe": 3}, "x: recipe: "),
+    (
+        {"resources": {"cpus_per_trial": 0}},
+        "x: resources.cpus_per_trial: input should be greater than 0, but got 0",
+    ),
+    ({"dataset": None}, "x: dataset: input should be a valid string, but got None"),
+]
+
+
+@pytest.mark.parametrize(("change", "line"), MISTAKES, ids=[line[:60] for _, line in MISTAKES])
+def test_every_mistake_is_one_line_with_the_nearest_fix(change: dict[str, Any], line: str) -> None:
+    with pytest.raises(UserError) as caught:
+        study.build({**GOOD, **change}, where="x")
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value) and "Traceback" not in str(caught.value)
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(UserError, match="x: dataset: field required"):
+        study.build({name: value for name, value in GOOD.items() if name != "dataset"}, where="x")
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("a: [1", "is not YAML"),
+        ("- a\n- b", "must be a mapping of keys to values, but is a list"),
+        ("", "must be a mapping of keys to values, but is empty"),
+        ("!!python/object/apply:os.system ['true']", "is not YAML"),
+    ],
+)
+def test_a_file_that_is_no_study_is_one_line(tmp_path: Path, content: str, line: str) -> None:
+    (tmp_path / "study.yaml").write_text(content)
+    with pytest.raises(UserError, match=line) as caught:
+        study.read(tmp_path / "study.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_or_preset_is_named() -> None:
+    with pytest.raises(UserError, match=r"cannot read the study file /nowhere.yaml: No such file"):
+        study.read("/nowhere.yaml")
+    with pytest.raises(UserError, match="no preset 'digit'; did you mean 'digits'?"):
+        study.read_preset("digit")
+
+
+@pytest.mark.parametrize("name", study.presets())
+def test_every_preset_is_a_valid_study_of_its_own_name(name: str) -> None:
+    spec = study.build(study.read_preset(name), where=name)
+    assert spec.name == name and spec.description
+
+
+def test_retraining_inherits_what_it_does_not_say() -> None:
+    spec = study.build(
+        {**GOOD, "recipe": {"epochs": 9, "lr": 0.4, "batch": 32}, "retrain": {"epochs": 3}},
+        where="x",
+    )
+    assert (spec.retrain.epochs, spec.retrain.batch, spec.retrain.lr) == (3, 32, 0.04)
+    assert study.build({**GOOD, "recipe": {"lr": "5e-2"}}, where="x").retrain.lr == 0.005, (
+        "YAML takes 5e-2 for text"
+    )
+    recipe = {"schedule": "multistep", "milestones": [3], "epochs": 5}
+    assert (
+        study.build(
+            {**GOOD, "recipe": recipe, "retrain": {"schedule": "cosine"}}, where="x"
+        ).retrain.milestones
+        == ()
+    )
+
+
+def test_a_list_of_values_is_an_axis_and_defaults_leave_the_key_alone() -> None:
+    spec = study.build(
+        {**GOOD, "methods": {"magnitude": {"scope": ["global", "layer"], "rewind_to": [0, 2]}}},
+        where="x",
+    )
+    assert spec.methods[0].choices() == [
+        {},
+        {"rewind_to": 2},
+        {"scope": "layer"},
+        {"scope": "layer", "rewind_to": 2},
+    ]
+
+
+def test_all_stands_for_the_methods_not_named() -> None:
+    from pruning import registry
+
+    spec = study.build({**GOOD, "methods": ["all", {"random": {"layers": "erk"}}]}, where="x")
+    assert sorted(entry.name for entry in spec.methods) == registry.names()
+    assert next(entry for entry in spec.methods if entry.name == "random").knobs == {
+        "layers": "erk"
+    }
+
+
+def test_set_reaches_every_field() -> None:
+    raw = {**GOOD, "methods": ["magnitude", {"random": None}]}
+    for assignment in (
+        "recipe.epochs=5",
+        "methods.magnitude.scope=layer",
+        "methods.random.layers=[uniform, erk]",
+    ):
+        override(raw, assignment)
+    spec = study.build(raw, where="x")
+    assert spec.recipe.epochs == 5
+    assert {entry.name: entry.knobs for entry in spec.methods} == {
+        "magnitude": {"scope": "layer"},
+        "random": {"layers": ["uniform", "erk"]},
+    }
+
+
+@pytest.mark.parametrize("assignment", ["recipe.epochs", "=3", "name.part=3"])
+def test_set_refuses_what_is_no_assignment(assignment: str) -> None:
+    with pytest.raises(UserError, match="--set"):
+        override(dict(GOOD), assignment)
+
+
+def test_unknown_data_sets_and_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cifar11"):
+        study.build({**GOOD, "dataset": "cifar11"}, where="x").check_data()
+    with pytest.raises(UserError, match="no-such-folder"):
+        study.build(
+            {**GOOD, "dataset": "cifar10", "data_dir": str(tmp_path / "no-such-folder")}, where="x"
+        ).check_data()
+
+
+def test_further_settings_change_what_they_say() -> None:
+    raw = {
+        **GOOD,
+        "recipe": {"epochs": 9, "lr": 0.2},
+        "also": [{"model": "simple_cnn", "recipe": {"epochs": 3}}],
+    }
+    spec = study.build(raw, where="x")
+    first, second = spec.settings
+    assert (first.model, first.recipe.epochs) == ("mlp", 9)
+    assert (second.model, second.recipe.epochs, second.recipe.lr, second.seeds) == (
+        "simple_cnn",
+        3,
+        0.2,
+        [0, 1],
+    )
+    with pytest.raises(UserError, match="also may change dataset, methods, model"):
+        study.build({**GOOD, "also": [{"seeds": [3]}]}, where="x")

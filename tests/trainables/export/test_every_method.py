@@ -1,0 +1,126 @@
+"""Every method: what a finished trial leaves is exported and comes back with the same outputs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pruning import registry
+from pruning.masks import prunable
+from sweeps.planning.plan import make_plan
+from sweeps.study_file.study import StudySpec
+from trainables.environment import Environment
+from trainables.export import export, load_pruned
+from trainables.export.pruned import load_masks
+from trainables.trial import Trial
+
+SMALL_KNOBS: dict[str, dict[str, Any]] = {
+    "han_iterative": {"iterations": 2},
+    "hrank": {"layer_epochs": 1},
+    "lottery_ticket": {"levels": 2},
+    "obc": {"max_columns": 150},
+    "sparsegpt": {"pattern": "2:4"},
+}
+Finish = Callable[[str], Trial]
+
+
+@pytest.fixture(scope="module")
+def finish(tmp_path_factory: pytest.TempPathFactory) -> Finish:
+    """Walks a trial of a method to its end, once, in a study directory that keeps networks."""
+    folder = tmp_path_factory.mktemp("study")
+    found: dict[str, Trial] = {}
+
+    def finished(method: str) -> Trial:
+        spec = StudySpec.model_validate(
+            {
+                "name": "exported",
+                "dataset": "digits",
+                "model": "resnet8",
+                "recipe": {
+                    "epochs": 1,
+                    "batch": 400,
+                    "lr": 0.05,
+                    "augment": "none",
+                    "precision": "fp32",
+                },
+                "retrain": {"epochs": 1},
+                "methods": [{method: SMALL_KNOBS.get(method, {})}],
+                "sparsities": [0.5],
+                "seeds": [3],
+            }
+        )
+        dense, *rest = make_plan(spec).trials
+        for planned in [dense, *([] if method == "dense" else rest[-1:])]:
+            if planned.key not in found:
+                found[planned.key] = Trial(
+                    planned.spec,
+                    Environment(store=str(folder), study="exported", keep_networks="all"),
+                )
+                found[planned.key].run()
+        return found[planned.key]
+
+    return finished
+
+
+def assert_same(trial: Trial, folder: Path) -> None:
+    """The exported network answers as the one that the trial has in memory, for several batch
+    sizes."""
+    network, exported = trial.course.network, load_pruned(folder)
+    assert not exported.training
+    for batch in (1, 6):
+        x = torch.randn(batch, *network.image, generator=torch.Generator().manual_seed(batch))
+        with torch.no_grad():
+            torch.testing.assert_close(exported(x), network.model.eval()(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", registry.names())
+def test_it_comes_back_with_the_same_outputs(method: str, finish: Finish, tmp_path: Path) -> None:
+    trial = finish(method)
+    network, row = trial.course.network, trial.course.rows[-1]
+    asked = [
+        ("safetensors", "dense"),
+        ("state_dict", "masks"),
+        *([("safetensors", "slim")] if network.keeps else []),
+    ]
+    for to, form in asked:
+        out = export(trial.spec.key, trial.environment.store, to=to, form=form, out=tmp_path / form)  # type: ignore[arg-type]
+        assert_same(trial, out)
+        card = (out / "README.md").read_text()
+        assert f"`{row['digest']}`" in card and "was trained again" not in card, (
+            "it is the one that was measured last"
+        )
+    whole, masks = prunable(load_pruned(tmp_path / "dense")), load_masks(tmp_path / "masks")
+    assert sum(weight.numel() for weight in whole.values()) == network.dense_prunable
+    assert {name: mask.shape for name, mask in masks.items()} == {
+        name: weight.shape for name, weight in whole.items()
+    }
+    assert (
+        1 - sum(int(mask.sum()) for mask in masks.values()) / network.dense_prunable
+        == row["sparsity_reached"]
+    )
+    assert not any(weight[~masks[name]].any() for name, weight in whole.items())
+
+
+def test_an_nm_pattern_survives(finish: Finish, tmp_path: Path) -> None:
+    trial = finish("sparsegpt")
+    loaded = prunable(
+        load_pruned(export(trial.spec.key, trial.environment.store, out=tmp_path / "out"))
+    )
+    patterned = [
+        weight for weight in loaded.values() if weight.shape[1] % 4 == 0 and not weight.all()
+    ]
+    assert len(patterned) >= 5
+    for weight in patterned:
+        runs = weight.movedim(1, -1).reshape(-1, 4)
+        assert ((runs != 0).sum(1) <= 2).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", registry.names())
+def test_its_onnx_graph_gives_the_same_outputs(method: str, finish: Finish, tmp_path: Path) -> None:
+    trial = finish(method)
+    assert_same(
+        trial, export(trial.spec.key, trial.environment.store, to="onnx", out=tmp_path / "out")
+    )

@@ -1,0 +1,371 @@
+"""A study directory in a bucket: outages of every kind, uploads cut anywhere, and what URIs may
+say."""
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import s3_server
+from trainables.storage import object_store as buckets
+from trainables.storage.store import Store, StoreForbidden, StoreFull, StoreLost, StoreUnreachable
+
+ROOT = Path(__file__).resolve().parents[3]
+LARGE = 26_000_000  # three parts of an upload: the middle one is sent before the stream is closed
+UPLOAD = {  # the requests that a file takes to be published
+    "begin": lambda method, path: method == "POST" and path.endswith("?uploads"),
+    "first part": lambda method, path: "partNumber=1&" in path,
+    "second part": lambda method, path: "partNumber=2&" in path,
+    "end": lambda method, path: method == "POST" and "?uploadId=" in path,
+}
+VERBS: dict[str, Callable[[Store], object]] = {
+    "write": lambda store: store.write("rows/new", b"new"),
+    "write large": lambda store: store.write("rows/old", bytes(11_000_000)),
+    "read": lambda store: store.read("rows/old"),
+    "exists": lambda store: store.exists("rows/old"),
+    "list": lambda store: store.list("rows"),
+    "delete": lambda store: store.delete("rows/old"),
+}
+
+
+@pytest.mark.parametrize("mode", ["refuse", "cut", "500", "503"])
+def test_an_outage_of_seconds_goes_unnoticed(
+    remote: Store, s3: s3_server.S3, mode: s3_server.Mode, patient: Callable[[float], None]
+) -> None:
+    patient(30)
+    remote.write("rows/old", b"old")
+    for verb in VERBS.values():
+        before = len(s3.proxy.requests)
+        with s3.proxy.outage(mode, 0.4):
+            verb(remote)
+        assert mode == "refuse" or any(
+            request.mode == mode for request in s3.proxy.requests[before:]
+        )
+    assert remote.list("rows") == ["rows/new"] and remote.read("rows/new") == b"new"
+
+
+def test_a_server_that_is_away_for_three_seconds_is_waited_for(
+    remote: Store, s3: s3_server.S3
+) -> None:
+    with s3.proxy.outage("refuse", 3):
+        began = time.monotonic()
+        remote.write("rows/a", b"1")
+        assert time.monotonic() - began >= 3
+    assert remote.read("rows/a") == b"1"
+
+
+@pytest.mark.parametrize("mode", ["refuse", "cut", "500", "503"])
+def test_a_server_that_stays_away_is_lost_in_one_line(
+    remote: Store,
+    bucket: str,
+    s3: s3_server.S3,
+    mode: s3_server.Mode,
+    patient: Callable[[float], None],
+) -> None:
+    remote.write("rows/old", b"old")
+    patient(0.2)
+    s3.proxy.mode = mode
+    for verb in ("write large", "read", "list", "delete"):
+        with pytest.raises(StoreUnreachable) as caught:
+            VERBS[verb](remote)
+        told = str(caught.value)
+        assert (
+            told.startswith(f"s3://{bucket}/study did not answer for 0 s (AWS Error ")
+            and "\n" not in told
+        )
+        assert told.endswith("): run the same command again when it does; finished rows are safe")
+    s3.proxy.reset()
+    assert {name: size for name, size in s3.objects(bucket).items() if size} == {
+        "study/rows/old": 3
+    }
+
+
+def test_a_server_that_hangs_does_not_block(
+    remote: Store, s3: s3_server.S3, patient: Callable[[float], None]
+) -> None:
+    remote.write("rows/old", b"old")
+    patient(1)
+    s3.proxy.mode = "hang"
+    for verb in ("read", "list"):
+        with pytest.raises(StoreUnreachable, match="[Tt]imeout"):
+            VERBS[verb](remote)
+    patient(12)
+    with s3.proxy.outage("hang", 1.5):
+        assert remote.read("rows/old") == b"old"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", VERBS)
+def test_nothing_blocks_on_a_server_that_hangs(
+    remote: Store, s3: s3_server.S3, patient: Callable[[float], None], verb: str
+) -> None:
+    remote.write("rows/old", b"old")
+    patient(1)
+    s3.proxy.mode = "hang"
+    with pytest.raises(StoreUnreachable, match="[Tt]imeout"):
+        VERBS[verb](remote)
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"), [("403", StoreForbidden), ("507", StoreFull), ("error", StoreFull)]
+)
+@pytest.mark.parametrize("verb", ["write", "write large", "list"])
+def test_what_waiting_does_not_cure_is_told_at_once(
+    remote: Store,
+    s3: s3_server.S3,
+    bucket: str,
+    mode: s3_server.Mode,
+    kind: type[StoreLost],
+    verb: str,
+) -> None:
+    remote.write("rows/old", b"old")
+    s3.proxy.requests.clear()
+    s3.proxy.mode = mode
+    with pytest.raises(kind, match=f"^.*s3://{bucket}/study .*finished rows are safe$") as caught:
+        VERBS[verb](remote)
+    assert "\n" not in str(caught.value) and len(s3.proxy.requests) == 1
+    s3.proxy.reset()
+    assert remote.read("rows/old") == b"old" and remote.list("rows") == ["rows/old"]
+
+
+def test_a_bucket_that_is_not_there_is_named(s3: s3_server.S3) -> None:
+    store = Store.at(s3.uri("no-such-bucket/study"))
+    with pytest.raises(
+        StoreForbidden, match="^s3://no-such-bucket/study cannot be used .*bucket does not exist"
+    ):
+        store.write("a", b"1")
+    with pytest.raises(FileNotFoundError):
+        store.read("a")
+    made = Store.at(s3.uri("bucket-to-be/study") + "&allow_bucket_creation=true")
+    made.write("a", b"1")
+    assert s3.objects("bucket-to-be") == {"study/a": 1}
+
+
+@pytest.mark.parametrize(
+    ("size", "request_name", "mode"),
+    [
+        *((LARGE, name, "500") for name in UPLOAD),
+        (LARGE, "second part", "cut"),
+        *((0, name, "cut") for name in ("begin", "first part", "end")),
+    ],
+)
+def test_an_upload_that_fails_anywhere_shows_nothing(
+    remote: Store,
+    s3: s3_server.S3,
+    bucket: str,
+    patient: Callable[[float], None],
+    mode: s3_server.Mode,
+    request_name: str,
+    size: int,
+) -> None:
+    remote.write("rows/old", b"old")
+    patient(0)
+    s3.proxy.only, s3.proxy.mode = UPLOAD[request_name], mode
+    for path in ("rows/old", "rows/new"):
+        with pytest.raises(StoreUnreachable):
+            remote.write(path, bytes(size))
+    s3.proxy.reset()
+    gc.collect()  # what pyarrow does when a failed stream is thrown away must not publish it either
+    assert s3.objects(bucket) == {"study/rows/old": 3} and remote.read("rows/old") == b"old"
+    remote.write("rows/new", bytes(size))
+    assert remote.list("") == ["rows/new", "rows/old"] and remote.read("rows/new") == bytes(size)
+
+
+def test_a_part_that_fails_once_is_sent_again(remote: Store, s3: s3_server.S3) -> None:
+    body = os.urandom(LARGE)
+    s3.proxy.only = UPLOAD["second part"]
+    with s3.proxy.outage("cut", 0.5):
+        remote.write("rows/a", body)
+    assert remote.read("rows/a") == body
+
+
+def test_a_writer_killed_in_the_middle_of_an_upload_shows_nothing(
+    remote: Store, s3: s3_server.S3, bucket: str
+) -> None:
+    remote.write("rows/old", b"old")
+    code = "import sys; from trainables.storage.store import Store; Store.at(sys.argv[1]).write('rows/old', bytes(12_000_000))"
+    s3.proxy.only, s3.proxy.mode = UPLOAD["second part"], "hang"
+    writer = subprocess.Popen([sys.executable, "-c", code, remote.uri], cwd=ROOT)
+    while not any(request.mode == "hang" for request in s3.proxy.requests):
+        assert writer.poll() is None
+        time.sleep(0.02)
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+    s3.proxy.reset()
+    assert s3.objects(bucket) == {"study/rows/old": 3} and remote.read("rows/old") == b"old"
+    assert remote.list("rows") == ["rows/old"]
+    assert s3.unfinished_uploads(bucket) == ["study/rows/old"], (
+        "invisible, but paid for: see the lifecycle rule"
+    )
+
+
+@pytest.mark.parametrize("request_name", ["HEAD", "GET"])
+def test_a_download_that_is_cut_is_never_taken_for_whole(
+    remote: Store, s3: s3_server.S3, patient: Callable[[float], None], request_name: str
+) -> None:
+    body = os.urandom(3_000_000)
+    remote.write("a", body)
+    s3.proxy.only = lambda method, path: method == request_name
+    patient(30)
+    with s3.proxy.outage("cut", 0.5):
+        assert remote.read("a") == body
+    patient(0)
+    s3.proxy.mode = "cut"
+    with pytest.raises(StoreUnreachable):
+        remote.read("a")
+
+
+@pytest.mark.parametrize("size", [0, 10, 5_000])
+def test_a_file_replaced_while_it_is_read_is_read_again(
+    remote: Store, s3: s3_server.S3, bucket: str, size: int
+) -> None:
+    remote.write("a", b"o" * 1000)
+    replaced: list[str] = []
+
+    def replace(method: str, path: str) -> bool:
+        """Between the question for the length and the one for the content."""
+        if method == "GET" and not replaced:
+            replaced.append(path)
+            s3.client().put_object(Bucket=bucket, Key="study/a", Body=b"n" * size)
+        return False
+
+    s3.proxy.only = replace
+    assert remote.read("a") == b"n" * size and replaced
+
+
+def test_markers_of_folders_are_no_files(remote: Store, s3: s3_server.S3, bucket: str) -> None:
+    for name in ("study/", "study/rows/", "study/rows/deep/"):
+        s3.client().put_object(Bucket=bucket, Key=name, Body=b"")
+    assert remote.list("") == [] and not remote.exists("rows") and not remote.exists("rows/deep")
+    remote.write("rows/deep/a", b"1")
+    remote.write("rows/deep/b", b"1")
+    assert remote.list("rows") == ["rows/deep/a", "rows/deep/b"]
+    remote.delete("rows/deep/a")
+    remote.delete("rows/deep")
+    assert remote.list("") == [] and all(
+        size == 0 and name[-1] == "/" for name, size in s3.objects(bucket).items()
+    )
+
+
+@pytest.mark.slow
+def test_more_files_than_one_page_are_listed_and_deleted(
+    remote: Store, s3: s3_server.S3, bucket: str
+) -> None:
+    client = s3.client()
+    for number in range(1005):
+        client.put_object(Bucket=bucket, Key=f"study/rows/{number:04d}", Body=b"")
+    s3.proxy.requests.clear()
+    assert remote.list("rows") == [f"rows/{number:04d}" for number in range(1005)]
+    assert len(s3.proxy.requests) == 2
+    remote.delete("rows")
+    assert remote.list("rows") == []
+
+
+@pytest.mark.parametrize("rival", [1, 2, 3])
+def test_a_rival_may_delete_first(remote: Store, s3: s3_server.S3, bucket: str, rival: int) -> None:
+    remote.write("a", b"1")
+    s3.proxy.requests.clear()
+
+    def delete(method: str, path: str) -> bool:
+        """Before the request of that number."""
+        if len(s3.proxy.requests) == rival - 1:
+            s3.client().delete_object(Bucket=bucket, Key="study/a")
+        return False
+
+    s3.proxy.only = delete
+    remote.delete("a")
+    assert not remote.exists("a")
+
+
+@pytest.mark.parametrize(("patience", "timeout"), [("60", 10), ("1000", 10), ("30", 5), ("0", 1)])
+def test_requests_time_out_well_before_patience_is_over(
+    monkeypatch: pytest.MonkeyPatch, s3: s3_server.S3, patience: str, timeout: float
+) -> None:
+    from pyarrow import fs
+
+    asked: dict[str, object] = {}
+    monkeypatch.setattr(fs, "S3FileSystem", lambda **options: asked.update(options))
+    monkeypatch.setenv("PRUNING_STORE_PATIENCE", patience)
+    buckets._connect.cache_clear()
+    buckets.Bucket(buckets.Address.parse(s3.uri("bucket/study")))._files()
+    buckets._connect.cache_clear()
+    assert asked["connect_timeout"] == asked["request_timeout"] == timeout
+
+
+def test_the_endpoint_of_the_environment_is_of_s3_before_all_services(
+    monkeypatch: pytest.MonkeyPatch, s3: s3_server.S3, bucket: str
+) -> None:
+    store = Store.at(f"s3://{bucket}/study")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{s3.proxy.port}")
+    store.write("a", b"1")
+    assert s3.objects(bucket) == {"study/a": 1}
+
+
+def test_a_connection_is_made_once(remote: Store) -> None:
+    buckets._connect.cache_clear()
+    for number in range(5):
+        Store.at(remote.uri).write(f"{number}", b"")
+    assert remote.below("deep").list("") == []
+    assert buckets._connect.cache_info().misses == 1
+
+
+def test_the_region_of_a_bucket_of_amazon_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, s3: s3_server.S3
+) -> None:
+    from pyarrow import fs
+
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    monkeypatch.setattr(fs, "resolve_s3_region", lambda name: {"mine": "eu-west-3"}[name])
+    assert buckets.Bucket(buckets.Address.parse("s3://mine/study"))._files().region == "eu-west-3"
+    assert (
+        buckets.Bucket(buckets.Address.parse("s3://mine/study?region=us-west-2"))._files().region
+        == "us-west-2"
+    )
+
+
+def test_google_goes_through_arrow_too() -> None:
+    store = buckets.Bucket(buckets.Address.parse("gs://anonymous@mine/study"))
+    assert store._files().type_name == "gcs" and store._key("rows/a") == "mine/study/rows/a"
+
+
+@pytest.mark.parametrize(
+    "uri", ["s3://AKIAX:sEcReT@bucket/x?region=a", "s3://AKIAX@bucket/x", "gs://me:sEcReT@bucket/x"]
+)
+def test_credentials_do_not_belong_in_a_uri(uri: str) -> None:
+    with pytest.raises(
+        ValueError, match="must not hold credentials.*bucket/x and set them in the env"
+    ) as caught:
+        Store.at(uri)
+    assert "sEcReT" not in str(caught.value) and "AKIAX" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "rule"),
+    [
+        (
+            "http://host/x",
+            "a study directory is a path, s3://bucket/path or gs://bucket/path, but got 'http://host/x'",
+        ),
+        ("s3:///x", "but got 's3:///x'"),
+        (
+            "s3://bucket/x?regoin=a",
+            "the options of an s3:// URI are endpoint_override, .*, but got 'regoin'",
+        ),
+        (
+            "s3://bucket/x?region=us-east-1/report",
+            "hold no '/', but got region=us-east-1/report; paths come before",
+        ),
+        ("s3://bucket/x?allow_delayed_open=true", "but got 'allow_delayed_open'"),
+    ],
+)
+def test_uris_of_no_known_kind_are_refused(uri: str, rule: str) -> None:
+    with pytest.raises(ValueError, match=rule):
+        Store.at(uri)

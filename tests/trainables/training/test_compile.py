@@ -1,0 +1,165 @@
+"""Compiled training: when it is chosen, what runs compiled, and what happens where it fails."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._dynamo.backends.common import aot_autograd
+
+from models.model_registry import build
+from trainables.training import compile
+from trainables.training.compile import STEPS, Forward, can_compile, choose_compiled
+from trainables.training.recipe import Recipe
+from trainables.trial_spec import TrialSpec
+
+CPU = torch.device("cpu")
+CONVOLUTIONS = nn.Sequential(nn.Conv2d(1, 2, 3))
+
+
+@pytest.fixture
+def graphs_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.compile traces and differentiates the graph, but runs it by PyTorch's own kernels: no
+    compiler needed."""
+    monkeypatch.setattr(compile, "can_compile", lambda device: True)
+    monkeypatch.setattr(
+        torch, "compile", lambda model, **options: _whole(model, backend="aot_eager", dynamic=False)
+    )
+
+
+_whole = partial(torch.compile)
+
+
+def spec(model: str = "simple_cnn", **recipe: Any) -> TrialSpec:
+    fields = {"epochs": 2, "precision": "fp32", **recipe}
+    return TrialSpec(dataset="digits", model=model, method="dense", seed=0, recipe=Recipe(**fields))
+
+
+@pytest.mark.parametrize(
+    ("asked", "model", "steps", "chosen"),
+    [
+        ("auto", CONVOLUTIONS, STEPS, True),
+        ("auto", CONVOLUTIONS, STEPS - 1, False),
+        ("auto", nn.Linear(2, 2), STEPS, False),
+        (True, nn.Linear(2, 2), 0, True),
+        (False, CONVOLUTIONS, STEPS, False),
+    ],
+)
+def test_compiling_is_decided_by_counts(
+    asked: Any, model: nn.Module, steps: int, chosen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compile, "can_compile", lambda device: True)
+    assert choose_compiled(asked, model, steps=steps, device=CPU) is chosen
+
+
+def test_without_a_compiler_auto_trains_eagerly(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not can_compile(CPU)
+    assert not choose_compiled("auto", CONVOLUTIONS, steps=STEPS, device=CPU)
+    (tmp_path / "c++").write_text("#!/bin/sh\n")
+    (tmp_path / "c++").chmod(0o755)
+    assert can_compile(CPU)
+
+
+def test_only_full_batches_run_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def compile_(model: Callable[[Tensor], Tensor], **options: Any) -> Callable[[Tensor], Tensor]:
+        return lambda x: calls.append(len(x)) or model(x)  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    model = nn.Linear(3, 2)
+    forward = Forward(model, batch=4, device=CPU, lenient=False)
+    for size in (4, 4, 3):
+        assert torch.equal(forward(torch.ones(size, 3)), model(torch.ones(size, 3)))
+    assert calls == [4, 4]
+
+
+def _broken(model: object, **options: Any) -> Callable[[Tensor], Tensor]:
+    def call(*given: object) -> Tensor:
+        raise RuntimeError("no\ncompiler works")
+
+    return call
+
+
+def _broken_backward(model: Any, **options: Any) -> Any:
+    """The forward pass can be compiled, the backward pass cannot."""
+    backend = aot_autograd(fw_compiler=lambda graph, inputs: graph, bw_compiler=_broken(None))
+    return _whole(model, backend=backend, dynamic=False)
+
+
+@pytest.mark.parametrize("compile_", [_broken, _broken_backward])
+def test_auto_goes_on_eagerly_where_compiling_fails_and_the_row_says_so(
+    compile_: Any, open_trial: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plain = open_trial(spec("resnet8", compile=False), tmp_path / "plain")
+    plain.run()
+    monkeypatch.setattr(torch, "compile", compile_)
+    monkeypatch.setattr(compile, "STEPS", 1)
+    monkeypatch.setattr(compile, "can_compile", lambda device: True)
+    trial = open_trial(spec("resnet8"), tmp_path / "auto")
+    assert trial.course.network.compiled
+    trial.run()
+    row = trial.course.rows[-1]
+    assert row["compiled"] is False
+    assert row["notes"].startswith("trained without torch.compile, which failed: ")
+    assert "RuntimeError: no compiler works" in row["notes"]
+    assert row["digest"] == plain.course.rows[-1]["digest"]
+
+
+def test_asked_for_a_failing_compiler_is_an_error(
+    open_trial: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", _broken)
+    with pytest.raises(RuntimeError, match="no\ncompiler works"):
+        open_trial(spec(compile=True)).run()
+
+
+@pytest.mark.usefixtures("graphs_only")
+def test_a_compiled_trial_learns_what_an_eager_one_does_and_continues_as_it_was(
+    open_trial: Any, tmp_path: Path
+) -> None:
+    eager = open_trial(spec(compile=False), tmp_path / "eager")
+    eager.run()
+    whole = open_trial(spec(compile=True), tmp_path / "whole")
+    whole.run()
+    cut = open_trial(spec(compile=True), tmp_path / "cut")
+    cut.advance(lambda: cut.course.batches == 5)
+    cut.save()
+    again = open_trial(spec(compile=True), tmp_path / "cut")
+    assert again.start == 5
+    again.run()
+    first, other = whole.course.rows[-1], again.course.rows[-1]
+    assert first["compiled"] and first["digest"] == other["digest"]
+    losses = [[point["loss"] for point in trial.course.curves] for trial in (eager, whole)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not can_compile(CPU), reason="torch.compile needs a C++ compiler on the CPU, and there is none"
+)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_compiled_code_computes_what_the_eager_network_does(precision: str) -> None:
+    torch.manual_seed(0)
+    model = build("resnet8", image=(1, 8, 8), classes=10).train()
+    forward = Forward(model, batch=8, device=CPU, lenient=False)
+    x = torch.randn(8, 1, 8, 8)
+    found = []
+    for call in (forward, model):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            logits = call(x)
+        logits.float().square().sum().backward()
+        found.append((logits.detach().float(), model.get_parameter("conv.weight").grad.clone()))
+    for one, other in zip(*found, strict=True):
+        alike = torch.cosine_similarity(one.flatten(), other.flatten(), dim=0)
+        assert alike > (0.99999 if precision == "fp32" else 0.99)
+        assert one.norm() == pytest.approx(
+            float(other.norm()), rel=1e-4 if precision == "fp32" else 0.05
+        )

@@ -1,0 +1,2 @@
+"""The study directory: files written whole, tried again, checked, and what its tables and
+checkpoints hold."""

@@ -1,0 +1,1 @@
+"""Stopwatches: latency of networks, seconds of an epoch, trials side by side."""

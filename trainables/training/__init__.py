@@ -1,0 +1,1 @@
+"""One training: recipe, epochs, evaluation, random numbers, and how the process computes."""

@@ -1,0 +1,76 @@
+"""A training's forward and backward pass compiled, where that pays."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch._functorch import config as differentiation
+
+STEPS = 20_000  # of a trial, from which on compiling pays: it takes half a minute and saves milliseconds a step
+COMPILERS = ("g++", "clang++", "c++")
+
+
+def choose_compiled(
+    asked: bool | Literal["auto"], model: nn.Module, *, steps: int, device: torch.device
+) -> bool:
+    """Whether a trial trains a compiled network; "auto" decides by counts and the machine, never by
+    a clock.
+
+    Convolutional networks are compiled from 20,000 optimiser steps on, where that is possible:
+    `torch.compile` makes a step of ResNet-20 13 % shorter on a CPU (measured, one thread).
+
+    Args:
+        steps: optimiser steps of the whole trial, so that one that continues decides as it did.
+    """
+    if asked != "auto":
+        return asked
+    convolutions = any(isinstance(module, nn.Conv2d) for module in model.modules())
+    return convolutions and steps >= STEPS and can_compile(device)
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether there is what `torch.compile` needs: a C++ compiler, and for a GPU Triton."""
+    return any(map(shutil.which, COMPILERS)) and (
+        device.type == "cpu" or find_spec("triton") is not None
+    )
+
+
+class Forward:
+    """The forward pass of one network in training: compiled for full batches, eager for others (a
+    short last one).
+
+    Every trial compiles anew, in seconds where the machine's cache on disk has it, so that what an
+    earlier trial left behind in this process decides nothing.
+
+    lenient: go on without compiling where that fails; `error` then says why.
+    """
+
+    def __init__(
+        self, model: nn.Module, *, batch: int, device: torch.device, lenient: bool
+    ) -> None:
+        torch.compiler.reset()
+        self.model, self.batch, self.lenient, self.error = model, batch, lenient, ""
+        # On a GPU this records CUDA graphs: eagerly, starting a step's small kernels takes longer
+        # than running them.
+        mode = "reduce-overhead" if device.type == "cuda" else "default"
+        self._compiled: Callable[[Tensor], Tensor] = torch.compile(model, dynamic=False, mode=mode)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits [B, classes] of images [B, C, H, W]."""
+        if self.error or len(x) != self.batch:
+            return self.model(x)  # type: ignore[no-any-return]
+        try:
+            # By itself torch compiles the backward pass when it is first walked, where nobody could
+            # go on without it.
+            with differentiation.patch(force_non_lazy_backward_lowering=True):
+                return self._compiled(x)
+        except Exception as error:  # compilers fail in any way
+            if not self.lenient:
+                raise
+            self.error = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            return self.model(x)  # type: ignore[no-any-return]

@@ -1,0 +1,151 @@
+"""How a network is trained: a recipe, and its learning rate at any point of the training. Does not
+import torch."""
+
+import json
+from math import cos, pi
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+LONGEST = 100_000  # epochs
+
+
+def _is_no_switch(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"input should be a number, but got {str(value).lower()}")
+    return value
+
+
+# Numbers as a user writes them: 0.1, also "1e-3", which YAML takes for text; but not yes or no.
+Number = Annotated[float, BeforeValidator(_is_no_switch)]
+Count = Annotated[int, BeforeValidator(_is_no_switch)]
+Epochs = Annotated[Count, Field(ge=0, le=LONGEST)]
+
+
+Augment = Literal["none", "crop", "crop_flip"]
+
+
+class Change(BaseModel):
+    """Fields of a recipe that change within a training, from the start of an epoch on; None stays
+    as it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    epoch: Count = Field(ge=1, le=LONGEST, description="from its start on, counted from 0")
+    batch: Count | None = Field(
+        default=None, ge=2, le=1_000_000, description="as in a recipe, from then on"
+    )
+    lr: Number | None = Field(
+        default=None, gt=0, description="as in a recipe; the schedule goes on around it"
+    )
+    momentum: Number | None = Field(default=None, ge=0, lt=1, description="as in a recipe")
+    weight_decay: Number | None = Field(default=None, ge=0, description="as in a recipe")
+    label_smoothing: Number | None = Field(default=None, ge=0, lt=1, description="as in a recipe")
+    augment: Augment | None = Field(default=None, description="as in a recipe")
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """What changes, by field."""
+        return {name: value for name, value in self if name != "epoch" and value is not None}
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.fields:
+            known = ", ".join(name for name in Change.model_fields if name != "epoch")
+            raise ValueError(f"a change at epoch {self.epoch} must name one of {known}")
+        return self
+
+
+class Recipe(BaseModel):
+    """Optimiser, schedule, batch, augmentation and precision of one training.
+
+    Fields that are not the default are part of a trial's key.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    epochs: Epochs = Field(default=160, description="passes over the training images")
+    batch: Count = Field(default=128, ge=2, le=1_000_000, description="images in a step")
+    optimizer: Literal["sgd", "adam", "adamw"] = Field(default="sgd", description="of torch.optim")
+    lr: Number = Field(default=0.1, gt=0, description="learning rate that the schedule begins with")
+    momentum: Number = Field(default=0.9, ge=0, lt=1, description="of sgd")
+    nesterov: bool = Field(default=False, description="Nesterov's momentum, with sgd")
+    weight_decay: Number = Field(default=1e-4, ge=0, description="of all parameters")
+    schedule: Literal["constant", "cosine", "multistep"] = Field(
+        default="cosine", description="of the learning rate"
+    )
+    milestones: tuple[Epochs, ...] = Field(
+        default=(), description="epochs at which multistep lowers the rate"
+    )
+    gamma: Number = Field(default=0.1, gt=0, le=1, description="factor of the rate at a milestone")
+    warmup: Epochs = Field(default=0, description="epochs of linear warm-up")
+    label_smoothing: Number = Field(
+        default=0.0, ge=0, lt=1, description="share of the target spread over all classes"
+    )
+    augment: Augment = Field(default="crop_flip", description="random crops, and mirror images")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="auto: by the hardware"
+    )
+    compile: bool | Literal["auto"] = Field(
+        default="auto", description="torch.compile: auto where it pays"
+    )
+    hold_out: bool = Field(
+        default=True, description="keep the validation split out of the training data"
+    )
+    record_best_test: bool = Field(
+        default=False, description="also store the best test epoch, in its own column"
+    )
+
+    changes: tuple[Change, ...] = Field(
+        default=(), description="fields that change as the training goes on"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.schedule == "multistep" and not self.milestones:
+            raise ValueError("schedule 'multistep' needs milestones")
+        if self.schedule != "multistep" and self.milestones:
+            raise ValueError(
+                f"milestones belong to schedule 'multistep', but the schedule is '{self.schedule}'"
+            )
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones must rise, but got {list(self.milestones)}")
+        if self.nesterov and (
+            not self.momentum or any(change.momentum == 0 for change in self.changes)
+        ):
+            raise ValueError("nesterov needs momentum above 0")
+        epochs = [change.epoch for change in self.changes]
+        if epochs != sorted(set(epochs)):
+            raise ValueError(f"changes must be at rising epochs, but got {epochs}")
+        return self
+
+    def at(self, epoch: int) -> "Recipe":
+        """The recipe as it is in an epoch, counted from 0: with all changes up to it."""
+        passed = [change.fields for change in self.changes if change.epoch <= epoch]
+        return self.model_copy(
+            update={name: value for fields in passed for name, value in fields.items()}
+        )
+
+    def told(self) -> str:
+        """The fields that are not the default, as JSON with sorted keys."""
+        return json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+
+    def learning_rate(self, epoch: float, length: int | None = None) -> float:
+        """Learning rate at a point of the training, in epochs (2.5 = half-way through the third
+        epoch).
+
+        Args:
+            length: epochs the whole schedule, milestones and warm-up included, is laid over; the
+                recipe's own where None.
+        """
+        if length is not None:
+            epoch *= self.epochs / max(1, length)
+        scale = min(1.0, (epoch + 1e-12) / self.warmup) if self.warmup else 1.0
+        match self.schedule:
+            case "constant":
+                return self.lr * scale
+            case "cosine":
+                return self.lr * scale * (1 + cos(pi * min(1.0, epoch / max(1, self.epochs)))) / 2
+            case "multistep":
+                passed = sum(epoch >= milestone for milestone in self.milestones)
+                return float(self.lr * scale * self.gamma**passed)

@@ -1,0 +1,180 @@
+"""What one trial is, and its key: the name under which its state, rows and failure are kept.
+
+Does not import torch: studies are planned with it.
+"""
+
+import hashlib
+import json
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from models.sizes import GROUPS
+from pruning.method import Method
+from pruning.phases import Measure, Phase, Prune, Recalibrate, Reinitialise, Rewind, Setting, Train
+from pruning.registry import build
+from trainables.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Scalar = bool | int | float | str
+
+
+class TrialSpec(BaseModel):
+    """Everything that determines the result of one trial, and nothing else.
+
+    `knobs` holds the method's knobs that are not the default. `sparsities` are those the trial
+    measures, rising; the last is where it ends; there are none where the method's own rule decides.
+    `retrain` is None where the method does not use the retrain recipe, so that a change of it does
+    not make a new trial. `rewind_epochs` (dense trials only) are further epochs to store for
+    others; they change what is kept, not the result, and are no part of the key. `test`: whether
+    the test set may be read; a candidate of a search may not, and is measured on validation data
+    only. `sources`: SHA-256 of the files of the user's own methods that the trial runs, by name;
+    none for those that come with the project. So a changed file makes new trials.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    model: str
+    method: str
+    knobs: dict[str, Scalar] = {}
+    sparsities: tuple[float, ...] = (0.0,)
+    seed: int
+    recipe: Recipe = Recipe()
+    retrain: Recipe | None = None
+    rewind_epochs: tuple[int, ...] = ()
+    test: bool = True
+    sources: dict[str, str] = {}
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """The fields the hash of the key covers: what is not the default, and what the readable
+        part abridges."""
+        return {
+            "dataset": self.dataset,
+            "model": self.model,
+            "knobs": self.knobs,
+            "sparsities": list(self.sparsities),
+            "recipe": self.recipe.model_dump(mode="json", exclude_defaults=True),
+            "retrain": None
+            if self.retrain is None
+            else self.retrain.model_dump(mode="json", exclude_defaults=True),
+            **({} if self.test else {"test": False}),
+            **({"sources": self.sources} if self.sources else {}),
+        }
+
+    @property
+    def key(self) -> str:
+        """`<dataset>-<model>/<method>/<s<last sparsity> or own>/seed<seed>-<hash>`, readable and
+        stable."""
+        text = json.dumps(self.identity, sort_keys=True, separators=(",", ":"))
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        place = f"{_safe(self.dataset)}-{_safe(self.model)}"
+        ends = f"s{self.sparsities[-1]:.3f}" if self.sparsities else "own"
+        return f"{place}/{_safe(self.method)}/{ends}/seed{self.seed}-{digest}"
+
+    def columns(self) -> dict[str, object]:
+        """The columns that identify the trial in rows and plans."""
+        return {
+            "key": self.key,
+            "dataset": self.dataset,
+            "model": self.model,
+            "method": self.method,
+            "knobs": json.dumps(self.knobs, sort_keys=True),
+            "recipe": self.recipe.told(),
+            "retrain": self.retrain.told() if self.retrain else None,
+            "seed": self.seed,
+        }
+
+    def build_method(self) -> Method:
+        """The method with this trial's knobs."""
+        return build(self.method, self.knobs)
+
+    def setting(
+        self, image: tuple[int, int, int] | None = None, classes: int | None = None
+    ) -> Setting:
+        """What the method may know when it lays out its phases; the network's structure does not
+        hang on the image."""
+        retrain = self.retrain or self.recipe
+        return Setting(
+            train_epochs=self.recipe.epochs,
+            retrain_epochs=retrain.epochs,
+            rewind_epochs=self.rewind_epochs,
+            image=image or (3, 32, 32),
+            groups=GROUPS.get(self.model),
+            build=lambda: structure(self.model, image or (3, 32, 32), classes or 10),
+        )
+
+    def phases(
+        self, image: tuple[int, int, int] | None = None, classes: int | None = None
+    ) -> list[Phase]:
+        """The course of this trial."""
+        return self.build_method().phases(self.sparsities, self.setting(image, classes))
+
+
+def _safe(name: str) -> str:
+    """A name as one folder, or half of one: nothing in it can leave the study directory, or be too
+    long for a disk."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "_", name).lstrip(".")[:100] or "_"
+
+
+@lru_cache(maxsize=8)
+def structure(model: str, image: tuple[int, int, int], classes: int) -> "nn.Module":
+    """A network without storage."""
+    import torch
+
+    from models.model_registry import build as build_model
+
+    with torch.device("meta"):
+        return build_model(model, image=image, classes=classes)
+
+
+def rewinds(phases: list[Phase]) -> tuple[int, ...]:
+    """Epochs of the dense training that a course goes back to."""
+    return tuple(sorted({phase.epoch for phase in phases if isinstance(phase, Rewind)}))
+
+
+def needs_dense(method: Method, phases: list[Phase]) -> bool:
+    """Whether a trial needs the dense training of its seed: it starts from it or rewinds into it.
+    """
+    return method.starts_from == "dense" or bool(rewinds(phases))
+
+
+def epochs_of(phases: list[Phase]) -> int:
+    """Epochs a course trains."""
+    return sum(phase.end - phase.start for phase in phases if isinstance(phase, Train))
+
+
+def dense_spec(spec: TrialSpec, rewind_epochs: tuple[int, ...] = ()) -> TrialSpec:
+    """The dense trial that shares a trial's data set, model, recipe and seed, and may read the test
+    set if it may."""
+    return TrialSpec(
+        dataset=spec.dataset,
+        model=spec.model,
+        method="dense",
+        seed=spec.seed,
+        recipe=spec.recipe,
+        rewind_epochs=rewind_epochs,
+        test=spec.test,
+    )
+
+
+def step_label(phase: Phase, epoch: int) -> str:
+    """One step in words, for progress lines and logs."""
+    match phase:
+        case Train():
+            return f"{phase.recipe} epoch {epoch + 1}/{phase.end}"
+        case Prune():
+            return "prune" if phase.sparsity is None else f"prune to {phase.sparsity:.3f}"
+        case Rewind():
+            return f"rewind to epoch {phase.epoch}"
+        case Reinitialise():
+            return "draw weights anew"
+        case Recalibrate():
+            return "recalibrate batch-norm"
+        case Measure():
+            return f"measure {phase.stage}"
