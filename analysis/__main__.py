@@ -13,8 +13,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pruning.user_error import printable
-from trainables.command_line import Parser, check_python, go_on_unread, print_facts, tell_missing
+from trainables.command_line import DONE, Parser, check_python, run_command
+from trainables.storage import layout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,81 +23,112 @@ if TYPE_CHECKING:
     from analysis.report.page import Page
     from trainables.storage.store import Store
 
-WATCHED = 30  # seconds between two looks at a running study
-LINES = 80  # of a table that is printed
-PRINTED = ("accuracy", "published", "gaps", "versus", "search-best")  # tables that are printed, too
+WATCH_SECONDS = 30  # between two checks of a running study
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; 0 where the study could be read, 2 and one line on stderr for a mistake of
-    the user, 130 for Ctrl-C."""
+    """Run the command; 0 where the study could be read, 2 and one line on stderr for a user error,
+    130 for Ctrl-C."""
     check_python()
     given = make_parser().parse_args(arguments)
-    try:
-        return _work(given)
-    except ImportError as missing:
-        code, error = 2, tell_missing(missing)
-    except (ValueError, OSError) as mistake:
-        code, error = 2, printable(str(mistake))
-    except KeyboardInterrupt:
-        code, error = 130, "interrupted; the same command makes the report anew"
-    if given.json:
-        print_facts({"error": error}, code)
-    print(error if code == 130 else f"error: {error}", file=sys.stderr)
-    return code
+    output: dict[str, object] | None = {} if given.json else None
+    return run_command(
+        lambda: _run(given, output),
+        interrupted=lambda: "interrupted; the same command makes the report anew",
+        output=output,
+        user_errors=(ValueError, OSError),
+        unread=DONE,  # all files are written before anything is printed
+    )
 
 
-def _work(given: argparse.Namespace) -> int:
-    """Do what the options ask for, and return the exit code.
+def _run(given: argparse.Namespace, output: dict[str, object] | None) -> int:
+    """Do what the options ask for, and return the exit code; what `--json` prints is put into
+    `output`.
 
     Raises:
-        ValueError, OSError: a mistake of the user; one line.
+        ValueError, OSError: a user error; one line.
     """
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without "±" is no reason to stop
+    from analysis.reading.load import load_study
+    from analysis.report.page_files import FORMATS
 
-    from analysis.reading.load import load
-    from analysis.report.fork_pool import count_workers
-    from analysis.report.study_report import FORMATS, write_report
+    formats = _parse_formats(given.format, FORMATS)
+    if output is not None and given.watch is not None:
+        raise ValueError("--json prints one report, --watch writes many: leave one of them out")
+    study = load_study(given.study)
+    if given.other:
+        return _compare(study, load_study(given.other), given, formats, output)
+    return _report(study, given, formats, output)
 
-    try:
-        formats = _read_formats(given.format, FORMATS)
-        if given.json and given.watch is not None:
-            raise ValueError(
-                "--json tells of one report, --watch writes many: leave one of them out"
-            )
-        study = load(given.study)
-        if given.other:
-            return _compare(study, load(given.other), given, formats)
-        target = _find_target(given.out, study.store.below("report"))
-        if given.watch is not None:
-            from analysis.report.keep_current import watch
 
-            return watch(
-                given.study,
-                target,
-                every=given.watch,
-                metric=given.metric,
-                formats=formats,
-                bootstrap=given.bootstrap,
-                workers=count_workers(),
-            )
-        page, paths = write_report(
-            study,
-            given.metric,
-            out=target,
+def _report(
+    study: Study,
+    given: argparse.Namespace,
+    formats: Sequence[str],
+    output: dict[str, object] | None,
+) -> int:
+    """Write the report of one study, once or again and again, and print it."""
+    from analysis.report.fork_pool import count_processes
+    from analysis.report.keep_current import keep_report_current
+    from analysis.report.study_report import write_report
+
+    target = _find_target(given.out, study.store.below(layout.REPORT))
+    if given.watch is not None:
+        return keep_report_current(
+            given.study,
+            target,
+            every=given.watch,
+            metric=given.metric,
             formats=formats,
             bootstrap=given.bootstrap,
-            workers=count_workers(),
+            processes=count_processes(),
         )
-        if given.json:
-            _tell_machine([study], paths, target)
-        else:
-            _tell(study, page, paths, target)
-        sys.stdout.flush()
-    except BrokenPipeError as error:  # all files are written by then
-        go_on_unread(error)
-    return 0
+    page, paths = write_report(
+        study,
+        given.metric,
+        out=target,
+        formats=formats,
+        bootstrap=given.bootstrap,
+        processes=count_processes(),
+    )
+    _print(page, [study], paths, target, output)
+    return DONE
+
+
+def _compare(
+    study: Study,
+    other: Study,
+    given: argparse.Namespace,
+    formats: Sequence[str],
+    output: dict[str, object] | None,
+) -> int:
+    """Write the comparison of two studies, and print it."""
+    from analysis.report.comparison_page import write_comparison
+
+    if given.watch is not None:
+        raise ValueError("--watch takes one study, but got two")
+    if given.bootstrap:
+        raise ValueError("--bootstrap takes one study, but got two")
+    folder = study.store.below(f"{layout.REPORT}/versus-{other.slug}")
+    target = _find_target(given.out, folder)
+    page, paths = write_comparison(study, other, given.metric, out=target, formats=formats)
+    _print(page, [study, other], paths, target, output)
+    return DONE
+
+
+def _print(
+    page: Page,
+    studies: Sequence[Study],
+    paths: list[str],
+    target: Store,
+    output: dict[str, object] | None,
+) -> None:
+    """Print a report, or put it into the JSON output."""
+    from analysis.report.terminal_output import describe_report, print_report
+
+    if output is None:
+        print_report(studies[0], page, paths, target)
+    else:
+        output.update(describe_report(studies, paths, target))
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -129,9 +160,10 @@ def make_parser() -> argparse.ArgumentParser:
         "--watch",
         metavar="SECONDS",
         nargs="?",
-        type=_read_seconds,
-        const=WATCHED,
-        help=f"keep the report current until the study is over, looking every so often (default: {WATCHED} s)",
+        type=_parse_seconds,
+        const=WATCH_SECONDS,
+        help="keep the report current until the study is over, looking every so often "
+        f"(default: {WATCH_SECONDS} s)",
     )
     return parser
 
@@ -159,95 +191,23 @@ def _find_target(out: str | None, default: Store) -> Store:
     return default if out is None else Store.at(out)
 
 
-def _compare(study: Study, other: Study, given: argparse.Namespace, formats: Sequence[str]) -> int:
-    """Write the comparison of two studies, and print it."""
-    from analysis.statistics.study_comparison import write_comparison
-
-    if given.watch is not None:
-        raise ValueError("--watch takes one study, but got two")
-    if given.bootstrap:
-        raise ValueError("--bootstrap takes one study, but got two")
-    target = _find_target(given.out, study.store.below(f"report/versus-{other.slug}"))
-    page, paths = write_comparison(study, other, given.metric, out=target, formats=formats)
-    if given.json:
-        _tell_machine([study, other], paths, target)
-    else:
-        _tell(study, page, paths, target)
-    return 0
-
-
-def _tell(study: Study, page: Page, paths: list[str], target: Store) -> None:
-    """Print the tables that fit a terminal, the summary, and where everything is."""
-    from analysis.report.study_report import SHOWN
-
-    for table in page.tables:
-        if table.name in PRINTED and len(table.cells) <= LINES:
-            print(f"{table.to_text()}\n\n{table.caption}\n")
-    print(f"study '{page.title}': {page.summary[0]}")
-    print("".join(f"* {sentence}\n" for sentence in page.summary[1:]), end="")
-    for section in page.sections:
-        if section.title in ("Failed trials", "Trials not run"):
-            what = "failed: " if section.title == "Failed trials" else ""
-            print("".join(f"{what}{item}\n" for item in section.items), end="")
-    for warning in study.warnings[:SHOWN]:
-        print(f"warning: {warning}", file=sys.stderr)
-    ends: dict[str, list[str]] = {}
-    for path in paths:
-        stem, _, kind = path.rpartition(".")
-        ends.setdefault(stem, []).append(kind)
-    for stem, kinds in ends.items():
-        what = (
-            "report"
-            if stem == "report"
-            else stem.split("/")[0].removesuffix("s")
-            if "/" in stem
-            else "rows"
-        )
-        first = "html" if "html" in kinds else kinds[0]
-        also = ", ".join(f".{kind}" for kind in kinds if kind != first)
-        print(f"{what}: {target.place(f'{stem}.{first}')}{f' (and {also})' if also else ''}")
-
-
-def _tell_machine(studies: Sequence[Study], paths: list[str], target: Store) -> None:
-    """Print what was written, and of each study what was counted and what is missing, as one JSON
-    object."""
-    from analysis.reading.missing_trials import find_gaps
-
-    told = []
-    for study in studies:
-        gaps = find_gaps(study)
-        told.append(
-            {
-                "name": study.name,
-                "place": study.store.place(),
-                "rows": len(study.rows),
-                "done": gaps.done,
-                "planned": gaps.planned,
-                "failed": {one.key: one.error for one in gaps.failed},
-                "missing": {key: gaps.explain(key) for key in (*gaps.missing, *gaps.blocked)},
-                "warnings": study.warnings,
-            }
-        )
-    print_facts({"studies": told, "written": [target.place(path) for path in paths]}, 0)
-
-
-def _read_formats(text: str | None, known: Sequence[str]) -> tuple[str, ...]:
+def _parse_formats(text: str | None, known: Sequence[str]) -> tuple[str, ...]:
     """The formats of `--format`, in the order of `known`.
 
     Raises:
-        ValueError: one that there is not, or none.
+        ValueError: an unknown format, or none.
     """
     if text is None:
         return tuple(known)
-    asked = {part.strip().lower() for part in text.split(",") if part.strip()}
-    if unknown := sorted(asked - set(known)):
+    requested = {part.strip().lower() for part in text.split(",") if part.strip()}
+    if unknown := sorted(requested - set(known)):
         raise ValueError(f"no format '{unknown[0]}'; there are: {', '.join(known)}")
-    if not asked:
+    if not requested:
         raise ValueError(f"--format names no format; there are: {', '.join(known)}")
-    return tuple(kind for kind in known if kind in asked)
+    return tuple(kind for kind in known if kind in requested)
 
 
-def _read_seconds(text: str) -> int:
+def _parse_seconds(text: str) -> int:
     """A positive whole number of seconds."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(
@@ -257,7 +217,6 @@ def _read_seconds(text: str) -> int:
 
 
 if __name__ == "__main__":
-    gc.set_threshold(
-        50_000
-    )  # a command that makes much and drops little: looking for garbage took a tenth of its time
+    # The command allocates much and frees little: looking for garbage took a tenth of its time.
+    gc.set_threshold(50_000)
     sys.exit(main())

@@ -26,7 +26,7 @@ FAMILIES = {
 
 
 @dataclass(frozen=True)
-class Look:
+class MethodStyle:
     """How one method is called and drawn."""
 
     title: str
@@ -36,30 +36,31 @@ class Look:
 
 
 # The order is the order of legends and tables.
-METHODS: dict[str, Look] = {
-    "dense": Look("Dense", "", "#000000", ""),
-    "magnitude": Look("Magnitude", "after-training", "#0072B2", "o"),
-    "lottery_ticket": Look("Lottery ticket", "after-training", "#56B4E9", "s"),
-    "han_iterative": Look("Han iterative", "after-training", "#1B2A7A", "D"),
-    "synflow": Look("SynFlow", "initialisation-and-dynamic", "#009E73", "^"),
-    "snip": Look("SNIP", "initialisation-and-dynamic", "#8FD3A9", "v"),
-    "grasp": Look("GraSP", "initialisation-and-dynamic", "#004D36", "<"),
-    "gmp": Look("Gradual magnitude", "initialisation-and-dynamic", "#B07A00", ">"),
-    "rigl": Look("RigL", "initialisation-and-dynamic", "#6B4A00", "d"),
-    "set": Look("SET", "initialisation-and-dynamic", "#E6C200", "*"),
-    "sparsegpt": Look("SparseGPT", "post-training", "#CC79A7", "P"),
-    "wanda": Look("Wanda", "post-training", "#882255", "p"),
-    "obc": Look("OBC", "post-training", "#46206B", "h"),
-    "magnitude_post": Look("Magnitude (post-training)", "post-training", "#EBC1DE", "d"),
-    "l1_filter": Look("L1 filter", "structured", "#D55E00", "D"),
-    "l2_filter": Look("L2 filter", "structured", "#F7BE8F", "s"),
-    "fpgm": Look("FPGM", "structured", "#7A1F0F", "^"),
-    "taylor_filter": Look("Taylor filter", "structured", "#F0787F", "v"),
-    "hrank": Look("HRank", "structured", "#E69F00", "p"),
-    "random": Look("Random", "controls", "#777777", "X"),
-    "shuffled": Look("Shuffled mask", "controls", "#484848", "P"),
-    "reinitialised": Look("Re-initialised", "controls", "#A0A0A0", "*"),
-    "small_from_scratch": Look("Small from scratch", "controls", "#C6C6C6", "s"),
+METHODS: dict[str, MethodStyle] = {
+    "dense": MethodStyle("Dense", "", "#000000", ""),
+    "magnitude": MethodStyle("Magnitude", "after-training", "#0072B2", "o"),
+    "lottery_ticket": MethodStyle("Lottery ticket", "after-training", "#56B4E9", "s"),
+    "han_iterative": MethodStyle("Han iterative", "after-training", "#1B2A7A", "D"),
+    "synflow": MethodStyle("SynFlow", "initialisation-and-dynamic", "#009E73", "^"),
+    "snip": MethodStyle("SNIP", "initialisation-and-dynamic", "#8FD3A9", "v"),
+    "grasp": MethodStyle("GraSP", "initialisation-and-dynamic", "#004D36", "<"),
+    "gmp": MethodStyle("Gradual magnitude", "initialisation-and-dynamic", "#B07A00", ">"),
+    "rigl": MethodStyle("RigL", "initialisation-and-dynamic", "#6B4A00", "d"),
+    "set": MethodStyle("SET", "initialisation-and-dynamic", "#E6C200", "*"),
+    "sparsegpt": MethodStyle("SparseGPT", "post-training", "#CC79A7", "P"),
+    "wanda": MethodStyle("Wanda", "post-training", "#882255", "p"),
+    "obc": MethodStyle("OBC", "post-training", "#46206B", "h"),
+    "magnitude_post": MethodStyle("Magnitude (post-training)", "post-training", "#EBC1DE", "d"),
+    "l1_filter": MethodStyle("L1 filter", "structured", "#D55E00", "D"),
+    "l2_filter": MethodStyle("L2 filter", "structured", "#F7BE8F", "s"),
+    "fpgm": MethodStyle("FPGM", "structured", "#7A1F0F", "^"),
+    "taylor_filter": MethodStyle("Taylor filter", "structured", "#F0787F", "v"),
+    "hrank": MethodStyle("HRank", "structured", "#E69F00", "p"),
+    "random": MethodStyle("Random", "controls", "#777777", "X"),
+    "shuffled": MethodStyle("Shuffled mask", "controls", "#484848", "P"),
+    "reinitialised": MethodStyle("Re-initialised", "controls", "#A0A0A0", "*"),
+    "small_from_scratch": MethodStyle("Small from scratch", "controls", "#C6C6C6", "s"),
+    "dense_longer": MethodStyle("Dense, longer", "controls", "#262626", "D"),
 }
 SPARE: list[tuple[str, Marker]] = [
     ("#00A6B8", "H"),
@@ -70,16 +71,16 @@ SPARE: list[tuple[str, Marker]] = [
 ]
 
 
-def find_looks(methods: set[str], cards: Cards = NO_CARDS) -> dict[str, Look]:
-    """The looks of these methods in the order of legends; unknown ones, by name, take the spare
-    slots before the controls."""
-    strangers = sorted(methods - set(METHODS))
-    titles = {name: make_title(name, cards) for name in methods}
+def find_method_styles(methods: set[str], cards: Cards = NO_CARDS) -> dict[str, MethodStyle]:
+    """The styles of these methods, in the order of legends; unknown ones, sorted by name, take the
+    spare colours and come before the controls."""
+    unknown = sorted(methods - set(METHODS))
+    titles = {name: find_method_title(name, cards) for name in methods}
     spare = {}
-    for index, name in enumerate(strangers):
-        alone = list(titles.values()).count(titles[name]) == 1
-        spare[name] = Look(
-            titles[name] if alone else f"{titles[name]} ({name})",
+    for index, name in enumerate(unknown):
+        is_unique = list(titles.values()).count(titles[name]) == 1
+        spare[name] = MethodStyle(
+            titles[name] if is_unique else f"{titles[name]} ({name})",
             "other",
             *SPARE[index % len(SPARE)],
         )
@@ -87,11 +88,11 @@ def find_looks(methods: set[str], cards: Cards = NO_CARDS) -> dict[str, Look]:
     controls = [name for name in known if METHODS[name].family == "controls"]
     return {
         name: (METHODS | spare)[name]
-        for name in [*(n for n in known if n not in controls), *strangers, *controls]
+        for name in [*(method for method in known if method not in controls), *unknown, *controls]
     }
 
 
-def make_title(name: str, cards: Cards = NO_CARDS) -> str:
+def find_method_title(name: str, cards: Cards = NO_CARDS) -> str:
     """The fixed title of a method, or that on its card, or its name in words."""
     if name in METHODS:
         return METHODS[name].title

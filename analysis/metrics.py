@@ -6,23 +6,8 @@ from difflib import get_close_matches
 
 import pandas as pd
 
-from analysis.reading import join_latency
-from trainables.storage.parquet_tables import ROWS
-
-IDENTITY = {
-    "study",
-    "key",
-    "dataset",
-    "model",
-    "method",
-    "knobs",
-    "recipe",
-    "retrain",
-    "sparsity",
-    "seed",
-    "level",
-    "stage",
-}
+from analysis.columns import IDENTITY, LATENCY_COLUMNS
+from trainables.storage.schema import ROW_SCHEMA
 
 
 @dataclass(frozen=True)
@@ -42,7 +27,7 @@ class Metric:
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
 
-KNOWN = {
+KNOWN_METRICS = {
     metric.column: metric
     for metric in (
         Metric("test_top1", "test top-1 accuracy", "%", 2),
@@ -79,16 +64,16 @@ def find_metric(name: str, rows: pd.DataFrame) -> Metric:
     Raises:
         ValueError: the rows have no such numeric column, or it is empty so far.
     """
-    numeric = [column for column in rows.columns if column not in IDENTITY and _is_number(column)]
+    numeric = [column for column in rows.columns if column not in IDENTITY and _is_numeric(column)]
     if name not in numeric:
         near = get_close_matches(name, numeric, n=1, cutoff=0.5)
         hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(numeric)}"
         raise ValueError(f"no metric '{name}'; {hint}")
     if len(rows) and rows[name].notna().sum() == 0:
-        filled = [column for column in KNOWN if rows[column].notna().any()]
+        filled = [column for column in KNOWN_METRICS if rows[column].notna().any()]
         raise ValueError(f"no row has a value of '{name}' yet; there are: {', '.join(filled)}")
-    return KNOWN.get(name, Metric(name, name.replace("_", " "), "", 3))
+    return KNOWN_METRICS.get(name, Metric(name, name.replace("_", " "), "", 3))
 
 
-def _is_number(column: str) -> bool:
-    return column in join_latency.COLUMNS or str(ROWS.field(column).type) in {"double", "int64"}
+def _is_numeric(column: str) -> bool:
+    return column in LATENCY_COLUMNS or str(ROW_SCHEMA.field(column).type) in {"double", "int64"}

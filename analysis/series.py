@@ -1,8 +1,8 @@
-"""The lines of a figure and the rows of a table: what each is called, its place in the order, and
-how it looks.
+"""The series of a study and its settings: what each is called, its place in the order, and its
+style.
 
-A series is a method with its knobs at one stage. Colours and markers belong to the method, see
-`looks`.
+A series is a method with its knobs at one stage: one line of a figure, some rows of a table.
+Colours and markers belong to the method, see `analysis.method_styles`.
 """
 
 import json
@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.method_styles import NO_CARDS, Cards, Marker, find_looks
-from analysis.statistics.aggregate import SERIES, SETTING
+from analysis.columns import SERIES, SETTING
+from analysis.method_styles import NO_CARDS, Cards, Marker, find_method_styles
 
 STAGES = ["raw", "recalibrated", "finetuned", "final"]
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line of a figure. `variant` counts the series of one method, which share its colour and
-    marker."""
+    """A method with its knobs at one stage. `variant` counts the series of one method, which share
+    its colour and marker."""
 
     method: str
     knobs: str
@@ -34,8 +34,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Setting:
-    """What one figure holds fixed: data set, model and recipe. `slug` is its part of a file name.
-    """
+    """What one figure holds fixed: data set, model and recipe. `slug` is for file names."""
 
     dataset: str
     model: str
@@ -45,41 +44,41 @@ class Setting:
 
 
 def find_series(cells: pd.DataFrame, cards: Cards = NO_CARDS) -> list[Series]:
-    """All series of a summary, in the order of legends and tables; call it with the whole study for
-    stable looks."""
-    ids = list(cells[SERIES].drop_duplicates().itertuples(index=False, name=None))
-    looks = find_looks({method for method, _, _ in ids}, cards)
-    names = list(looks)
-    ids.sort(key=lambda one: (names.index(one[0]), one[1] != "{}", one[1], rank_stage(one[2])))
+    """All series of some cells, in the order of legends and tables; call it with the cells of the
+    whole study, so that a series has the same style in all figures."""
+    names = list(cells[SERIES].drop_duplicates().itertuples(index=False, name=None))
+    styles = find_method_styles({method for method, _, _ in names}, cards)
+    order = list(styles)
+    names.sort(
+        key=lambda name: (order.index(name[0]), name[1] != "{}", name[1], rank_stage(name[2]))
+    )
     series: list[Series] = []
-    for method, knobs, stage in ids:
-        siblings = [one for one in ids if one[0] == method]
-        remarks = _tell_apart(knobs, {one[1] for one in siblings})
-        if (
-            len({one[2] for one in siblings if one[1] == knobs}) > 1
-            or len({one[2] for one in siblings}) > 1
-        ):
+    for method, knobs, stage in names:
+        siblings = [name for name in names if name[0] == method]
+        remarks = _list_distinguishing(knobs, {sibling[1] for sibling in siblings})
+        # The stages of the same knobs are among those of the method.
+        if len({sibling[2] for sibling in siblings}) > 1:
             remarks.append(stage)
-        look = looks[method]
-        label = _join(look.title, remarks)
+        style = styles[method]
+        label = _add_remarks(style.title, remarks)
         # The last stage is the result, so it gets the plainest line of those with the same knobs.
         backwards = siblings[::-1]
-        plainest = sorted(backwards, key=lambda one: (one[1] != "{}", one[1]))
+        plainest = sorted(backwards, key=lambda sibling: (sibling[1] != "{}", sibling[1]))
         variant = plainest.index((method, knobs, stage))
         series.append(
-            Series(method, knobs, stage, label, look.family, look.colour, look.marker, variant)
+            Series(method, knobs, stage, label, style.family, style.colour, style.marker, variant)
         )
     return series
 
 
 def find_settings(cells: pd.DataFrame) -> list[Setting]:
-    """All settings of a summary, by name; the recipe is only named where it tells two of them
-    apart."""
-    ids = sorted(cells[SETTING].drop_duplicates().itertuples(index=False, name=None))
+    """All settings of some cells, sorted by name; the recipe is only named where it tells two of
+    them apart."""
+    names = sorted(cells[SETTING].drop_duplicates().itertuples(index=False, name=None))
     settings = []
-    for dataset, model, recipe in ids:
-        recipes = {one[2] for one in ids if one[:2] == (dataset, model)}
-        parts = [dataset, model, *_tell_apart(recipe, recipes)]
+    for dataset, model, recipe in names:
+        recipes = {name[2] for name in names if name[:2] == (dataset, model)}
+        parts = [dataset, model, *_list_distinguishing(recipe, recipes)]
         if len(recipes) > 1 and len(parts) == 2:
             parts.append("default recipe")
         slug = re.sub(r"[^a-zA-Z0-9_.]+", "-", "-".join(parts)).strip("-")
@@ -87,11 +86,11 @@ def find_settings(cells: pd.DataFrame) -> list[Setting]:
     return settings
 
 
-def select(frame: pd.DataFrame, one: Series | Setting) -> pd.DataFrame:
+def select_rows(frame: pd.DataFrame, identity: Series | Setting) -> pd.DataFrame:
     """The rows of a frame that belong to a series or a setting."""
     chosen = pd.Series(True, index=frame.index)
-    for column in SERIES if isinstance(one, Series) else SETTING:
-        chosen &= frame[column] == getattr(one, column)
+    for column in SERIES if isinstance(identity, Series) else SETTING:
+        chosen &= frame[column] == getattr(identity, column)
     return frame[chosen]
 
 
@@ -107,52 +106,52 @@ def format_sparsity(sparsity: float) -> str:
 def format_knobs(knobs: str) -> list[str]:
     """Knobs as `name=value`, nested ones as `a.b=value`; text that is not a JSON object stays as it
     is."""
-    return [f"{name}={value}" for name, value in _flatten(knobs).items()]
+    return [f"{name}={value}" for name, value in _flatten_json(knobs).items()]
 
 
-def _join(title: str, remarks: list[str]) -> str:
-    """A title and remarks on it in one pair of brackets."""
-    if not remarks:
-        return title
-    lead = f"{title[:-1]}, " if title.endswith(")") else f"{title} ("
-    return f"{lead}{', '.join(remarks)})"
-
-
-def _tell_apart(own: str, all_of_them: set[str]) -> list[str]:
-    """The settings in `own` that at least one of the others has otherwise."""
-    others = [_flatten(text) for text in all_of_them]
-    return [
-        f"{name}={value}"
-        for name, value in _flatten(own).items()
-        if any(other.get(name, _ABSENT) != value for other in others)
-    ]
-
-
-_ABSENT = object()
-
-
-def _flatten(text: str) -> dict[str, object]:
-    """A JSON object without nesting, keys joined by dots, values as they are written in JSON (texts
-    unquoted)."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = text
-    if not isinstance(found, dict):
-        return {"setting": found}
-    flat: dict[str, object] = {}
-
-    def walk(value: object, name: str) -> None:
-        if isinstance(value, dict) and value:
-            for key in sorted(value):
-                walk(value[key], f"{name}.{key}" if name else str(key))
-        elif name:
-            flat[name] = value if isinstance(value, str) else json.dumps(value)
-
-    walk(found, "")
-    return flat
+def flatten(nested: object, name: str = "") -> dict[str, str]:
+    """A mapping without nesting: names joined by dots, values as JSON, texts unquoted."""
+    if isinstance(nested, dict) and nested:
+        parts = [
+            flatten(value, f"{name}.{key}" if name else str(key)) for key, value in nested.items()
+        ]
+        return {path: value for part in parts for path, value in part.items()}
+    if not name:
+        return {}
+    return {name: nested if isinstance(nested, str) else json.dumps(nested, default=str)}
 
 
 def rank_stage(stage: str) -> tuple[int, str]:
-    """The place of a stage in the course of a trial; unknown ones come last, by name."""
+    """The place of a stage in the order in which a trial passes them; unknown ones come last,
+    sorted by name."""
     return (STAGES.index(stage) if stage in STAGES else len(STAGES), stage)
+
+
+def _flatten_json(text: str) -> dict[str, str]:
+    """A JSON object without nesting, with sorted keys; other text under the name `setting`."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    if not isinstance(value, dict):
+        return flatten({"setting": value})
+    return flatten(json.loads(json.dumps(value, sort_keys=True)))
+
+
+def _add_remarks(title: str, remarks: list[str]) -> str:
+    """A title and remarks on it in one pair of brackets."""
+    if not remarks:
+        return title
+    start = f"{title[:-1]}, " if title.endswith(")") else f"{title} ("
+    return f"{start}{', '.join(remarks)})"
+
+
+def _list_distinguishing(text: str, texts: set[str]) -> list[str]:
+    """The values in a JSON object, as `name=value`, that at least one of some objects has
+    otherwise or not at all."""
+    others = [_flatten_json(other) for other in texts]
+    return [
+        f"{name}={value}"
+        for name, value in _flatten_json(text).items()
+        if any(name not in other or other[name] != value for other in others)
+    ]

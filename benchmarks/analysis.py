@@ -7,7 +7,7 @@ Claims, on 2 cores: the whole command takes less than 5 s for the digits study (
 every method) that STUDY_DIR holds, and less than 20 s and 2 GB for a million rows, which are
 written to a temporary folder first. Commands are whole processes with all formats; seconds are
 medians. Memory is the sum over the command's processes of what each holds, pages that several share
-counted once, looked at ten times a second. Without STUDY_DIR, only the million.
+counted once, checked ten times a second. Without STUDY_DIR, only the million.
 """
 
 import os
@@ -33,15 +33,18 @@ def main(study: Path | None) -> None:
     cores = sorted(os.sched_getaffinity(0))[:CORES]
     os.sched_setaffinity(0, cores)  # children inherit it
     print(
-        f"{_name_processor()}, {len(cores)} of {os.cpu_count()} cores, load before: {os.getloadavg()[0]:.1f}"
+        f"{_name_processor()}, {len(cores)} of {os.cpu_count()} cores, load before: "
+        f"{os.getloadavg()[0]:.1f}"
     )
     with tempfile.TemporaryDirectory() as folder:
         if study is not None:
             rows = sum(1 for _ in (study / "rows").rglob("*.parquet"))
-            _tell(f"digits study, {rows} files of rows", _measure(study, folder), DIGITS, None)
+            _print_claim(
+                f"digits study, {rows} files of rows", _measure(study, folder), DIGITS, None
+            )
         million = write_million(Path(folder, "million"))
         rows = (METHODS - 1) * SEEDS * LEVELS + SEEDS
-        _tell(
+        _print_claim(
             f"{rows:,} rows in {METHODS * SEEDS:,} files",
             _measure(million, folder),
             MILLION,
@@ -49,13 +52,14 @@ def main(study: Path | None) -> None:
         )
 
 
-def _tell(
+def _print_claim(
     what: str, measured: list[tuple[float, float]], seconds: float, memory: float | None
 ) -> None:
     """Print one claim and whether it holds."""
-    took, held = median(one for one, _ in measured), max(two for _, two in measured)
+    durations, memories = zip(*measured, strict=True)
+    took, held = median(durations), max(memories)
     ok = took < seconds and (memory is None or held < memory)
-    spread = f"{min(one for one, _ in measured):.2f} to {max(one for one, _ in measured):.2f}"
+    spread = f"{min(durations):.2f} to {max(durations):.2f}"
     claim = f"less than {seconds:g} s" + (f" and {memory:g} GB" if memory is not None else "")
     print(
         f"{what}: median {took:.2f} s ({spread}, n = {len(measured)}), at most {held:.2f} GB",
@@ -66,7 +70,7 @@ def _tell(
 
 def _measure(study: Path, folder: str) -> list[tuple[float, float]]:
     """Seconds and GB of each run of the command; nothing is written to the study."""
-    found = []
+    measured = []
     for number in range(RUNS):
         command = [
             sys.executable,
@@ -79,18 +83,18 @@ def _measure(study: Path, folder: str) -> list[tuple[float, float]]:
         began = time.perf_counter()
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
         most: list[int] = [0]
-        watcher = threading.Thread(target=_watch, args=(process, most))
-        watcher.start()
+        memory_thread = threading.Thread(target=_watch_memory, args=(process, most))
+        memory_thread.start()
         status = process.wait()
         took = time.perf_counter() - began
-        watcher.join()
+        memory_thread.join()
         if status:
             sys.exit(f"error: the command ended with {status}")
-        found.append((took, most[0] / 1e6))
-    return found
+        measured.append((took, most[0] / 1e6))
+    return measured
 
 
-def _watch(process: subprocess.Popen[bytes], most: list[int]) -> None:
+def _watch_memory(process: subprocess.Popen[bytes], most: list[int]) -> None:
     """Keep the most memory in kB that a process and its children held at one time."""
     while process.poll() is None:
         most[0] = max(most[0], sum(map(_read_memory, _list_family(process.pid))))

@@ -31,9 +31,9 @@ sys.path.insert(0, str(ROOT))
 
 import yaml
 
-from sweeps.planning import trial_status
 from sweeps.planning.plan import Plan, make_plan
-from sweeps.study_file import study
+from sweeps.planning.trial_status import read_trial_status
+from sweeps.study_file.study import build_study
 from trainables.environment import Environment
 from trainables.storage import parquet_tables
 from trainables.storage.store import Store
@@ -82,7 +82,8 @@ class Looks:
 def main(trials: int) -> None:
     """Print every claim with what was measured."""
     print(
-        f"{_processor()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}, "
+        f"{_processor()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; Python "
+        f"{platform.python_version()}, "
         f"Ray {version('ray')}; {time.strftime('%Y-%m-%d')}"
     )
     sizes = [_look(count) for count in (max(1, trials // 10), trials)]
@@ -101,7 +102,8 @@ def main(trials: int) -> None:
         ("launching the finished study again", small.relaunched, large.relaunched),
     ):
         print(
-            f"{what}: {many.cpu / few.cpu:.1f} times the CPU seconds: {_verdict(many.cpu / few.cpu <= GROWTH * more)}"
+            f"{what}: {many.cpu / few.cpu:.1f} times the CPU seconds: "
+            f"{_verdict(many.cpu / few.cpu <= GROWTH * more)}"
         )
     _run_through_ray(max(4, trials // 10))
 
@@ -109,10 +111,10 @@ def main(trials: int) -> None:
 def _look(trials: int) -> Looks:
     """Time the commands on a study of at least so many trials."""
     with tempfile.TemporaryDirectory() as folder:
-        per_seed = len(make_plan(study.build({**RAW, "seeds": [0]}, where="benchmark")).trials)
+        per_seed = len(make_plan(build_study({**RAW, "seeds": [0]}, where="benchmark")).trials)
         raw = {**RAW, "seeds": list(range(-(-trials // per_seed)))}
         Path(folder, "study.yaml").write_text(yaml.safe_dump(raw))
-        plan = make_plan(study.build(raw, where="benchmark"))
+        plan = make_plan(build_study(raw, where="benchmark"))
         words = ["--study", f"{folder}/study.yaml", "--out", f"{folder}/out"]
         planned = _time([*words, "--dry-run"])
         store = Store.at(f"{folder}/out")
@@ -139,7 +141,7 @@ def _finish(plan: Plan, store: Store) -> None:
 
     first = plan.trials[0].spec
     Trial(first, Environment(store=store.uri)).run()
-    rows = parquet_tables.decode("rows", store.read(f"rows/{first.key}.parquet")).to_pylist()
+    rows = parquet_tables.decode_table("rows", store.read(f"rows/{first.key}.parquet")).to_pylist()
     for trial in plan.trials[1:]:
         own = {
             **trial.spec.columns(),
@@ -147,7 +149,7 @@ def _finish(plan: Plan, store: Store) -> None:
         }
         store.write(
             f"rows/{trial.key}.parquet",
-            parquet_tables.encode("rows", [{**row, **own} for row in rows]),
+            parquet_tables.encode_table("rows", [{**row, **own} for row in rows]),
         )
 
 
@@ -198,7 +200,7 @@ def _run_through_ray(trials: int) -> None:
             moments.append(time.perf_counter())
 
     moments: list[float] = []
-    spec = study.build({**TRIVIAL, "seeds": list(range(-(-trials // 3)))}, where="benchmark")
+    spec = build_study({**TRIVIAL, "seeds": list(range(-(-trials // 3)))}, where="benchmark")
     plan, warm = (
         make_plan(spec),
         make_plan(spec.model_copy(update={"seeds": [10**6 + i for i in range(4)]})),
@@ -207,14 +209,14 @@ def _run_through_ray(trials: int) -> None:
         store, slots = Store.at(folder), ray.cluster_resources()["CPU"]
         environment = Environment(store=store.uri)
         for one in (warm, plan):
-            names = {key: key for key in trial_status.read(one, store).missing}
+            names = {key: key for key in read_trial_status(one, store).missing}
             moments.clear()
             began, began_cpu = time.perf_counter(), time.process_time()
-            run.run(
+            run.run_plan(
                 one, environment, spec.resources, Clock(names, dict.fromkeys(names, 0), quiet=True)
             )
             wall, cpu = time.perf_counter() - began, time.process_time() - began_cpu
-        assert len(trial_status.read(plan, store).done) == len(plan.trials), "some trials failed"
+        assert len(read_trial_status(plan, store).done) == len(plan.trials), "some trials failed"
         busy = sum(_seconds(plan, store)) / slots
     count = len(plan.trials)
     overhead = 1000 * (wall - busy) / count
@@ -225,29 +227,33 @@ def _run_through_ray(trials: int) -> None:
         1000 * (moments[-1] - moments[half]) / (count - half - 1),
     )
     print(
-        f"\n{count:,} trivial trials through Ray on {slots:g} slots: {wall:.1f} s, of it {busy:.1f} s work of theirs"
+        f"\n{count:,} trivial trials through Ray on {slots:g} slots: {wall:.1f} s, of it "
+        f"{busy:.1f} s work of theirs"
     )
     print(
-        f"overhead {overhead:.1f} ms per trial (claim: under {OVERHEAD:g}): {_verdict(overhead < OVERHEAD)}"
+        f"overhead {overhead:.1f} ms per trial (claim: under {OVERHEAD:g}): "
+        f"{_verdict(overhead < OVERHEAD)}"
     )
     print(f"CPU of the driver's process: {1000 * cpu / count:.1f} ms per trial")
     print(f"wall per trial {early:.1f} ms in the first half, {late:.1f} ms in the second")
     print(
-        f"memory of the driver {memory:.2f} GB (claim: under {MEMORY:g}): {_verdict(memory < MEMORY)}"
+        f"memory of the driver {memory:.2f} GB (claim: under {MEMORY:g}): "
+        f"{_verdict(memory < MEMORY)}"
     )
 
 
 def _seconds(plan: Plan, store: Store) -> Iterator[float]:
     """What each trial took in its worker."""
     for key in plan.by_key:
-        yield parquet_tables.summarise(store.read(f"rows/{key}.parquet"), key).seconds or 0.0
+        yield parquet_tables.summarise_rows(store.read(f"rows/{key}.parquet"), key).seconds or 0.0
 
 
 def _judge(what: str, one: Command, limit: float | None) -> None:
     claim = "" if limit is None else f" (claim: under {limit:g} s): {_verdict(one.wall < limit)}"
     memory = "" if one.memory < MEMORY else f", more than {MEMORY:g} GB: MISSED"
     print(
-        f"{what}: {one.wall:.2f} s, of it {one.cpu:.2f} s of CPU, {one.memory:.2f} GB{memory}{claim}"
+        f"{what}: {one.wall:.2f} s, of it {one.cpu:.2f} s of CPU, {one.memory:.2f} "
+        f"GB{memory}{claim}"
     )
 
 

@@ -23,35 +23,37 @@ import onnxruntime
 import torch
 from torch import nn
 
-from models.model_registry import build
-from pruning.masks import all_kept, apply, keep_best, prunable, sparsity_of
-from pruning.structured.channel_groups import groups
-from pruning.structured.shrink import shrink, widths
-from trainables.export.choice import Form
-from trainables.export.command import TOLERANCE, compare
-from trainables.export.pruned import NETWORKS, Config, load, write
-from trainables.timing.latency import summarise, threads_set, time_once, warm_up
+from models.model_registry import build_model
+from pruning.masks import all_kept, apply_masks, keep_best, prunable, sparsity_of
+from pruning.structured.channel_groups import find_groups
+from pruning.structured.channel_widths import kept_widths
+from pruning.structured.shrink import shrink
+from trainables.export.export_config import ExportConfig
+from trainables.export.exported_folder import NETWORK_FILES, load_network, write_network
+from trainables.export.formats import ExportForm
+from trainables.export.output_check import TOLERANCE, output_difference
+from trainables.timing.stopwatch import summarise_times, threads_set, time_once, warm_up
 
 IMAGE = (3, 32, 32)
 BATCHES = (1, 32)
 CPU = torch.device("cpu")
 
 
-def make_networks(model: str, ratio: float) -> dict[str, tuple[nn.Module, Form]]:
+def make_networks(model: str, ratio: float) -> dict[str, tuple[nn.Module, ExportForm]]:
     """The dense network, one without a share of its channels, and one with as many zeros in the
     dense shapes."""
     torch.manual_seed(0)
-    dense = build(model, image=IMAGE, classes=10).eval()
-    found = groups(dense, IMAGE)
-    keep = {name: torch.arange(width) for name, width in widths(found, ratio).items()}
+    dense = build_model(model, image=IMAGE, classes=10).eval()
+    groups = find_groups(dense, IMAGE)
+    keep = {name: torch.arange(width) for name, width in kept_widths(groups, ratio).items()}
     slim = shrink(dense, keep, image=IMAGE)
     left = sum(weight.numel() for weight in prunable(slim).values())
-    masked = build(model, image=IMAGE, classes=10).eval()
+    masked = build_model(model, image=IMAGE, classes=10).eval()
     masked.load_state_dict(dense.state_dict())
     sparsity = 1 - left / sum(weight.numel() for weight in prunable(dense).values())
     scores = {name: weight.detach().abs() for name, weight in prunable(masked).items()}
     masks = keep_best(scores, sparsity)
-    apply(masked, masks)
+    apply_masks(masked, masks)
     name = f"dense shapes, {sparsity_of(masks):.1%} zeros"
     return {
         "dense": (dense, "dense"),
@@ -61,12 +63,12 @@ def make_networks(model: str, ratio: float) -> dict[str, tuple[nn.Module, Form]]
 
 
 def write_onnx(
-    folder: Path, model: str, network: nn.Module, form: Form
+    folder: Path, model: str, network: nn.Module, form: ExportForm
 ) -> tuple[nn.Module, float, int]:
     """The network as onnxruntime computes it, how far that is from PyTorch, and the bytes of its
     file."""
     folder.mkdir()
-    config = Config(
+    config = ExportConfig(
         to="onnx",
         form=form,
         model=model,
@@ -78,9 +80,10 @@ def write_onnx(
         level=0,
         study="benchmark",
     )
-    write(folder, config, network, all_kept(network))
-    loaded = load(folder)
-    return loaded, compare(network, loaded, IMAGE), (folder / NETWORKS["onnx"]).stat().st_size
+    write_network(folder, config, network, all_kept(network))
+    loaded = load_network(folder)
+    size = (folder / NETWORK_FILES["onnx"]).stat().st_size
+    return loaded, output_difference(network, loaded, IMAGE), size
 
 
 def time_turns(networks: list[nn.Module], batch: int, rounds: int) -> list[list[float]]:
@@ -120,10 +123,12 @@ def main() -> None:
             )
             print(f"\nbatch {batch}, {len(rounds)} rounds")
             for name, times in zip(written, zip(*rounds, strict=True), strict=True):
-                found = summarise(times, batch)
-                gain = median(first / own for (first, *_), own in zip(rounds, times, strict=True))
+                timing = summarise_times(times, batch)
+                gain = median(
+                    dense / other for (dense, *_), other in zip(rounds, times, strict=True)
+                )
                 print(
-                    f"{name:36}{found.median_ms:9.2f} ms, IQR {found.iqr_ms:7.2f}{gain:8.2f}x",
+                    f"{name:36}{timing.median_ms:9.2f} ms, IQR {timing.iqr_ms:7.2f}{gain:8.2f}x",
                     flush=True,
                 )
 

@@ -26,12 +26,12 @@ import pandas as pd
 import ray
 from plain_script import cut
 
-from sweeps.planning import trial_status
 from sweeps.planning.plan import make_plan
+from sweeps.planning.trial_status import read_trial_status
 from sweeps.running import run
 from sweeps.running.cluster import connected
 from sweeps.running.progress import Progress
-from sweeps.study_file import study
+from sweeps.study_file.study import build_study
 from trainables.environment import Environment
 from trainables.storage import parquet_tables
 from trainables.storage.store import Store
@@ -70,24 +70,24 @@ def scripts(
 
 def ours(raw: dict[str, Any], folder: Path) -> float:
     """Seconds that a study takes once Ray is up."""
-    spec = study.build(raw, where="benchmark")
+    spec = build_study(raw, where="benchmark")
     plan, store = make_plan(spec), Store.at(str(folder))
-    missing = trial_status.read(plan, store).missing
+    missing = read_trial_status(plan, store).missing
     environment = Environment(store=store.uri, data_dir=spec.data_dir)
     began = time.perf_counter()
     progress = Progress(
         dict(zip(missing, missing, strict=True)), dict.fromkeys(missing, 0), quiet=True
     )
-    run.run(plan, environment, spec.resources, progress)
+    run.run_plan(plan, environment, spec.resources, progress)
     wall = time.perf_counter() - began
-    assert not trial_status.read(plan, store).missing, "some trials failed"
+    assert not read_trial_status(plan, store).missing, "some trials failed"
     return wall
 
 
 def efficiency(folder: Path, slots: float, wall: float | None = None) -> str:
     """Shares of the slots' time that trials worked and that they trained."""
     tables = [
-        parquet_tables.decode("rows", path.read_bytes()).to_pandas()
+        parquet_tables.decode_table("rows", path.read_bytes()).to_pandas()
         for path in folder.glob("rows/**/*.parquet")
     ]
     rows = pd.concat(tables)
@@ -97,7 +97,8 @@ def efficiency(folder: Path, slots: float, wall: float | None = None) -> str:
             pd.to_datetime(rows.finished.max()) - pd.to_datetime(rows.started.min())
         ).total_seconds()
     return (
-        f"{rows.key.nunique()} trials in {wall:.0f} s on {slots:g} slots: {trials.trial_seconds / wall / slots:.2f} of "
+        f"{rows.key.nunique()} trials in {wall:.0f} s on {slots:g} slots: "
+        f"{trials.trial_seconds / wall / slots:.2f} of "
         f"the time is work of trials, {trials.train_seconds / wall / slots:.2f} pure training"
     )
 
@@ -150,12 +151,14 @@ def main() -> None:
         )
         beside = scripts(given.trials, data, at_once=cores, workers=0, threads=1)
         print(
-            f"scripts side by side: {beside:.1f} s; ours takes {own / beside:.2f} of it (claim 0.4)",
+            f"scripts side by side: {beside:.1f} s; ours takes {own / beside:.2f} of it (claim "
+            "0.4)",
             flush=True,
         )
         after = scripts(given.trials, data, at_once=1, workers=2, threads=None)
         print(
-            f"scripts one after another: {after:.1f} s; ours takes {own / after:.2f} of it (claim 0.2)",
+            f"scripts one after another: {after:.1f} s; ours takes {own / after:.2f} of it (claim "
+            "0.2)",
             flush=True,
         )
     for folder in given.study:

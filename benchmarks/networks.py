@@ -18,11 +18,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from torch import nn
 
-from models.model_registry import build
+from models.model_registry import build_model
 from pruning.filters import l1_norms
 from pruning.masks import prunable
-from pruning.structured.channel_groups import groups
-from pruning.structured.shrink import choose, group_scores, shrink, widths, zeroed
+from pruning.structured.channel_groups import find_groups
+from pruning.structured.channel_widths import kept_widths
+from pruning.structured.keep_plan import choose_channels, group_scores
+from pruning.structured.shrink import shrink, zeroed
 
 RATIO = 0.3
 NETWORKS = {  # name: side of the images it is tried on
@@ -88,16 +90,16 @@ def judge(name: str, side: int) -> str:
     """
     image = (3, side, side)
     torch.manual_seed(0)
-    model = live_in(build(name, image=image, classes=10))
+    model = live_in(build_model(name, image=image, classes=10))
     try:
-        found = groups(model, image)
+        found = find_groups(model, image)
     except UserError as refusal:
         return f"no: {refusal}"
     filters = {
         layer: model.get_submodule(layer).weight for group in found for layer in group.producers
     }
     scores = group_scores(found, {layer: l1_norms(weight) for layer, weight in filters.items()})
-    plan = choose(found, scores, widths(found, RATIO))
+    plan = choose_channels(found, scores, kept_widths(found, RATIO))
     small, masked = shrink(model, plan, image=image), zeroed(model, plan, image=image)
     x = torch.randn(2, *image, dtype=torch.float64)
     answer, expected, whole = small(x), masked(x), model(x)

@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from sweeps.estimate.packing import tune
+from sweeps.estimate.packing import tune_packing
 from sweeps.planning.plan import make_plan
-from sweeps.study_file.study import build
+from sweeps.study_file.study import build_study
 
 
 def main() -> None:
@@ -38,10 +38,12 @@ def main() -> None:
         "seeds": [0],
         "resources": {"gpus_per_trial": int(given.device == "cuda")},
     }
-    spec = build(raw, where="benchmark")
+    spec = build_study(raw, where="benchmark")
     where = torch.cuda.get_device_name() if given.device == "cuda" else platform.machine()
     print(f"{given.model}, batch {spec.recipe.batch}, {where}, torch {torch.__version__}, n = 1")
-    tune(spec, make_plan(spec), say=lambda line: print(line, flush=True), seconds=given.seconds)
+    tune_packing(
+        spec, make_plan(spec), say=lambda line: print(line, flush=True), seconds=given.seconds
+    )
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def main() -> None:
             "compile": True if given.compile else "auto",
         }
     )
-    found: dict[str, list[float]] = {"plain script": [], "ours": []}
+    accuracies: dict[str, list[float]] = {"plain script": [], "ours": []}
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch, "cifar10")
         cut(given.data_dir, data, given.images)
@@ -66,32 +66,35 @@ def main() -> None:
                 Environment(store=f"{scratch}/study", data_dir=str(data), threads=given.threads),
             )
             trial.run()
-            found["ours"].append(trial.course.rows[-1]["test_top1"])
+            accuracies["ours"].append(trial.records.rows[-1]["test_top1"])
             command = [
                 sys.executable,
                 str(Path(__file__).with_name("plain_script.py")),
                 given.model,
             ]
             command += ["--data-dir", str(data), "--epochs", str(given.epochs), "--seed", str(seed)]
-            answer = subprocess.run(
+            script = subprocess.run(
                 [*command, "--threads", str(given.threads)], check=True, capture_output=True
             )
-            found["plain script"].append(json.loads(answer.stdout.splitlines()[-1])["test_top1"])
+            accuracies["plain script"].append(
+                json.loads(script.stdout.splitlines()[-1])["test_top1"]
+            )
             print(
                 f"seed {seed}: "
-                + ", ".join(f"{name} {values[-1]:.2f}" for name, values in found.items()),
+                + ", ".join(f"{name} {values[-1]:.2f}" for name, values in accuracies.items()),
                 flush=True,
             )
-    row = trial.course.rows[-1]
+    row = trial.records.rows[-1]
     print(
-        f"{given.model}, {given.epochs} epochs of {given.images} images, {platform.machine()}, {given.seeds} seeds"
+        f"{given.model}, {given.epochs} epochs of {given.images} images, {platform.machine()}, "
+        f"{given.seeds} seeds"
     )
     print(f"ours in {row['precision']}, {'compiled' if row['compiled'] else 'eager'}")
-    for name, values in found.items():
-        told = t_interval(values)
-        print(f"{name:13} {told.mean:.2f} ± {told.half_width:.2f} % test top-1")
+    for name, values in accuracies.items():
+        interval = t_interval(values)
+        print(f"{name:13} {interval.mean:.2f} ± {interval.half_width:.2f} % test top-1")
     low, high = ttest_ind(
-        found["ours"], found["plain script"], equal_var=False
+        accuracies["ours"], accuracies["plain script"], equal_var=False
     ).confidence_interval()
     print(f"difference    {low:.2f} to {high:.2f} points (claim: holds 0)")
 

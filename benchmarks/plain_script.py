@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from models.model_registry import build
-from trainables.data.prepared import Data, obtain
+from models.model_registry import build_model
+from trainables.data.data_set import DataSet
+from trainables.data.prepared import load_data_set
 
 BATCH = 128
 LR, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 5e-4
@@ -44,7 +45,9 @@ def cut(data_dir: Path, folder: Path, images: int) -> None:
 class Pictures(Dataset[tuple[Tensor, int]]):
     """Images as torchvision serves them: a picture at a time, through the transforms."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, *, data: Data, train: bool) -> None:
+    def __init__(
+        self, images: np.ndarray, labels: np.ndarray, *, data: DataSet, train: bool
+    ) -> None:
         self.images, self.labels = images, labels
         random = [
             transforms.RandomCrop(images.shape[1], padding=4),
@@ -64,7 +67,7 @@ class PlainScript:
     """Network, loaders, optimiser and schedule of one training."""
 
     def __init__(
-        self, model: str, data: Data, *, epochs: int, device: torch.device, workers: int = 2
+        self, model: str, data: DataSet, *, epochs: int, device: torch.device, workers: int = 2
     ) -> None:
         self.device = device
         train = Pictures(data.train_x.numpy(), data.train_y.numpy(), data=data, train=True)
@@ -77,7 +80,7 @@ class PlainScript:
             persistent_workers=workers > 0,
         )
         self.test_loader = DataLoader(test, batch_size=BATCH, num_workers=workers)
-        self.network = build(model, image=data.image, classes=data.classes).to(device)
+        self.network = build_model(model, image=data.image, classes=data.classes).to(device)
         self.optimizer = torch.optim.SGD(
             self.network.parameters(), lr=LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY
         )
@@ -145,7 +148,7 @@ def main() -> None:
     torch.manual_seed(given.seed)
     if given.threads:
         torch.set_num_threads(given.threads)
-    data = obtain(given.dataset, data_dir=given.data_dir).joined()
+    data = load_data_set(given.dataset, data_dir=given.data_dir).joined()
     script = PlainScript(
         given.model,
         data,

@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from torch import Tensor
 
-from models.model_registry import build
+from models.model_registry import build_model
 from pruning.masks import all_kept, sparsity_of
 from pruning.method import PruneInput
-from pruning.registry import build as build_method
+from pruning.registry import build_method
 
 IMAGE = (3, 32, 32)
 LIMITS = {"synflow": 60, "sparsegpt": 300, "hrank": 180}
@@ -43,8 +43,8 @@ def images(count: int) -> Iterator[tuple[Tensor, Tensor]]:
 def prune(method: str, model: str, sparsity: float) -> str:
     """One prune of a freshly initialised network; what came of it in words."""
     torch.manual_seed(0)
-    network = build(model, image=IMAGE, classes=10).eval()
-    at = PruneInput(
+    network = build_model(model, image=IMAGE, classes=10).eval()
+    inputs = PruneInput(
         model=network,
         masks=all_kept(network),
         sparsity=sparsity,
@@ -52,11 +52,11 @@ def prune(method: str, model: str, sparsity: float) -> str:
         images=images,
         image=IMAGE,
     )
-    pruned = build_method(method, {}).prune(at)
+    pruned = build_method(method, {}).prune(inputs)
     return (
         f"sparsity {sparsity_of(pruned):.4f}"
         if isinstance(pruned, dict)
-        else "; ".join(at.notes) or "a smaller network"
+        else "; ".join(inputs.notes) or "a smaller network"
     )
 
 
@@ -73,7 +73,8 @@ def run(case: str) -> None:
     seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(
-        f"{case:10} {torch.get_num_threads()} threads: {seconds:6.1f} s (claim: under {LIMITS[case]} s on 2 cores), "
+        f"{case:10} {torch.get_num_threads()} threads: {seconds:6.1f} s (claim: under "
+        f"{LIMITS[case]} s on 2 cores), "
         f"peak memory {peak:.2f} GB; {what}",
         flush=True,
     )

@@ -17,13 +17,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from sweeps.search.candidate_records import Candidate, read_candidates
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from scipy.stats import spearmanr
 
 from analysis.statistics.intervals_and_tests import t_interval
 from sweeps import synflow_search
-from sweeps.search import candidate_records
 from trainables.storage import parquet_tables
 from trainables.storage.store import Store
 
@@ -53,58 +54,67 @@ def main(sparsity: float, points: int, folder: Path) -> None:
             "--address",
             "local",
         ]
-        with contextlib.redirect_stdout(io.StringIO()) as told:
+        with contextlib.redirect_stdout(io.StringIO()) as output:
             code = synflow_search.main([*words, "--sparsities", str(sparsity), "--out", store.uri])
         if code:
-            sys.exit(f"the search '{name}' ended with {code}:\n{told.getvalue()}")
-        found = candidate_records.read(store)
-        best = max((one for one in found if one.outcome == "done"), key=_worth)
-        epochs[name] = sum(one.epochs for one in found)
+            sys.exit(f"the search '{name}' ended with {code}:\n{output.getvalue()}")
+        candidates = read_candidates(store)
+        best = max(
+            (candidate for candidate in candidates if candidate.outcome == "done"), key=_rank
+        )
+        epochs[name] = sum(candidate.epochs for candidate in candidates)
+        seconds = sum(candidate.seconds for candidate in candidates)
         again = t_interval(read_validation(store.below("best")))
         means[name] = again
         counts = {
-            what: sum(one.outcome == what for one in found)
+            what: sum(candidate.outcome == what for candidate in candidates)
             for what in ("done", "stopped", "disconnected")
         }
         if name == "grid":
-            tell_rungs([one for one in found if one.outcome == "done"])
+            print_rungs([candidate for candidate in candidates if candidate.outcome == "done"])
         print(
-            f"{name}: {len(found)} candidates ({', '.join(f'{n} {what}' for what, n in counts.items())}), "
-            f"{epochs[name]} epochs, {sum(one.seconds for one in found):.0f} s in workers; best {best.configuration}: "
-            f"{best.val_top1:.2f} % of {best.images} validation images; anew with n = {again.n} seeds "
+            f"{name}: {len(candidates)} candidates "
+            f"({', '.join(f'{n} {what}' for what, n in counts.items())}), "
+            f"{epochs[name]} epochs, {seconds:.0f} s in workers; best {best.configuration}: "
+            f"{best.val_top1:.2f} % of {best.images} validation images; "
+            f"anew with n = {again.n} seeds "
             f"{again.mean:.2f} ± {again.half_width:.2f} %"
         )
     share, grid = epochs["asha"] / epochs["grid"], means["grid"]
     inside = means["asha"].mean >= grid.mean - (grid.half_width or 0.0)
     print(
-        f"ASHA trained {100 * share:.1f} % of the grid's epochs (claim: at most {100 * CLAIM:.0f} %)"
+        f"ASHA trained {100 * share:.1f} % of the grid's epochs "
+        f"(claim: at most {100 * CLAIM:.0f} %)"
     )
     print(
-        f"validation accuracy of ASHA's best {means['asha'].mean:.2f} %, of the grid's {grid.mean:.2f} ± "
-        f"{grid.half_width:.2f} %: {'within the interval or above' if inside else 'BELOW the interval'}"
+        f"validation accuracy of ASHA's best {means['asha'].mean:.2f} %, of the grid's "
+        f"{grid.mean:.2f} ± {grid.half_width:.2f} %: "
+        f"{'within the interval or above' if inside else 'BELOW the interval'}"
     )
 
 
-def tell_rungs(found: list[candidate_records.Candidate]) -> None:
+def print_rungs(candidates: list[Candidate]) -> None:
     """Print how the accuracies at ASHA's rungs go with those at the end."""
     for epoch in (GRACE, GRACE * FACTOR):
-        rho = spearmanr([one.values[epoch - 1] for one in found], [one.val_top1 for one in found])[
-            0
-        ]
+        rho = spearmanr(
+            [candidate.values[epoch - 1] for candidate in candidates],
+            [candidate.val_top1 for candidate in candidates],
+        )[0]
         print(
-            f"accuracy after {epoch} epochs and at the end: Spearman's rho {rho:+.2f} (n = {len(found)})"
+            f"accuracy after {epoch} epochs and at the end: Spearman's rho {rho:+.2f} (n = "
+            f"{len(candidates)})"
         )
 
 
-def _worth(one: candidate_records.Candidate) -> tuple[float, float, int]:
-    return one.val_top1 or 0.0, -(one.effective_macs or 0.0), -one.number
+def _rank(candidate: Candidate) -> tuple[float, float, int]:
+    return candidate.val_top1 or 0.0, -(candidate.effective_macs or 0.0), -candidate.number
 
 
 def read_validation(store: Store) -> list[float]:
     """The validation accuracies of the pruned trials of a study."""
     paths = [path for path in store.list("rows", ".parquet") if "/dense/" not in path]
     return [
-        parquet_tables.decode("rows", store.read(path)).to_pylist()[-1]["val_top1"]
+        parquet_tables.decode_table("rows", store.read(path)).to_pylist()[-1]["val_top1"]
         for path in paths
     ]
 

@@ -24,15 +24,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from torch import Tensor, nn
 
-from models.model_registry import build
+from models.model_registry import build_model
 from pruning.cost import layer_costs, macs
 from pruning.filters import l1_norms
 from pruning.masks import keep_best, prunable
-from pruning.structured.channel_groups import groups
-from pruning.structured.shrink import choose, group_scores, shrink, widths
-from trainables.timing.latency import make_call, time_once, warm_up
-from trainables.training.epoch import Epoch, HeldMasks, Precision, choose_precision, make_optimizer
-from trainables.training.process import settle
+from pruning.structured.channel_groups import find_groups
+from pruning.structured.channel_widths import kept_widths
+from pruning.structured.keep_plan import choose_channels, group_scores
+from pruning.structured.shrink import shrink
+from trainables.timing.latency import make_forward_call
+from trainables.timing.stopwatch import time_once, warm_up
+from trainables.training.epoch import Epoch, HeldMasks
+from trainables.training.optimizer import make_optimizer
+from trainables.training.precision import Precision, choose_precision
+from trainables.training.process import set_up_process
 from trainables.training.recipe import Recipe
 
 IMAGE, BATCH = (3, 32, 32), 128
@@ -42,7 +47,7 @@ CASES = (("50 % of channels", 0.5, 1, 0.95, 3.0), ("70 %, multiples of 16", 0.7,
 
 def smaller(model: nn.Module, removed: float, round_to: int) -> nn.Module:
     """The network without the channels of lowest L1 norm in every group."""
-    found = groups(model, IMAGE)
+    found = find_groups(model, IMAGE)
     filters = {
         layer: prunable(model)[f"{layer}.weight"].detach()
         for group in found
@@ -50,15 +55,16 @@ def smaller(model: nn.Module, removed: float, round_to: int) -> nn.Module:
     }
     scores = group_scores(found, {layer: l1_norms(weight) for layer, weight in filters.items()})
     return shrink(
-        model, choose(found, scores, widths(found, removed, round_to=round_to)), image=IMAGE
+        model,
+        choose_channels(found, scores, kept_widths(found, removed, round_to=round_to)),
+        image=IMAGE,
     )
 
 
 def training(
     model: nn.Module, *, density: float, precision: Precision, device: torch.device
 ) -> Callable[[], None]:
-    """Some optimiser steps on random images; with a density below 1 under masks that keep so much.
-    """
+    """Some optimiser steps on random images, under masks where the density is below 1."""
     weights = prunable(model)
     masks = keep_best(
         {name: torch.rand_like(weight) for name, weight in weights.items()}, 1 - density
@@ -81,7 +87,7 @@ def training(
             learning_rate=lambda fraction: 0.01,
             precision=precision,
             device=device,
-        ).walk(lambda: False)
+        ).train(lambda: False)
 
     return steps
 
@@ -101,7 +107,7 @@ def take_turns(
 
 def gain(rounds: list[list[float]], whole: int, small: int) -> float:
     """How many times faster, the median over the rounds."""
-    return median(one[whole] / one[small] for one in rounds)
+    return median(times[whole] / times[small] for times in rounds)
 
 
 def main() -> None:
@@ -123,7 +129,9 @@ def main() -> None:
     )
     torch.manual_seed(0)
     whole = (
-        build(given.model, image=IMAGE, classes=10).to(device).to(memory_format=torch.channels_last)
+        build_model(given.model, image=IMAGE, classes=10)
+        .to(device)
+        .to(memory_format=torch.channels_last)
     )
     small = [
         smaller(whole, removed, round_to).to(memory_format=torch.channels_last)
@@ -135,11 +143,11 @@ def main() -> None:
         weight.numel() for weight in prunable(whole).values()
     )
     calls = [
-        make_call(deepcopy(n), IMAGE, batch=BATCH, precision="fp32", device=device)
-        for n in networks
+        make_forward_call(deepcopy(network), IMAGE, batch=BATCH, precision="fp32", device=device)
+        for network in networks
     ]
     latency = take_turns(calls, device, given.seconds)
-    settle(given.threads)  # as a trial does; latency is measured as --measure does
+    set_up_process(given.threads)  # as a trial does; latency is measured as --measure does
     precision = choose_precision("auto", whole, device)
     masked = [training(deepcopy(whole), density=held, precision=precision, device=device)]
     steps = [
@@ -158,10 +166,12 @@ def main() -> None:
             gain(trained, 0, index),
         )
         print(
-            f"{name}: MACs {theory:.2f}x fewer, latency {real:.2f}x shorter = {real / theory:.2f} (claim {share})"
+            f"{name}: MACs {theory:.2f}x fewer, latency {real:.2f}x shorter = {real / theory:.2f} "
+            f"(claim {share})"
         )
         print(
-            f"{'':{len(name)}}  training {faster:.2f}x faster than the whole network under masks (claim {times:g}x)"
+            f"{'':{len(name)}}  training {faster:.2f}x faster than the whole network under masks "
+            f"(claim {times:g}x)"
         )
 
 

@@ -31,10 +31,10 @@ from plain_script import BATCH, LR, MOMENTUM, WEIGHT_DECAY, PlainScript
 
 from pruning.cost import layer_costs, macs
 from pruning.phases import Train
-from trainables.data.prepared import obtain
+from trainables.data.prepared import load_data_set
 from trainables.environment import Environment
-from trainables.phase_runner import Course
-from trainables.training.process import settle
+from trainables.phase_runner import PhaseRunner
+from trainables.training.process import set_up_process
 from trainables.training.recipe import Recipe
 from trainables.trial_spec import TrialSpec
 
@@ -71,7 +71,7 @@ class Apart:
 
 def _serve(asked: Connection, model: str, data_dir: str, device: str, threads: int) -> None:
     torch.set_num_threads(threads)
-    data = obtain("cifar10", data_dir=data_dir).joined()
+    data = load_data_set("cifar10", data_dir=data_dir).joined()
     script = PlainScript(model, data, epochs=160, device=torch.device(device))
     while (seconds := asked.recv()) is not None:
         seen = script.train(seconds)
@@ -95,26 +95,26 @@ class Ours:
             }
         )
         spec = TrialSpec(dataset="cifar10", model=model, method="dense", seed=0, recipe=recipe)
-        self.course, self.epoch = Course(spec, environment), 0
-        self.course.begin()
+        self.runner, self.epoch = PhaseRunner(spec, environment), 0
+        self.runner.begin()
         self.index = next(
-            i for i, phase in enumerate(self.course.phases) if isinstance(phase, Train)
+            i for i, phase in enumerate(self.runner.phases) if isinstance(phase, Train)
         )
-        self.steps = self.course.images.batches_per_epoch(BATCH)
+        self.steps = self.runner.loader.batches_per_epoch(BATCH)
 
     def train(self, seconds: float) -> int:
         """Train for so long; returns the number of images."""
-        until, walked = time.perf_counter() + seconds, -self.course.batches
+        until, batches = time.perf_counter() + seconds, -self.runner.batches
         while time.perf_counter() < until:
-            if self.course.walk(
+            if self.runner.run_step(
                 self.index, self.epoch, self.epoch, lambda: time.perf_counter() >= until
             ):
-                self.epoch, walked = self.epoch + 1, walked + self.steps
-        return (walked + self.course.batches) * BATCH
+                self.epoch, batches = self.epoch + 1, batches + self.steps
+        return (batches + self.runner.batches) * BATCH
 
-    def told(self) -> str:
-        """What was chosen."""
-        network = self.course.network
+    def describe(self) -> str:
+        """The precision, and whether it is compiled."""
+        network = self.runner.network
         return f"{network.precision}{', compiled' if network.compiled else ''}"
 
 
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     given = parser.parse_args()
     device = torch.device(given.device)
-    settle(given.threads)
+    set_up_process(given.threads)
     wait = torch.cuda.synchronize if given.device == "cuda" else lambda: None
     where = (
         torch.cuda.get_device_name()
@@ -163,7 +163,8 @@ def main() -> None:
         else f"{platform.machine()}, {given.threads} threads"
     )
     print(
-        f"{given.model}, batch {BATCH}, {where}, torch {torch.__version__}, n = {given.rounds} rounds",
+        f"{given.model}, batch {BATCH}, {where}, torch {torch.__version__}, n = {given.rounds} "
+        "rounds",
         flush=True,
     )
     with tempfile.TemporaryDirectory() as store:
@@ -178,10 +179,10 @@ def main() -> None:
             side = sides[name] = Ours(given.model, fields, environment)
             side.train(0.01)
             print(
-                f"{name}: {side.told()}; first step after {time.perf_counter() - began:.1f} s",
+                f"{name}: {side.describe()}; first step after {time.perf_counter() - began:.1f} s",
                 flush=True,
             )
-            side.train(given.seconds / 5)  # allocations, kernels chosen
+            side.train(given.seconds / 5)  # so that memory is allocated and kernels are chosen
         rates: dict[str, list[float]] = {name: [] for name in sides}
         for _ in range(given.rounds):
             for name, side in sides.items():
@@ -189,19 +190,21 @@ def main() -> None:
     plain.end()
     best = sides["ours, auto"]
     assert isinstance(best, Ours)
-    network = best.course.network
+    network = best.runner.network
     each = (
         3 * 2 * macs(layer_costs(network.model, network.image))
     )  # forward, and twice as much backward
     peak = ceiling(device, network.precision, wait)
     print(
-        f"matmul ceiling, {network.precision}: {peak / 1e9:,.0f} GFLOP/s; one training image: {each / 1e9:.3f} GFLOP"
+        f"matmul ceiling, {network.precision}: {peak / 1e9:,.0f} GFLOP/s; one training image: "
+        f"{each / 1e9:.3f} GFLOP"
     )
     for name, found in rates.items():
         ratio = median(one / base for one, base in zip(found, rates[PLAIN], strict=True))
         share = median(found) * each / peak
         print(
-            f"{name:14} {median(found):10,.1f} images/s  {ratio:6.2f} x the plain script  {share:6.1%} of the ceiling"
+            f"{name:14} {median(found):10,.1f} images/s  {ratio:6.2f} x the plain script  "
+            f"{share:6.1%} of the ceiling"
         )
 
 

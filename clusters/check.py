@@ -5,24 +5,27 @@ Ray checks names and types when it reads the file, but finds a missing folder or
 the head is running.
 """
 
+import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT)]  # a fresh checkout runs uninstalled
+
+from pruning.user_error import UserError
+from trainables.command_line import DONE, Parser, run_command
+
 BLANK = "FILL-IN"
 
 
-class Fault(ValueError):
-    """What is wrong with a cluster file, in one line with the fix."""
-
-
-def check(path: str | Path) -> dict[str, Any]:
+def check_cluster_file(path: str | Path) -> dict[str, Any]:
     """The cluster file, with Ray's defaults filled in.
 
     Raises:
-        Fault: a value is not filled in, a mounted file is missing, or Ray refuses the file.
+        UserError: a value is not filled in, a mounted file is missing, or Ray refuses the file.
     """
     from jsonschema import ValidationError  # type: ignore[import-untyped]
     from ray.autoscaler._private.util import prepare_config, validate_config
@@ -31,19 +34,19 @@ def check(path: str | Path) -> dict[str, Any]:
         text = Path(path).read_text(encoding="utf-8")
         raw = yaml.safe_load(text)
     except (OSError, yaml.YAMLError) as error:
-        raise Fault(f"cannot read {path}: {' '.join(str(error).split())}") from None
+        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
     for number, line in enumerate(text.splitlines(), start=1):
         code = line.split("#")[0].strip()
         if BLANK in code:
-            raise Fault(f"{path}, line {number}: {BLANK} stands for a value of yours: {code}")
+            raise UserError(f"{path}, line {number}: {BLANK} stands for a value of yours: {code}")
     try:
         config: dict[str, Any] = prepare_config(raw)
         validate_config(config)
     except ValidationError as error:
         place = "".join(f" {part}:" for part in error.absolute_path)
-        raise Fault(f"{path}:{place} {error.message}") from None
+        raise UserError(f"{path}:{place} {error.message}") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise Fault(f"{path}: {error}") from None
+        raise UserError(f"{path}: {error}") from None
     for remote, local in config["file_mounts"].items():
         if not Path(local).expanduser().exists():
             hint = (
@@ -51,24 +54,29 @@ def check(path: str | Path) -> dict[str, Any]:
                 if "auth_token" in remote
                 else "run this in the project's folder"
             )
-            raise Fault(f"{path}: '{local}', which goes to {remote}, is missing; {hint}")
+            raise UserError(f"{path}: '{local}', which goes to {remote}, is missing; {hint}")
     return config
 
 
-def main(arguments: list[str]) -> int:
+def make_parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = Parser(prog="python clusters/check.py", description="Check cluster files of Ray.")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="such as cluster.yaml")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
     """Check the named files; 0 if they can be launched, else 2 and one line."""
-    if not arguments:
-        print("usage: python clusters/check.py cluster.yaml", file=sys.stderr)
-        return 2
-    for path in arguments:
-        try:
-            config = check(path)
-        except Fault as fault:
-            print(f"error: {fault}", file=sys.stderr)
-            return 2
+    given = make_parser().parse_args(arguments)
+    return run_command(lambda: _check_all(given.files), interrupted=lambda: "interrupted")
+
+
+def _check_all(paths: list[str]) -> int:
+    for path in paths:
+        config = check_cluster_file(path)
         print(f"{path}: complete; at most {config['max_workers']} workers")
-    return 0
+    return DONE
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Every network by name, those of torchvision and timm, and the way to one of the user's own.
+"""Every network by name: the project's, those of torchvision and timm, and the user's.
 
 Importing this does not import torch.
 
@@ -36,13 +36,13 @@ MODELS: dict[str, str] = {
 }
 
 
-def names() -> list[str]:
+def list_models() -> list[str]:
     """Names of all networks, in the order of the registry."""
     return list(MODELS)
 
 
-def check(name: str) -> None:
-    """Pass if the name is in the registry or has the form of a library's or
+def check_model_name(name: str) -> None:
+    """Refuse a name that is neither in the registry nor of the form of a library's network or
     `package.module:function`; imports nothing.
 
     Raises:
@@ -55,46 +55,40 @@ def check(name: str) -> None:
         others = "torchvision:NAME, timm:NAME, or package.module:function"
         hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(MODELS)}, {others}"
         raise UserError(f"no model '{name}'; {hint}")
-    if zoo.is_named(name):
-        try:
-            zoo.check(name)
-        except UserError as error:
-            raise UserError(str(error)) from None
+    if zoo.is_library_name(name):
+        zoo.check_library_name(name)
         return
     module, _, function = name.partition(":")
     if not all(part.isidentifier() for part in [*module.split("."), function]):
         raise UserError(f"a model of your own is named 'package.module:function', but got '{name}'")
 
 
-def build(name: str, *, image: tuple[int, int, int], classes: int) -> nn.Module:
+def build_model(name: str, *, image: tuple[int, int, int], classes: int) -> nn.Module:
     """A network with fresh weights, in float32 on torch's default device.
 
     Args:
         image: (channels, height, width) of one image.
 
     Raises:
-        UserError: see `check`; or the module or function cannot be imported.
-        UserError: the function does not take `image` and `classes`, or returns no `nn.Module`.
+        UserError: see `check_model_name`; the module or function cannot be imported; or the
+            function does not take `image` and `classes`, or returns no `nn.Module`.
         ValueError: a size below 1, or an image the network cannot take.
     """
     from torch import nn
 
-    check(name)
+    check_model_name(name)
     if len(image) != 3 or min(image) < 1:
         raise ValueError(
             f"image must be (channels, height, width), each at least 1, but got {image}"
         )
     if classes < 1:
         raise ValueError(f"classes must be at least 1, but got {classes}")
-    function = _find(name)
+    function = _find_function(name)
     try:
         inspect.signature(function).bind(image=image, classes=classes)
     except TypeError as error:
         raise UserError(f"model '{name}' must take (image, classes), but: {error}") from error
-    try:
-        model = function(image=image, classes=classes)
-    except UserError as error:
-        raise UserError(str(error)) from error
+    model = function(image=image, classes=classes)
     if not isinstance(model, nn.Module):
         raise UserError(
             f"model '{name}' must return an nn.Module, but returned {type(model).__name__}"
@@ -102,29 +96,23 @@ def build(name: str, *, image: tuple[int, int, int], classes: int) -> nn.Module:
     return model
 
 
-def _find(name: str) -> Callable[..., object]:
+def _find_function(name: str) -> Callable[..., object]:
     """The function behind a checked name."""
-    if zoo.is_named(name):
-        return partial(zoo.build, name)
+    if zoo.is_library_name(name):
+        return partial(zoo.build_library_model, name)
     path, _, attribute = MODELS.get(name, name).partition(":")
     try:
         module = import_module(path)
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # the user's module may fail in any way, even by ending the program
+    except (Exception, SystemExit) as error:
+        # The user's module may fail in any way, even by ending the program.
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         absent = isinstance(error, ModuleNotFoundError) and path.startswith(str(error.name))
         hint = "is it on PYTHONPATH?" if absent else "mend it, or what it imports"
         raise UserError(f"cannot import '{path}' for model '{name}' ({reason}); {hint}") from error
     function: object = getattr(module, attribute, None)
     if not callable(function):
-        near = get_close_matches(
-            attribute,
-            [key for key, value in vars(module).items() if callable(value)],
-            n=1,
-            cutoff=0.5,
-        )
+        functions = [key for key, value in vars(module).items() if callable(value)]
+        near = get_close_matches(attribute, functions, n=1, cutoff=0.5)
         hint = f"; did you mean '{path}:{near[0]}'?" if near else ""
         raise UserError(f"no function '{attribute}' in '{path}'{hint}")
     return function

@@ -22,17 +22,18 @@ LIBRARIES = ("torchvision", "timm")
 INSTALL = "pip install --editable '.[models]' in the checkout, or pip install 'timm>=1.0'"
 
 
-def is_named(name: str) -> bool:
+def is_library_name(name: str) -> bool:
     """Whether a model's name is one of a library's: `torchvision:NAME` or `timm:NAME`."""
     return name.partition(":")[0] in LIBRARIES and ":" in name
 
 
-def check(name: str) -> None:
-    """Pass if the name has the form of a library's, without importing the library; `build` knows
-    the rest.
+def check_library_name(name: str) -> None:
+    """Refuse a name that has not the form of a library's network, without importing the library.
+
+    Whether the library has such a network is checked by `build_library_model`.
 
     Raises:
-        UserError: it has not.
+        UserError: it has another form.
     """
     library, _, network = name.partition(":")
     if not re.fullmatch(r"[A-Za-z0-9_]+", network):
@@ -40,7 +41,7 @@ def check(name: str) -> None:
         raise UserError(f"a network of {library} is named '{library}:NAME', but got '{name}'{tag}")
 
 
-def build(name: str, *, image: tuple[int, int, int], classes: int) -> nn.Module:
+def build_library_model(name: str, *, image: tuple[int, int, int], classes: int) -> nn.Module:
     """A network of a library with fresh weights.
 
     Args:
@@ -52,38 +53,36 @@ def build(name: str, *, image: tuple[int, int, int], classes: int) -> nn.Module:
     """
     library, _, network = name.partition(":")
     try:
-        zoo: Any = import_module("torchvision.models" if library == "torchvision" else library)
-    except (
-        ImportError,
-        RuntimeError,
-        AttributeError,
-    ) as error:  # it is not there, or fits another torch
+        package: Any = import_module("torchvision.models" if library == "torchvision" else library)
+    except (ImportError, RuntimeError, AttributeError) as error:
+        # It is not installed, or fits another torch.
         if isinstance(error, ModuleNotFoundError) and error.name == library:
             raise UserError(f"model '{name}' needs {library}: {INSTALL}") from None
         reason = (str(error).splitlines() or [""])[0]
         raise UserError(
-            f"cannot import {library} for model '{name}' ({type(error).__name__}: {reason}); install the one that fits "
-            "this torch"
+            f"cannot import {library} for model '{name}' ({type(error).__name__}: {reason}); "
+            "install the one that fits this torch"
         ) from error
     known: list[str] = (
-        zoo.list_models(module=zoo) if library == "torchvision" else zoo.list_models()
+        package.list_models(module=package) if library == "torchvision" else package.list_models()
     )
     if network not in known:
         near = get_close_matches(network, known, n=1, cutoff=0.5)
         hint = f"did you mean '{library}:{near[0]}'?" if near else f"it has {len(known)} others"
         raise UserError(f"{library} has no classification network '{network}'; {hint}")
-    made: nn.Module
+    model: nn.Module
     if library == "timm":
-        made = zoo.create_model(network, pretrained=False, num_classes=classes, in_chans=image[0])
-    elif image[0] != 3:
-        told = f"torchvision's networks take 3 channels, but the images have {image[0]}; timm's take any number"
-        raise ValueError(told)
-    else:
-        # The side branches of these two answer with several tensors while training.
-        extra = (
-            {"aux_logits": False, "init_weights": True}
-            if network in ("googlenet", "inception_v3")
-            else {}
+        model = package.create_model(
+            network, pretrained=False, num_classes=classes, in_chans=image[0]
         )
-        made = zoo.get_model(network, weights=None, num_classes=classes, **extra)
-    return made
+    elif image[0] != 3:
+        raise ValueError(
+            f"torchvision's networks take 3 channels, but the images have {image[0]}; "
+            "timm's take any number"
+        )
+    else:
+        # The side branches of these two return several tensors while training.
+        two_outputs = network in ("googlenet", "inception_v3")
+        extra = {"aux_logits": False, "init_weights": True} if two_outputs else {}
+        model = package.get_model(network, weights=None, num_classes=classes, **extra)
+    return model

@@ -1,5 +1,5 @@
-"""Whether a pruned network can still answer: is there a path of kept weights from every input to
-some output?"""
+"""Whether a pruned network is still connected: does a path of kept weights lead from the input to
+an output, and which layers are empty?"""
 
 import copy
 
@@ -18,9 +18,9 @@ def emptied_layers(masks: Masks) -> list[str]:
 def is_connected(model: nn.Module, masks: Masks, image: tuple[int, int, int]) -> bool:
     """Whether some path of kept weights leads from the input to an output.
 
-    A signal of ones runs through a copy in which every kept weight is 1 and biases are absent, and
-    is set back to 0 or 1 after each layer, so that no depth can overflow it. Emptied shortcuts
-    beside a living path do no harm.
+    A signal of ones runs through a copy in which every kept weight is 1 and biases are absent. It
+    is set back to 0 or 1 after each layer, so that no depth can overflow it. An emptied shortcut
+    does no harm beside a path that is connected.
 
     Args:
         image: (channels, height, width) of one input.

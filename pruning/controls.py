@@ -1,30 +1,32 @@
 """Controls: what is left of a method's result when one ingredient of it is taken away.
 
-A control walks the course of another method, with its default knobs, up to its last prune, then
+A control executes the phases of another method, with its default knobs, up to its last prune, then
 trains new or initial weights for the full budget. Whatever that method beats its control by is due
 to the missing ingredient. Importing this does not import torch.
 """
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import PrivateAttr
 
 from pruning.method import Method, PruneInput
-from pruning.phases import Measure, Phase, Prune, Reinitialise, Rewind, Setting, Train
+from pruning.phases import Measure, Phase, PhaseContext, Prune, Reinitialise, Rewind, Train
 
 if TYPE_CHECKING:
     from pruning.method import Masks
-    from pruning.structured.shrink import Smaller
+    from pruning.structured.keep_plan import Smaller
 
-_PROBE = Setting(train_epochs=1, retrain_epochs=1)
+_PROBE = PhaseContext(train_epochs=1, retrain_epochs=1)
 
 
 class Control(Method):
     """The base: a subclass names its `of` default, the kind of methods it controls, and the step
     after the last prune.
+
+    The registry, which knows all methods, hands the controlled one over by `receive`: a control is
+    made by `pruning.registry.build_method`.
 
     of: the method whose masks or kept channels are taken.
     """
@@ -34,65 +36,65 @@ class Control(Method):
     restart: ClassVar[Rewind | Reinitialise]
     of: str
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        """Refuse methods whose result is not fixed by prunes to a requested sparsity."""
-        from pruning import registry
+    _inner: Method | None = PrivateAttr(default=None)
 
-        registry.find(self.of)
-        reason = _misfit(self.of, self.controls)
-        if reason:
-            fitting = ", ".join(
-                name for name in registry.names() if not _misfit(name, self.controls)
-            )
-            raise ValueError(
-                f"of must be a method this can control, but '{self.of}' {reason}; there are: {fitting}"
-            )
-        return self
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The controlled method."""
+        return (self.of,)
 
-    @cached_property
+    def receive(self, inner: Method) -> None:
+        """Take the controlled method itself, with its default knobs."""
+        self._inner = inner
+
+    @property
     def inner(self) -> Method:
-        """The controlled method, with its default knobs."""
-        from pruning.registry import build
+        """The controlled method.
 
-        return build(self.of, {})
+        Raises:
+            TypeError: it was not received.
+        """
+        if self._inner is None:
+            raise TypeError(
+                f"'{self.of}' was not handed over: build a control by pruning.registry.build_method"
+            )
+        return self._inner
 
-    def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
-        """The inner course up to its last prune without measurements, the restart, and a training
-        in full."""
+    def find_misfit(self, kind: type[Method]) -> str | None:
+        """Why a method cannot be controlled, as the end of a sentence; None where it can: its
+        result must be fixed by prunes to a requested sparsity."""
+        if kind.card.kind != self.controls:
+            return f"is {kind.card.kind}, not {self.controls}"
+        if issubclass(kind, Control):
+            return "controls another method itself"
+        if kind.reaches == "own":
+            return "does not prune to a requested sparsity"
+        try:
+            phases = kind().phases((0.5,), _PROBE)
+        except ValueError:  # `PhaseContext.network`: the phases depend on the network
+            return "prunes layer by layer"
+        if any(isinstance(phase, Train) and phase.updates for phase in phases):
+            return "changes masks while training"
+        return None if any(isinstance(phase, Prune) for phase in phases) else "has no prune"
+
+    def phases(self, sparsities: tuple[float, ...], context: PhaseContext) -> list[Phase]:
+        """The controlled method's phases up to its last prune without measurements, the restart,
+        and a training in full."""
         (sparsity,) = sparsities
-        course = self.inner.phases(sparsities, setting)
-        last = max(index for index, phase in enumerate(course) if isinstance(phase, Prune))
-        level = max(phase.level for phase in course if isinstance(phase, Prune))
-        # A control's trial opens with the trained weights; those of a method that prunes before
-        # training are the first.
+        inner = self.inner.phases(sparsities, context)
+        last = max(index for index, phase in enumerate(inner) if isinstance(phase, Prune))
+        level = max(phase.level for phase in inner if isinstance(phase, Prune))
+        # A control's trial opens with the trained weights; a method that prunes before training is
+        # given the initial ones.
         begin: list[Phase] = [Rewind(0)] if self.inner.starts_from == "init" else []
-        begin += [phase for phase in course[: last + 1] if not isinstance(phase, Measure)]
+        begin += [phase for phase in inner[: last + 1] if not isinstance(phase, Measure)]
         return [
             *begin,
             self.restart,
-            Train("train", setting.train_epochs),
+            Train("train", context.train_epochs),
             Measure(sparsity, level),
         ]
 
-    def prune(self, at: PruneInput) -> Masks | Smaller:
-        """What the controlled method answers."""
-        return self.inner.prune(at)
-
-
-def _misfit(name: str, kind: str) -> str:
-    """Why a method cannot be controlled, as the end of a sentence; empty where it can."""
-    from pruning import registry
-
-    found = registry.find(name)
-    if found.card.kind != kind:
-        return f"is {found.card.kind}, not {kind}"
-    if found.reaches == "own":
-        return "does not prune to a requested sparsity"
-    try:
-        course = registry.build(name, {}).phases((0.5,), _PROBE)
-    except ValueError:  # `Setting.network`: the course depends on the network
-        return "prunes layer by layer"
-    if any(isinstance(phase, Train) and phase.updates for phase in course):
-        return "changes masks while training"
-    return "" if any(isinstance(phase, Prune) for phase in course) else "has no prune"
+    def prune(self, inputs: PruneInput) -> Masks | Smaller:
+        """What the controlled method returns."""
+        return self.inner.prune(inputs)

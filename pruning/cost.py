@@ -14,14 +14,16 @@ from math import inf, prod
 import torch
 from torch import Tensor, nn
 
+from pruning.eval_mode import eval_mode
 from pruning.masks import Masks, prunable
 
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One convolution or linear layer: its weight's state-dict name (as in masks) and shape, and
-    what it costs.
+    """What one convolution or linear layer costs.
 
+    name: its weight's state-dict name, as in masks.
+    shape: of the weight.
     weights: number of weights, without bias.
     macs: multiply-accumulates for one image, dense; 0 if the forward pass does not use the layer.
     """
@@ -36,8 +38,10 @@ class LayerCost:
 class Size:
     """How large a network is under its masks.
 
-    params: all parameters, masked or not. nonzero: those that no mask removes. compression: params
-    / nonzero. bytes: parameters and buffers, stored dense.
+    params: all parameters, masked or not.
+    nonzero: those that no mask removes.
+    compression: params / nonzero.
+    bytes: parameters and buffers, stored dense.
     """
 
     params: int
@@ -59,7 +63,7 @@ def layer_costs(model: nn.Module, image: tuple[int, int, int]) -> list[LayerCost
     weights = prunable(model)
     macs = dict.fromkeys(weights, 0)
 
-    def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
+    def count_in(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
         # An output element takes one multiply-accumulate per weight of its filter or row; groups
         # shorten the filter.
         per_output = prod(weights[name].shape[1:])
@@ -69,21 +73,17 @@ def layer_costs(model: nn.Module, image: tuple[int, int, int]) -> list[LayerCost
 
         return module.register_forward_hook(count)
 
-    modes = {module: module.training for module in model.modules()}
     hooks = [
-        watch(name, model.get_submodule(name.removesuffix("weight").removesuffix(".")))
+        count_in(name, model.get_submodule(name.removesuffix("weight").removesuffix(".")))
         for name in weights
     ]
     like = next(model.parameters(), torch.empty(0))
-    model.eval()
     try:
-        with torch.no_grad():
+        with eval_mode(model), torch.no_grad():
             model(torch.zeros(1, *image, device=like.device, dtype=like.dtype))
     finally:
         for hook in hooks:
             hook.remove()
-        for module, training in modes.items():
-            module.training = training
     return [LayerCost(name, tuple(w.shape), w.numel(), macs[name]) for name, w in weights.items()]
 
 
@@ -93,8 +93,8 @@ def macs(costs: Sequence[LayerCost]) -> int:
 
 
 def effective_macs(costs: Sequence[LayerCost], masks: Masks) -> float:
-    """Multiply-accumulates of one image with each layer weighed by its density; a layer without a
-    mask is dense.
+    """Multiply-accumulates of one image, those of each layer multiplied by its density; a layer
+    without a mask is dense.
 
     Raises:
         ValueError: a mask fits no layer in `costs`, by name or by shape.

@@ -1,5 +1,5 @@
-"""What dynamic sparse training shares: a sparse start, and now and then the smallest kept weights
-make way for others.
+"""What dynamic sparse training shares: a sparse start, and from time to time the smallest kept
+weights are replaced by others.
 
 Importing this module does not import torch.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from pruning.method import Method, PruneInput
-from pruning.phases import Measure, Phase, Prune, Setting, Train
+from pruning.phases import Measure, Phase, PhaseContext, Prune, Train
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,11 +26,12 @@ class DynamicSparse(Method):
     a fraction of the kept weights away, the smallest, and keeps as many others instead, so that the
     count of a layer never changes. As in the official code the first update comes at step 0, and a
     weight just taken away may be chosen again; it then keeps its value, while a new one starts at
-    0. Unlike there, the optimiser step of an update is taken, too.
+    0. Unlike there, the optimiser step is taken in an update, too.
 
     drop: fraction of a layer's kept weights that the first update moves; it decays to 0 as a
-    cosine. until: fraction of the training after which nothing moves. every: optimiser steps
-    between two updates, fewer in short trainings (see `Method.interval`).
+        cosine.
+    until: fraction of the training after which nothing moves.
+    every: optimiser steps between two updates, fewer in short trainings (see `Method.interval`).
     """
 
     starts_from: ClassVar[Literal["init", "dense"]] = "init"
@@ -38,44 +39,44 @@ class DynamicSparse(Method):
     until: float = Field(default=0.75, gt=0, le=1)
     every: int = Field(default=100, ge=1)
 
-    def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
+    def phases(self, sparsities: tuple[float, ...], context: PhaseContext) -> list[Phase]:
         (sparsity,) = sparsities
         return [
             Prune(sparsity),
-            Train("train", setting.train_epochs, updates=True),
+            Train("train", context.train_epochs, updates=True),
             Measure(sparsity),
         ]
 
-    def prune(self, at: PruneInput) -> dict[str, Tensor]:
-        from pruning.masks import draw, erk_densities, kept_count, spread
+    def prune(self, inputs: PruneInput) -> dict[str, Tensor]:
+        from pruning.masks import draw_masks, erk_densities, kept_count, spread
 
-        shapes = {name: tuple(mask.shape) for name, mask in at.masks.items()}
-        sizes = {name: mask.numel() for name, mask in at.masks.items()}
-        total = kept_count(at.sparsity, sum(sizes.values()))
-        return draw(spread(erk_densities(shapes, total), sizes, total), at.masks, at.generator)
+        shapes = {name: tuple(mask.shape) for name, mask in inputs.masks.items()}
+        sizes = {name: mask.numel() for name, mask in inputs.masks.items()}
+        total = kept_count(inputs.requested_sparsity, sum(sizes.values()))
+        counts = spread(erk_densities(shapes, total), sizes, total)
+        return draw_masks(counts, inputs.masks, inputs.generator)
 
     def fraction(self, progress: float) -> float:
         """The fraction of a layer's kept weights that an update moves at a point of the training,
         both 0..1."""
-        return (
-            self.drop * (1 + cos(pi * progress / self.until)) / 2 if progress < self.until else 0.0
-        )
+        if progress >= self.until:
+            return 0.0
+        return self.drop * (1 + cos(pi * progress / self.until)) / 2
 
-    def growth(self, at: PruneInput) -> dict[str, Tensor] | None:
-        """How much every weight is worth growing, in its shape; None to leave the masks this time.
-        """
+    def growth(self, inputs: PruneInput) -> dict[str, Tensor] | None:
+        """How much every weight is worth growing, in its shape; None leaves the masks unchanged."""
         raise TypeError(f"{type(self).__name__} does not say what it grows")
 
-    def update(self, at: PruneInput) -> dict[str, Tensor] | None:
+    def update(self, inputs: PruneInput) -> dict[str, Tensor] | None:
         from pruning.masks import keep_top
 
-        fraction = self.fraction(at.progress)
-        growth = self.growth(at) if fraction else None
+        fraction = self.fraction(inputs.progress)
+        growth = self.growth(inputs) if fraction else None
         if growth is None:
             return None
         masks = {}
-        for name, weight in at.weights.items():
-            mask = at.masks[name].reshape(-1)
+        for name, weight in inputs.weights.items():
+            mask = inputs.masks[name].reshape(-1)
             kept = int(mask.sum())
             moved = int(fraction * kept)
             stays = keep_top(weight.abs().reshape(-1).masked_fill(~mask, -1), kept - moved)

@@ -2,7 +2,7 @@
 criteria they rank by.
 
 A filter is what produces one channel: a row of a convolution's or a linear layer's weight.
-Importing this does not from pruning.user_error import UserError import torch.
+Importing this does not import torch.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from pruning.structured.channel_groups import Group
-    from pruning.structured.shrink import Smaller
+    from pruning.structured.keep_plan import Smaller
 
 
 class FilterMethod(Method):
-    """Removes the channels of lowest score, so that the network becomes physically smaller; then
-    retrains.
+    """A method that removes the channels of lowest score, so that the network becomes physically
+    smaller, then retrains it.
 
     Every group loses the same fraction of its channels, the one that comes nearest to the requested
     sparsity of parameters. A channel's score is the sum over the layers that write into it. A
     subclass defines `filter_scores`.
 
     mode: "all" cuts every group; "inner" leaves the residual stream whole and cuts inside the
-        blocks only, as Li et al. 2017 (arXiv 1608.08710) do. Networks without residual streams know
-        no difference.
+        blocks only, as Li et al. 2017 (arXiv 1608.08710) do. It makes no
+        difference in networks without residual streams.
     round_to: widths are multiples of it (or the original); 8 and 16 suit the hardware.
     """
 
@@ -42,7 +42,9 @@ class FilterMethod(Method):
     retrain: Retrain = "finetune"
     rewind_to: int = Field(default=0, ge=0)
 
-    def filter_scores(self, at: PruneInput, filters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def filter_scores(
+        self, inputs: PruneInput, filters: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor]:
         """Importance of every filter, by layer, [outputs] each; the largest are kept.
 
         Args:
@@ -51,45 +53,48 @@ class FilterMethod(Method):
         """
         raise TypeError(f"{type(self).__name__} does not define filter_scores")
 
-    def channel_scores(self, at: PruneInput, found: Sequence[Group]) -> Mapping[str, Tensor]:
+    def channel_scores(self, inputs: PruneInput, groups: Sequence[Group]) -> Mapping[str, Tensor]:
         """Importance of every channel, by group, [channels] each. Default: the sum over the group's
         producers."""
-        from pruning.structured.shrink import group_scores
+        from pruning.structured.keep_plan import group_scores
 
+        weights = inputs.weights
         filters = {
-            layer: at.weights[f"{layer}.weight"] for group in found for layer in group.producers
+            layer: weights[f"{layer}.weight"] for group in groups for layer in group.producers
         }
-        return group_scores(found, self.filter_scores(at, filters))
+        return group_scores(groups, self.filter_scores(inputs, filters))
 
-    def prune(self, at: PruneInput) -> Smaller:
+    def prune(self, inputs: PruneInput) -> Smaller:
         """The plan of kept channels whose parameter sparsity is nearest to the requested one.
 
         Raises:
-            UserError: see `channels.groups`.
+            UserError: see `channel_groups.find_groups`.
             ValueError: the network has no group that the mode allows to cut.
         """
-        from pruning.structured.channel_groups import groups
-        from pruning.structured.shrink import (
-            Smaller,
-            choose,
-            find_ratio,
-            sparsity_of_widths,
-            widths,
-        )
+        from pruning.structured.channel_groups import find_groups
+        from pruning.structured.channel_widths import find_ratio, kept_widths, sparsity_of_widths
+        from pruning.structured.keep_plan import Smaller, choose_channels
 
-        found = [g for g in groups(at.model, at.image) if self.mode == "all" or not g.residual]
-        if not found:
+        model, sparsity = inputs.model, inputs.requested_sparsity
+        groups = [
+            group
+            for group in find_groups(model, inputs.image)
+            if self.mode == "all" or not group.residual
+        ]
+        if not groups:
             raise ValueError(
                 f"mode must leave channels to cut, but '{self.mode}' finds none in this network"
             )
-        ratio = find_ratio(at.model, found, at.sparsity, round_to=self.round_to)
-        kept = widths(found, ratio, round_to=self.round_to)
-        plan = choose(found, self.channel_scores(at, found), kept)
-        reached = sparsity_of_widths(at.model, found, kept)
+        ratio = find_ratio(model, groups, sparsity, round_to=self.round_to)
+        kept = kept_widths(groups, ratio, round_to=self.round_to)
+        plan = choose_channels(groups, self.channel_scores(inputs, groups), kept)
+        reached = sparsity_of_widths(model, groups, kept)
         note = f"channel ratio {ratio:.4f}"
-        if abs(reached - at.sparsity) > 0.005:
-            note += f", the nearest to sparsity {at.sparsity:g} that whole channels allow is {reached:.4f}"
-        at.notes.append(note)
+        if abs(reached - sparsity) > 0.005:
+            note += (
+                f", the nearest to sparsity {sparsity:g} that whole channels allow is {reached:.4f}"
+            )
+        inputs.notes.append(note)
         return Smaller(plan)
 
 
@@ -121,12 +126,12 @@ def distance_sums(filters: Tensor) -> Tensor:
 def loss_changes(
     model: nn.Module, filters: Mapping[str, Tensor], batches: Iterable[tuple[Tensor, Tensor]]
 ) -> dict[str, Tensor]:
-    """Squared first-order change of the loss when a filter goes: (sum of gradient x weight)^2, the
-    mean over batches.
+    """Squared first-order change of the loss when a filter is removed: (sum of gradient x
+    weight)^2, the mean over batches.
 
-    Molchanov et al. 2019, arXiv 1906.10771, eq. 8. In eval mode: with batch statistics the loss is
-    blind to the scale of a filter before batch-norm, so that its sum of gradient x weight is 0
-    whatever the filter is worth.
+    Molchanov et al. 2019, arXiv 1906.10771, eq. 8. In eval mode: with batch statistics the loss
+    does not depend on the scale of a filter before batch-norm, so that its sum of gradient x weight
+    is 0 however important the filter is.
 
     Args:
         filters: by layer (module) name, as the model holds them.
@@ -141,21 +146,18 @@ def loss_changes(
     import torch
     from torch.nn.functional import cross_entropy
 
+    from pruning.eval_mode import eval_mode
+
     weights = {layer: model.get_parameter(f"{layer}.weight") for layer in filters}
     sums = {layer: weight.detach().new_zeros(len(weight)) for layer, weight in weights.items()}
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
     count = 0
-    try:
+    with eval_mode(model):
         for x, y in batches:
             with torch.enable_grad():
                 gradients = torch.autograd.grad(cross_entropy(model(x), y), list(weights.values()))
             for (layer, weight), gradient in zip(weights.items(), gradients, strict=True):
                 sums[layer] += (gradient * weight.detach()).flatten(1).sum(1).square()
             count += 1
-    finally:
-        for module, training in modes.items():
-            module.training = training
     if not count:
         raise ValueError("the scores need at least 1 batch, but got 0")
     return {layer: total / count for layer, total in sums.items()}

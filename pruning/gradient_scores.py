@@ -6,18 +6,16 @@ gradients of the model stay as they are.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from pruning.layerwise.layer_inputs import evaluating
-from pruning.masks import Masks, apply, prunable
-from pruning.method import PruneInput
-
-Batch = tuple[Tensor, Tensor]
+from pruning.class_examples import Batch
+from pruning.eval_mode import exact_eval_mode
+from pruning.masks import Masks, apply_masks, prunable
 
 
 def positive_copy(model: nn.Module, masks: Masks) -> nn.Module:
@@ -32,7 +30,7 @@ def positive_copy(model: nn.Module, masks: Masks) -> nn.Module:
     with torch.no_grad():
         for value in network.state_dict().values():
             value.abs_()
-    apply(network, masks)
+    apply_masks(network, masks)
     return network
 
 
@@ -54,12 +52,13 @@ def flow_scores(network: nn.Module, image: tuple[int, int, int]) -> dict[str, Te
         ValueError: R is not finite.
     """
     weights = prunable(network)
-    with evaluating(network), torch.enable_grad():
+    with exact_eval_mode(network), torch.enable_grad():
         flow = network(next(iter(weights.values())).new_ones(1, *image)).sum()
         gradients = torch.autograd.grad(flow, list(weights.values()), materialize_grads=True)
     if not torch.isfinite(flow):
         raise ValueError(
-            f"the synaptic flow must be finite in float64, but is {flow.item()}; make the weights smaller"
+            f"the synaptic flow must be finite in float64, but is {flow.item()}; "
+            "make the weights smaller"
         )
     return {
         name: (g * w.detach()).abs()
@@ -67,83 +66,9 @@ def flow_scores(network: nn.Module, image: tuple[int, int, int]) -> dict[str, Te
     }
 
 
-def examples(at: PruneInput, per_class: int) -> list[Batch]:
-    """`per_class` training images of every class in batches, for `loss_sensitivity` and
-    `gradient_sensitivity`.
-
-    The number of classes is the number of logits. Classes of which the training images hold fewer
-    are noted.
-
-    Raises:
-        ValueError: see `balanced`.
-    """
-    with evaluating(at.model):
-        classes = at.model(next(at.model.parameters()).new_zeros(1, *at.image)).shape[1]
-    batches, counts = balanced(at.images, classes, per_class=per_class)
-    if scarce := [label for label, count in enumerate(counts) if count < per_class]:
-        at.notes.append(f"fewer than {per_class} examples of classes {', '.join(map(str, scarce))}")
-    return batches
-
-
-def balanced(
-    images: Callable[[int], Iterable[Batch]], classes: int, *, per_class: int, largest: int = 256
-) -> tuple[list[Batch], list[int]]:
-    """`per_class` images of every class, in the order in which they are drawn, as batches of nearly
-    equal size.
-
-    It draws more and more images until every class has enough of them or no more come.
-
-    Args:
-        images: `images(n)` yields batches (x [B, C, H, W], y int64 [B]) of n images in all; see
-            `PruneInput`.
-        classes: how many labels there are, 0 ... classes - 1.
-        largest: no batch has more images than this.
-
-    Returns:
-        Batches, and how many images each class has in them.
-
-    Raises:
-        ValueError: no image, or a label outside 0 ... classes - 1.
-    """
-    asked = 2 * per_class * classes
-    while True:
-        picked, counts, drawn = _pick(images(asked), classes, per_class)
-        if min(counts) == per_class or drawn < asked:
-            break
-        asked *= 2
-    if not picked:
-        raise ValueError("the scores need at least 1 image, but got 0")
-    x, y = (torch.cat(parts) for parts in zip(*picked, strict=True))
-    pieces = -(-len(y) // largest)
-    return list(zip(x.tensor_split(pieces), y.tensor_split(pieces), strict=True)), counts
-
-
-def _pick(
-    batches: Iterable[Batch], classes: int, per_class: int
-) -> tuple[list[Batch], list[int], int]:
-    """The first `per_class` images of each class, how many each class got, and how many images were
-    looked at."""
-    picked, counts, drawn = [], [0] * classes, 0
-    for x, y in batches:
-        labels = y.tolist()
-        drawn += len(labels)
-        if not 0 <= min(labels) <= max(labels) < classes:
-            raise ValueError(
-                f"labels must be in [0, {classes}), but got {min(labels)} to {max(labels)}"
-            )
-        chosen = []
-        for position, label in enumerate(labels):
-            if counts[label] < per_class:
-                counts[label] += 1
-                chosen.append(position)
-        if chosen:
-            picked.append((x[chosen], y[chosen]))
-    return picked, counts, drawn
-
-
 def loss_sensitivity(model: nn.Module, masks: Masks, batches: Sequence[Batch]) -> dict[str, Tensor]:
-    """First-order change of the loss when a weight goes: |g * w| (SNIP, Lee et al. 2019, arXiv
-    1810.02340).
+    """First-order change of the loss when a weight is removed: |g * w| (SNIP, Lee et al. 2019,
+    arXiv 1810.02340).
 
     g is the gradient of the mean cross-entropy over all images, with the batch-norm statistics of
     each batch.
@@ -169,8 +94,8 @@ def loss_sensitivity(model: nn.Module, masks: Masks, batches: Sequence[Batch]) -
 def gradient_sensitivity(
     model: nn.Module, masks: Masks, batches: Sequence[Batch], *, temperature: float
 ) -> dict[str, Tensor]:
-    """First-order loss of gradient norm when a weight goes: w * Hg (GraSP, Wang et al. 2020, arXiv
-    2002.07376).
+    """First-order loss of gradient norm when a weight is removed: w * Hg (GraSP, Wang et al.
+    2020, arXiv 2002.07376).
 
     g and H are gradient and Hessian of the mean cross-entropy over all images for the prunable
     weights, with the batch-norm statistics of each batch; without w, |g|^2 changes by about -2 w *
@@ -192,10 +117,12 @@ def gradient_sensitivity(
         gradient = _gradient(network, batches, temperature=temperature)
         products = [torch.zeros_like(weight) for weight in weights.values()]
         for loss in _losses(network, batches, temperature):
-            own = torch.autograd.grad(
+            partial = torch.autograd.grad(
                 loss, list(weights.values()), create_graph=True, materialize_grads=True
             )
-            along = torch.stack([(g * o).sum() for g, o in zip(gradient, own, strict=True)]).sum()
+            along = torch.stack(
+                [(g * p).sum() for g, p in zip(gradient, partial, strict=True)]
+            ).sum()
             _add(
                 products, torch.autograd.grad(along, list(weights.values()), materialize_grads=True)
             )
@@ -212,8 +139,8 @@ def _training_copy(model: nn.Module, masks: Masks) -> Iterator[nn.Module]:
     Dropout stays off: its noise says nothing about a weight.
     """
     network = copy.deepcopy(model)
-    apply(network, masks)
-    with evaluating(network), torch.enable_grad():
+    apply_masks(network, masks)
+    with exact_eval_mode(network), torch.enable_grad():
         for module in network.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.train()

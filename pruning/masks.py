@@ -1,7 +1,9 @@
 """Masks: which prunable weights are kept. Always beside the model, never inside it.
 
 A mask is a bool tensor in the shape of its weight, True where the weight is kept. Prunable are the
-weights of convolutions and linear layers; biases and batch-norm are not.
+weights of convolutions (transposed ones too), linear layers, attention's projections and recurrent
+layers; biases, normalisation and embeddings are not. Which of them a trial prunes, its masks say:
+see `prunable_layers`.
 """
 
 from collections.abc import Mapping
@@ -14,13 +16,32 @@ from torch import Tensor, nn
 Masks = Mapping[str, Tensor]
 
 
+_PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+
+
+def weight_names(module: nn.Module) -> tuple[str, ...]:
+    """The attributes of a layer that hold its weights; none of a layer that is not prunable."""
+    if isinstance(module, nn.modules.conv._ConvNd | nn.Linear):
+        return ("weight",)
+    if isinstance(module, nn.MultiheadAttention):
+        return tuple(name for name in _PROJECTIONS if getattr(module, name, None) is not None)
+    if isinstance(module, nn.RNNBase):
+        return tuple(name for name in module._flat_weights_names if name.startswith("weight"))
+    return ("weight_ih", "weight_hh") if isinstance(module, nn.RNNCellBase) else ()
+
+
 def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Weights of all convolutions and linear layers by state-dict name, in module order."""
-    return {
-        f"{name}.weight" if name else "weight": module.weight  # type: ignore[misc]  # a Parameter, says the type stub not
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear)
-    }
+    """The prunable weights by state-dict name, in module order; a tensor that several layers share
+    is there once, by its first name."""
+    weights: dict[str, nn.Parameter] = {}
+    seen: set[int] = set()
+    for layer, module in model.named_modules():
+        for name in weight_names(module):
+            weight = module._parameters.get(name)
+            if weight is not None and id(weight) not in seen:
+                seen.add(id(weight))
+                weights[f"{layer}.{name}" if layer else name] = weight
+    return weights
 
 
 def all_kept(model: nn.Module) -> dict[str, Tensor]:
@@ -49,7 +70,7 @@ def sparsity_of(masks: Masks) -> float:
 
 
 @torch.no_grad()
-def apply(model: nn.Module, masks: Masks) -> None:
+def apply_masks(model: nn.Module, masks: Masks) -> None:
     """Set every masked weight of the model to zero, in place."""
     weights = prunable(model)
     for name, mask in masks.items():
@@ -84,6 +105,7 @@ def keep_best(
     *,
     masks: Masks | None = None,
     scope: Literal["global", "layer"] = "global",
+    fixed: Mapping[str, float] | None = None,
 ) -> dict[str, Tensor]:
     """Masks that keep exactly `round((1 - sparsity) * N)` weights, those with the highest scores.
 
@@ -121,7 +143,9 @@ def _candidates(score: Tensor, mask: Tensor | None) -> Tensor:
     return flat if mask is None else flat.masked_fill(~mask.reshape(-1), -torch.inf)
 
 
-def draw(counts: Mapping[str, int], masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
+def draw_masks(
+    counts: Mapping[str, int], masks: Masks, generator: torch.Generator
+) -> dict[str, Tensor]:
     """Masks that keep `counts` weights of each layer, drawn uniformly from those that `masks`
     keeps.
 
@@ -164,8 +188,8 @@ def spread(densities: Mapping[str, float], sizes: Mapping[str, int], total: int)
     """Whole numbers of kept weights per layer that follow `densities` and sum to exactly `total`.
 
     The largest-remainder rule: each layer gets the floor of density x size, and the weights still
-    missing go to the layers with the largest fractions (the first on a tie). No layer gets more
-    than its size.
+    missing are given to the layers with the largest fractions (the first on a tie). No layer gets
+    more than its size.
 
     Raises:
         ValueError: the layers cannot hold `total` weights.
@@ -174,12 +198,13 @@ def spread(densities: Mapping[str, float], sizes: Mapping[str, int], total: int)
         raise ValueError(f"cannot keep {total} of {sum(sizes.values())} weights")
     exact = {name: min(max(densities[name], 0.0) * size, size) for name, size in sizes.items()}
     counts = {name: int(share) for name, share in exact.items()}
-    order = sorted(
-        sizes, key=lambda name: counts[name] - exact[name]
-    )  # stable: ties stay in layer order
+    # Sorting is stable: ties stay in layer order.
+    order = sorted(sizes, key=lambda name: counts[name] - exact[name])
     while (missing := total - sum(counts.values())) != 0:
         step = 1 if missing > 0 else -1
-        room = [n for n in order if (counts[n] < sizes[n] if step > 0 else counts[n] > 0)]
+        room = [
+            name for name in order if (counts[name] < sizes[name] if step > 0 else counts[name] > 0)
+        ]
         for name in room[: abs(missing)]:
             counts[name] += step
     return counts

@@ -6,23 +6,21 @@ file that needs it imports it inside the function that uses it (a test checks th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from pruning.phases import Measure, Phase, Prune, Retrain, Setting, Train, retraining
+from pruning.phases import Measure, Phase, PhaseContext, Prune, Retrain, Train, retraining
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from pruning.structured.shrink import Smaller
+    from pruning.structured.keep_plan import Smaller
 
     Masks = Mapping[str, Tensor]
-
-Batches = Iterable[tuple["Tensor", "Tensor"]]
 
 
 @dataclass(frozen=True)
@@ -44,26 +42,29 @@ class Card:
 
 @dataclass(frozen=True, kw_only=True)
 class PruneInput:
-    """Everything a prune may look at.
+    """Everything that a method may look at when it prunes.
 
-    model: the network, on its device; a method may rewrite surviving weights in place. masks:
-    current masks (bool, True = kept, one per prunable weight); a weight once masked stays masked.
-    sparsity: fraction of prunable weights that shall be zero afterwards; NaN where the method's own
-    rule decides. generator: CPU generator seeded by (seed, level); the only source of randomness.
+    model: the network, on its device; a method may rewrite surviving weights in place.
+    masks: the current masks (bool, True = kept, one per prunable weight). A weight that is masked
+        stays masked.
+    sparsity: the fraction of prunable weights that shall be zero afterwards; None where the
+        method's own rule decides.
+    generator: a CPU generator seeded by (seed, level); the only source of randomness.
     images: `images(n)` yields batches (x float [B, C, H, W] normalised and not augmented, y int64
-    [B]) of n training
-        images in all, the same ones for the same seed and level.
-    image: (channels, height, width) of one input. progress, interval: for `update`, the fraction of
-    the training phase that lies behind and the fraction between two
-        updates; the k-th update (from 0) comes at progress k x interval. 0 in `prune`.
-    last: whether no prune follows in this trial. memory: tensors that a method keeps from one of
-    its prunes to the next, saved with the trial; empty at the first. notes: a method may append
-    sentences that belong in the row, e.g. the layers it had to skip.
+        [B]) of n training images in all, the same ones for the same seed and level.
+    image: (channels, height, width) of one input.
+    progress, interval: for `update`, the fraction of the training phase that is done and the
+        fraction between two updates; the k-th update (from 0) comes at progress k x interval. Both
+        are 0 in `prune`.
+    last: whether no prune follows in this trial.
+    memory: tensors that a method keeps from one of its prunes to the next, saved with the trial;
+        empty at the first one.
+    notes: a method may append sentences that belong in the row, e.g. the layers it had to skip.
     """
 
     model: nn.Module
     masks: Masks
-    sparsity: float
+    sparsity: float | None
     generator: torch.Generator
     images: Callable[[int], Iterator[tuple[Tensor, Tensor]]]
     image: tuple[int, int, int]
@@ -81,21 +82,32 @@ class PruneInput:
 
         return {name: weight.detach() for name, weight in prunable(self.model).items()}
 
+    @property
+    def requested_sparsity(self) -> float:
+        """The sparsity, for a method that must be given one.
+
+        Raises:
+            ValueError: none was requested.
+        """
+        if self.sparsity is None:
+            raise ValueError("this prune needs a sparsity, but none was requested")
+        return self.sparsity
+
 
 class Method(BaseModel):
     """One pruning method. Its fields are its knobs; every value that is not the default is part of
     a trial's key.
 
     A method that only ranks weights overrides `scores`; one that does more overrides `prune`; one
-    whose course is not "prune, retrain, measure" overrides `phases`; one that changes masks while
+    whose phases are not "prune, retrain, measure" overrides `phases`; one that changes masks while
     training overrides `update`. A class says in its docstring what its knobs mean; these mean the
     same in every method that has them:
 
     scope: "global" ranks the weights of all layers together, "layer" those of each layer for
-    itself. retrain: after a prune, "finetune" goes on with the retrain recipe; "weight_rewind" puts
-    the weights back to epoch
-        `rewind_to` and trains from there with the train recipe; "lr_rewind" only puts back the
-        schedule.
+        itself.
+    retrain: after a prune, "finetune" continues with the retrain recipe; "weight_rewind" puts the
+        weights back to epoch `rewind_to` and trains from there with the train recipe; "lr_rewind"
+        only puts back the schedule.
     rewind_to: an epoch of the dense training; 0 is its start.
     """
 
@@ -106,6 +118,18 @@ class Method(BaseModel):
     # Whether the reached sparsity is exactly the requested one, the nearest that whole filters (or
     # n:m layers) allow, or an outcome of the method's own rule.
     reaches: ClassVar[Literal["exact", "nearest", "own"]] = "exact"
+    # Whether it prunes at all; one that does not measures a dense network, at sparsity 0.
+    prunes: ClassVar[bool] = True
+    # Whether `methods: all` in a study file includes it.
+    in_all: ClassVar[bool] = True
+    # A knob that a plan sets, where the study leaves it out, to the epochs in total (those of the
+    # dense training, and its own) of the longest method of its setting that is no control.
+    longest_knob: ClassVar[str | None] = None
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Names of the other methods that this one runs inside its trials; only controls do."""
+        return ()
 
     def trials(self, sparsities: tuple[float, ...]) -> list[tuple[float, ...]]:
         """Split a study's sparsities into trials; each tuple is measured by one trial. Default: a
@@ -115,8 +139,8 @@ class Method(BaseModel):
         """
         return [(sparsity,) for sparsity in sparsities]
 
-    def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
-        """The course of the trial that measures `sparsities`. Default: prune, train, measure, for
+    def phases(self, sparsities: tuple[float, ...], context: PhaseContext) -> list[Phase]:
+        """The phases of the trial that measures `sparsities`. Default: prune, train, measure, for
         one sparsity.
 
         A method that starts from the trained network retrains it as its `retrain` knob says
@@ -125,17 +149,17 @@ class Method(BaseModel):
         """
         (sparsity,) = sparsities
         if self.starts_from == "init":
-            training: list[Phase] = [Train("train", setting.train_epochs)]
+            training: list[Phase] = [Train("train", context.train_epochs)]
         else:
             how: Retrain = getattr(self, "retrain", "finetune")
-            training = retraining(how, setting, rewind_to=getattr(self, "rewind_to", 0))
+            training = retraining(how, context, rewind_to=getattr(self, "rewind_to", 0))
         return [Prune(sparsity), *training, Measure(sparsity)]
 
-    def scores(self, at: PruneInput) -> Mapping[str, Tensor]:
+    def scores(self, inputs: PruneInput) -> Mapping[str, Tensor]:
         """Importance of every prunable weight, by name and in its shape; the largest are kept."""
         raise TypeError(f"{type(self).__name__} defines neither scores nor prune")
 
-    def prune(self, at: PruneInput) -> Masks | Smaller:
+    def prune(self, inputs: PruneInput) -> Masks | Smaller:
         """Masks, or for structured methods which channels to keep.
 
         Default: masks with exactly `round((1 - sparsity) * N)` kept weights, the highest scores
@@ -144,7 +168,8 @@ class Method(BaseModel):
         from pruning.masks import keep_best
 
         scope: Literal["global", "layer"] = getattr(self, "scope", "global")
-        return keep_best(self.scores(at), at.sparsity, masks=at.masks, scope=scope)
+        scores = self.scores(inputs)
+        return keep_best(scores, inputs.requested_sparsity, masks=inputs.masks, scope=scope)
 
     def interval(self, steps: int) -> int:
         """Optimiser steps between two calls of `update` in a training of `steps`: the `every` knob,
@@ -154,7 +179,7 @@ class Method(BaseModel):
         """
         return max(1, min(getattr(self, "every", 100), steps // 20))
 
-    def update(self, at: PruneInput) -> Masks | None:
+    def update(self, inputs: PruneInput) -> Masks | None:
         """New masks inside a training phase with `updates`, or None to leave them; gradients are in
         `.grad`.
 

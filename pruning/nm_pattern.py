@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 NM = tuple[int, int]
 
 
-def parse(pattern: str) -> NM:
+def parse_pattern(pattern: str) -> NM:
     """The pair (n, m) of a pattern such as "2:4": n weights kept of every m.
 
     Raises:
         ValueError: not of the form "n:m" with 0 < n < m.
     """
-    found = re.fullmatch(r"(\d+):(\d+)", pattern)
-    n, m = (int(found[1]), int(found[2])) if found else (0, 0)
+    numbers = re.fullmatch(r"(\d+):(\d+)", pattern)
+    n, m = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
     if not 0 < n < m:
         raise ValueError(
             f"an n:m pattern keeps 0 < n < m weights of m, such as '2:4', but got '{pattern}'"
@@ -32,7 +32,7 @@ def parse(pattern: str) -> NM:
     return n, m
 
 
-def fits(weight: Tensor, m: int) -> bool:
+def fits_pattern(weight: Tensor, m: int) -> bool:
     """Whether the input channels of a weight [out, in / groups, ...] split into whole runs of m."""
     return weight.shape[1] % m == 0
 
@@ -71,12 +71,3 @@ def nm_mask(scores: Tensor, n: int, m: int) -> Tensor:
     if scores.shape[1] % m:
         raise ValueError(f"columns must be a multiple of m = {m}, but got {scores.shape[1]}")
     return keep_rowwise(scores.reshape(-1, m), torch.tensor(n)).view_as(scores)
-
-
-def is_nm(mask: Tensor, n: int, m: int) -> bool:
-    """Whether a mask in the layout of its weight, [out, in / groups, ...], keeps exactly n of each
-    m input channels."""
-    if not fits(mask, m):
-        return False
-    runs = mask.movedim(1, -1).reshape(-1, m)
-    return bool((runs.sum(dim=1) == n).all())

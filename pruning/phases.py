@@ -1,8 +1,8 @@
 """The phases a trial is made of, as plain values.
 
-A method answers with a list of phases; the trial expands it to steps (one epoch, one prune, ...)
-and walks them. Progress, time left, cost estimate and resuming all read this one list. Importing
-this module does not import torch.
+A method returns a list of phases; the trial expands it to steps (one epoch, one prune, ...) and
+executes them in order. Progress, time left, cost estimate and resuming all read this one list.
+Importing this module does not import torch.
 """
 
 from collections.abc import Callable
@@ -20,17 +20,21 @@ RecipeName = Literal["train", "retrain"]
 class Train:
     """Epochs `start` ... `end - 1` of a recipe, with a fresh optimiser; one step an epoch.
 
-    `recipe` names the study's recipe: "train" (the dense budget) or "retrain" (after pruning).
-    `length` is the number of epochs the recipe's learning-rate schedule is laid over, where that is
-    not its own. `publish` lists epochs whose weights, as they are before that epoch (or after the
-    last), are stored for other trials to start from. With `updates`, the method's `update` is
-    called inside the epochs.
+    recipe: the study's "train" recipe (the dense budget) or its "retrain" recipe (after pruning).
+    length: the number of epochs that the recipe's learning-rate schedule covers, where that is not
+        its own.
+    stretch_changes: whether the changes within the recipe (batch, augmentation, ...) are laid over
+        that length, too; else they come at the epochs that they name.
+    publish: epochs whose weights, as they are before that epoch (or after the last), are stored for
+        other trials to start from.
+    updates: whether the method's `update` is called inside the epochs.
     """
 
     recipe: RecipeName
     end: int
     start: int = 0
     length: int | None = None
+    stretch_changes: bool = False
     publish: tuple[int, ...] = ()
     updates: bool = False
 
@@ -40,13 +44,20 @@ class Train:
                 f"a training runs from epoch 0 <= start <= end, but got {self.start} to {self.end}"
             )
 
+    def recipe_epoch(self, epoch: int, recipe_epochs: int) -> int:
+        """The epoch of a recipe of that many epochs whose changes hold in an epoch of this
+        phase."""
+        if self.length and self.stretch_changes:
+            return epoch * recipe_epochs // self.length
+        return epoch
+
 
 @dataclass(frozen=True)
 class Prune:
-    """One call of the method's `prune`, after which `sparsity` of the prunable weights shall be
-    zero.
+    """One call of the method's `prune`.
 
-    None: the method's own rule decides how many.
+    sparsity: the fraction of the prunable weights that shall be zero afterwards; None where the
+        method's own rule decides.
     """
 
     sparsity: float | None
@@ -55,8 +66,8 @@ class Prune:
 
 @dataclass(frozen=True)
 class Rewind:
-    """Put back weights and buffers as they were before `epoch` of the dense training; masks stay.
-    """
+    """Put back weights and buffers as they were before `epoch` of the dense training; keep
+    masks."""
 
     epoch: int = 0
 
@@ -65,8 +76,8 @@ class Rewind:
 class Reinitialise:
     """Draw weights and buffers anew, as the network draws its own; masks and removed channels stay.
 
-    `stream` names the draw: the same one for the same seed, another one than the initial weights of
-    any seed.
+    stream: names the draw. One seed always draws the same weights, and never the initial weights of
+        any seed.
     """
 
     stream: str = "reinit"
@@ -82,8 +93,10 @@ class Recalibrate:
 
 @dataclass(frozen=True)
 class Measure:
-    """Evaluate on validation and test data and record one row; `sparsity` is the requested one,
-    None where none was."""
+    """Evaluate on validation and test data and record one row.
+
+    sparsity: the requested one; None where none was requested.
+    """
 
     sparsity: float | None
     level: int = 1
@@ -95,14 +108,16 @@ Retrain = Literal["finetune", "weight_rewind", "lr_rewind"]
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a method may know of the trial when it lays out its phases.
+class PhaseContext:
+    """What a method may know of its trial when it lists the phases.
 
-    `train_epochs` and `retrain_epochs` are the lengths of the two recipes. `rewind_epochs` are the
-    epochs that other trials of the plan rewind to. `image` is the (channels, height, width) of an
-    input. `build` makes the network without storage (meta device); it needs torch, so only methods
-    whose course depends on the network ask for it. `groups`: how many channel groups the network
-    has, and how many of them are residual, where known without it.
+    train_epochs, retrain_epochs: the lengths of the two recipes.
+    rewind_epochs: the epochs that other trials of the plan rewind to.
+    image: (channels, height, width) of an input.
+    build: makes the network without storage (meta device). It needs torch, so only methods whose
+        phases depend on the network use it.
+    groups: how many channel groups the network has, and how many of them are residual, where that
+        is known without building the network.
     """
 
     train_epochs: int
@@ -116,28 +131,29 @@ class Setting:
     def network(self) -> "nn.Module":
         """The network without storage, for its structure."""
         if self.build is None:
-            raise ValueError("this setting does not know its network")
+            raise ValueError("the phases depend on the network, but none is given")
         return self.build()
 
 
-def retraining(how: Retrain, setting: Setting, *, rewind_to: int = 0) -> list[Phase]:
+def retraining(how: Retrain, context: PhaseContext, *, rewind_to: int = 0) -> list[Phase]:
     """The phases that train a pruned network again (Renda et al. 2020, arXiv 2003.02389).
 
-    finetune: the weights go on with the retrain recipe. weight_rewind: weights go back to epoch
-    `rewind_to` and the train recipe runs from there. lr_rewind: the weights stay and only the
+    finetune: training continues with the retrain recipe. weight_rewind: the weights go back to
+    epoch `rewind_to` and the train recipe runs from there. lr_rewind: the weights stay and only the
     schedule goes back.
 
     Raises:
         ValueError: `rewind_to` lies outside the training.
     """
-    if not 0 <= rewind_to <= setting.train_epochs:
+    if not 0 <= rewind_to <= context.train_epochs:
         raise ValueError(
-            f"rewind_to must be in [0, {setting.train_epochs}] (epochs of training), but got {rewind_to}"
+            f"rewind_to must be in [0, {context.train_epochs}] (epochs of training), "
+            f"but got {rewind_to}"
         )
     match how:
         case "finetune":
-            return [Train("retrain", setting.retrain_epochs)]
+            return [Train("retrain", context.retrain_epochs)]
         case "weight_rewind":
-            return [Rewind(rewind_to), Train("train", setting.train_epochs, start=rewind_to)]
+            return [Rewind(rewind_to), Train("train", context.train_epochs, start=rewind_to)]
         case "lr_rewind":
-            return [Train("train", setting.train_epochs, start=rewind_to)]
+            return [Train("train", context.train_epochs, start=rewind_to)]

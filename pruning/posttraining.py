@@ -1,9 +1,10 @@
 """What post-training methods share: prune a trained network layer by layer from a few images,
 without labels.
 
-Layers are taken in execution order, and each sees its inputs as the already pruned layers before it
-produce them. The course is prune, measure (raw), recalibrate batch-norm, measure (recalibrated)
-and, if asked for, finetune and measure. Importing this module does not import torch.
+Layers are pruned in the order in which they run, and each gets its inputs from the already pruned
+layers before it. The phases are prune, measure (raw), recalibrate batch-norm, measure
+(recalibrated) and, with the knob `finetune`, finetune and measure. Importing this module does not
+import torch.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from pruning.method import Method, PruneInput
-from pruning.nm_pattern import NM, parse
-from pruning.phases import Measure, Phase, Prune, Recalibrate, Setting, Train
+from pruning.nm_pattern import NM, parse_pattern
+from pruning.phases import Measure, Phase, PhaseContext, Prune, Recalibrate, Train
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -25,16 +26,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """How one weight matrix shall be pruned: to a sparsity, or to n of every m columns; the other
-    is None."""
+    """How one weight matrix shall be pruned: to a sparsity, or to n of every m columns; the field
+    that does not apply is None."""
 
     sparsity: float | None = None
     nm: NM | None = None
 
 
 class PostTraining(Method):
-    """A method that solves one layer after the other; a subclass says what it observes and how it
-    solves.
+    """A method that prunes one layer after the other; a subclass says what it observes of a layer's
+    inputs and how it prunes a matrix.
 
     pattern: "unstructured", every layer at the same sparsity, or "n:m", n kept of every m input
         channels. Layers whose input channels m does not divide stay dense and are named in the
@@ -54,18 +55,18 @@ class PostTraining(Method):
     @classmethod
     def _known(cls, pattern: str) -> str:
         if pattern != "unstructured":
-            parse(pattern)
+            parse_pattern(pattern)
         return pattern
 
     @property
     def nm(self) -> NM | None:
         """The n:m pattern, or None if unstructured."""
-        return None if self.pattern == "unstructured" else parse(self.pattern)
+        return None if self.pattern == "unstructured" else parse_pattern(self.pattern)
 
     def trials(self, sparsities: tuple[float, ...]) -> list[tuple[float, ...]]:
         return super().trials(sparsities) if self.nm is None else [(1 - self.nm[0] / self.nm[1],)]
 
-    def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
+    def phases(self, sparsities: tuple[float, ...], context: PhaseContext) -> list[Phase]:
         (sparsity,) = sparsities
         phases: list[Phase] = [
             Prune(sparsity),
@@ -75,7 +76,7 @@ class PostTraining(Method):
         ]
         if self.finetune:
             phases += [
-                Train("retrain", setting.retrain_epochs),
+                Train("retrain", context.retrain_epochs),
                 Measure(sparsity, stage="finetuned"),
             ]
         return phases
@@ -86,11 +87,11 @@ class PostTraining(Method):
         raise TypeError(f"{type(self).__name__} does not say what it observes")
 
     def solve(self, weight: Tensor, observed: Tensor, target: Target) -> tuple[Solution, str]:
-        """Prune one matrix [rows, cols]; the text says what was out of the ordinary, and is empty
-        if nothing was."""
+        """Prune one matrix [rows, cols]; the text names what was unusual, and is empty if nothing
+        was."""
         raise TypeError(f"{type(self).__name__} does not say how it solves a layer")
 
-    def prune(self, at: PruneInput) -> dict[str, Tensor]:
+    def prune(self, inputs: PruneInput) -> dict[str, Tensor]:
         """Masks, with surviving weights rewritten in the model.
 
         Unstructured: exactly `round((1 - sparsity) * N)` weights are kept over all layers, the same
@@ -100,58 +101,68 @@ class PostTraining(Method):
             ValueError: something is pruned already; a sparsity that the pattern does not have; a
                 layer that does not run exactly once in a forward pass.
         """
-        import torch
-
-        from pruning.layerwise import layer_inputs
+        from pruning.layerwise.layer_inputs import layer_order
         from pruning.masks import all_kept, kept_count, spread
-        from pruning.nm_pattern import fits
+        from pruning.nm_pattern import fits_pattern
 
-        if not all(bool(mask.all()) for mask in at.masks.values()):
+        self._check(inputs)
+        sparsity = inputs.requested_sparsity
+        weights, masks = inputs.weights, all_kept(inputs.model)
+        sizes = {name: weight.numel() for name, weight in weights.items()}
+        total = kept_count(sparsity, sum(sizes.values()))
+        counts = spread(dict.fromkeys(sizes, 1 - sparsity), sizes, total)
+        batches = [images for images, _ in inputs.images(self.images)]
+        dense: list[str] = []
+        for name in layer_order(inputs.model, batches[0][:1]):
+            weight = weights[name]
+            if self.nm and not fits_pattern(weight, self.nm[1]):
+                dense.append(name)
+                continue
+            observed = self.observe(inputs.model, name, batches)
+            masks[name], remarks = self._solve_layer(weight, observed, counts[name])
+            inputs.notes.extend(f"{name}: {remark}" for remark in remarks)
+        if dense:
+            inputs.notes.append(f"kept dense, as {self.pattern} does not fit: {', '.join(dense)}")
+        return masks
+
+    def _check(self, inputs: PruneInput) -> None:
+        """Refuse a network that is pruned already, or a sparsity that the pattern does not have."""
+        if not all(bool(mask.all()) for mask in inputs.masks.values()):
             raise ValueError(
                 "a post-training method prunes a dense network, but this one is pruned already"
             )
-        if self.nm and abs(at.sparsity - (1 - self.nm[0] / self.nm[1])) > 1e-9:
+        sparsity = inputs.requested_sparsity
+        if self.nm and abs(sparsity - (1 - self.nm[0] / self.nm[1])) > 1e-9:
             raise ValueError(
-                f"{self.pattern} has sparsity {1 - self.nm[0] / self.nm[1]}, but got {at.sparsity}"
+                f"{self.pattern} has sparsity {1 - self.nm[0] / self.nm[1]}, but got {sparsity}"
             )
-        weights, masks = at.weights, all_kept(at.model)
-        sizes = {name: weight.numel() for name, weight in weights.items()}
-        counts = spread(
-            dict.fromkeys(sizes, 1 - at.sparsity),
-            sizes,
-            kept_count(at.sparsity, sum(sizes.values())),
-        )
-        batches = [images for images, _ in at.images(self.images)]
-        dense: list[str] = []
-        for name in layer_inputs.layer_order(at.model, batches[0][:1]):
-            weight = weights[name]
-            if self.nm and not fits(weight, self.nm[1]):
-                dense.append(name)
-                continue
-            observed = self.observe(at.model, name, batches)
-            matrices = layer_inputs.to_matrix(weight, len(observed))
-            shares = spread(
-                dict.fromkeys(map(str, range(len(matrices))), counts[name] / sizes[name]),
-                {
-                    str(group): len(matrix) * matrix.shape[1]
-                    for group, matrix in enumerate(matrices)
-                },
-                counts[name],
-            )
-            solutions = []
-            for matrix, kept, group in zip(matrices, shares.values(), observed, strict=True):
-                target = (
-                    Target(nm=self.nm) if self.nm else Target(sparsity=1 - kept / matrix.numel())
-                )
-                solution, remark = self.solve(matrix, group, target)
-                solutions.append(solution)
-                if remark:
-                    at.notes.append(f"{name}: {remark}")
-            solved = torch.stack([solution.weight for solution in solutions])
-            weight.copy_(layer_inputs.from_matrix(solved, weight.shape))
-            masks[name] = layer_inputs.from_matrix(
-                torch.stack([s.mask for s in solutions]), weight.shape
-            ).contiguous()
-        if dense:
-            at.notes.append(f"kept dense, as {self.pattern} does not fit: {', '.join(dense)}")
-        return masks
+
+    def _solve_layer(
+        self, weight: Tensor, observed: Tensor, count: int
+    ) -> tuple[Tensor, list[str]]:
+        """Prune a layer to `count` kept weights (or to the pattern), group by group, and rewrite
+        its weight.
+
+        Returns:
+            The mask, and remarks of the solver.
+        """
+        import torch
+
+        from pruning.layerwise.layer_inputs import from_matrix, to_matrix
+        from pruning.masks import spread
+
+        matrices = to_matrix(weight, len(observed))
+        sizes = {str(group): matrix.numel() for group, matrix in enumerate(matrices)}
+        shares = spread(dict.fromkeys(sizes, count / weight.numel()), sizes, count)
+        solutions, remarks = [], []
+        for matrix, kept, group in zip(matrices, shares.values(), observed, strict=True):
+            unstructured = Target(sparsity=1 - kept / matrix.numel())
+            target = Target(nm=self.nm) if self.nm else unstructured
+            solution, remark = self.solve(matrix, group, target)
+            solutions.append(solution)
+            if remark:
+                remarks.append(remark)
+        solved = torch.stack([solution.weight for solution in solutions])
+        weight.copy_(from_matrix(solved, weight.shape))
+        mask = from_matrix(torch.stack([solution.mask for solution in solutions]), weight.shape)
+        return mask.contiguous(), remarks

@@ -1,5 +1,5 @@
-"""Every method by name: the files of `pruning/methods/`, and those of the user's own that were
-learnt.
+"""Every method by name: the files of `pruning/methods/`, and the user's method files that this
+process has read.
 
 Importing this does not import torch.
 """
@@ -11,113 +11,136 @@ from importlib import import_module
 from pathlib import Path
 
 from pruning import methods
+from pruning.controls import Control
 from pruning.method import Method
 from pruning.user_error import UserError
-from pruning.user_methods import OwnMethod, find_class, find_files, read
+from pruning.user_methods import (
+    UserMethod,
+    find_only_method,
+    list_method_files,
+    read_user_method,
+)
 
-__all__ = ["UserError", "add", "build", "find", "learn", "names", "own", "sources"]
-
-_OWN: dict[str, OwnMethod] = {}  # learnt by this process, by name
+_USER_METHODS: dict[str, UserMethod] = {}  # those that this process has read, by name
 
 
-def names() -> list[str]:
+def list_methods() -> list[str]:
     """Names of all methods, sorted: one per file, without importing any."""
-    return sorted({*_built_in(), *_OWN})
+    return sorted({*_list_built_in(), *_USER_METHODS})
 
 
-def _built_in() -> set[str]:
+def _list_built_in() -> set[str]:
     files = (path for folder in methods.__path__ for path in Path(folder).glob("*.py"))
     return {path.stem for path in files if not path.stem.startswith("_")}
 
 
-def find(name: str) -> type[Method]:
-    """The method class in `methods/<name>.py`, or in the user's own file of that name.
+def find_method_class(name: str) -> type[Method]:
+    """The method class in `methods/<name>.py`, or in the user's file of that name.
 
     Raises:
-        UserError: no such file; the message names the nearest one.
-        UserError: the file does not define exactly one Method.
+        UserError: no such file, where the message names the nearest one; or the file does not
+            define exactly one Method.
     """
-    return _OWN[name].kind if name in _OWN else _find_built_in(name)
+    return _USER_METHODS[name].kind if name in _USER_METHODS else _find_built_in(name)
 
 
 @cache
 def _find_built_in(name: str) -> type[Method]:
-    if name not in _built_in():
-        near = get_close_matches(name, names(), n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names())}"
+    if name not in _list_built_in():
+        known = list_methods()
+        near = get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(known)}"
         raise UserError(f"no method '{name}'; {hint}")
-    return find_class(import_module(f"pruning.methods.{name}"), f"pruning/methods/{name}.py")
+    return find_only_method(import_module(f"pruning.methods.{name}"), f"pruning/methods/{name}.py")
 
 
-def learn(*places: str) -> list[str]:
-    """Take in the methods in files of the user's own, or in all files of a folder; their names.
-
-    As with any import, a file is read once by a process: what runs is what was read first, however
-    it changes.
+def build_method(name: str, knobs: Mapping[str, object]) -> Method:
+    """A method with its knobs set; a control is given the method that it controls.
 
     Raises:
-        UserError: no such file, one that is no method's, or a name that is taken.
+        UserError: see `find_method_class`; or a control cannot control what it shall.
+        pydantic.ValidationError: a knob that the method does not have, or a value it does not take.
     """
-    found: dict[str, Path] = {}
-    for path in (path for place in places for path in find_files(place)):
-        if path.stem in _built_in():
+    method = find_method_class(name).model_validate(dict(knobs))
+    if isinstance(method, Control):
+        method.receive(_find_controlled(name, method)())
+    return method
+
+
+def _find_controlled(name: str, control: Control) -> type[Method]:
+    """The class of the method that a control controls."""
+    try:
+        kind = find_method_class(control.of)
+    except UserError as error:
+        raise UserError(f"method '{name}': {error}") from None
+    if reason := control.find_misfit(kind):
+        fitting = ", ".join(
+            other
+            for other in list_methods()
+            if control.find_misfit(find_method_class(other)) is None
+        )
+        raise UserError(
+            f"method '{name}': of must be a method this can control, but '{control.of}' {reason}; "
+            f"there are: {fitting}"
+        )
+    return kind
+
+
+def add_user_files(*places: str) -> list[str]:
+    """Add the methods in the user's files, or in all files of a folder; returns their names.
+
+    As with any import, a process reads a file once: what runs is what was read first, even if the
+    file changes.
+
+    Raises:
+        UserError: no such file, one that holds no method, or a name that is taken.
+    """
+    paths: dict[str, Path] = {}
+    for path in (path for place in places for path in list_method_files(place)):
+        if path.stem in _list_built_in():
             raise UserError(
                 f"a method '{path.stem}' comes with the project; give {path} another name"
             )
-        if found.setdefault(path.stem, path) != path:
+        if paths.setdefault(path.stem, path) != path:
             raise UserError(
-                f"{found[path.stem]} and {path} are both method '{path.stem}'; rename one"
+                f"{paths[path.stem]} and {path} are both method '{path.stem}'; rename one"
             )
-        if path.stem not in _OWN or _OWN[path.stem].path != str(path):
-            add(read(path))
-    return list(found)
+        if path.stem not in _USER_METHODS or _USER_METHODS[path.stem].path != str(path):
+            add_user_method(read_user_method(path))
+    return list(paths)
 
 
-def add(method: OwnMethod) -> None:
-    """Take in one method of the user's own, in place of an earlier one of its name."""
-    _OWN[method.name] = method
+def add_user_method(method: UserMethod) -> None:
+    """Add one of the user's methods, in place of an earlier one of its name."""
+    _USER_METHODS[method.name] = method
 
 
-def own(name: str) -> OwnMethod | None:
-    """The user's own method of that name; None where there is none or it comes with the project."""
-    return _OWN.get(name)
+def find_user_method(name: str) -> UserMethod | None:
+    """The user's method of that name; None where there is none or it comes with the project."""
+    return _USER_METHODS.get(name)
 
 
-def sources(name: str, knobs: Mapping[str, object]) -> dict[str, str]:
-    """SHA-256 of the files of the user's own that a method with these knobs runs, by name: its own,
-    that it controls.
+def digest_user_files(name: str, knobs: Mapping[str, object]) -> dict[str, str]:
+    """SHA-256, by method name, of the user's files that a trial of this method runs: its own file,
+    and that of a method that it controls.
 
     Raises:
-        UserError, pydantic.ValidationError: see `build`.
+        UserError, pydantic.ValidationError: see `build_method`.
     """
-    if not _OWN:
+    if not _USER_METHODS:
         return {}
-    from pruning.controls import Control
-
-    method = build(name, knobs)
-    used = (name, method.of) if isinstance(method, Control) else (name,)
-    return {one: _OWN[one].digest for one in used if one in _OWN}
-
-
-def build(name: str, knobs: Mapping[str, object]) -> Method:
-    """A method with its knobs set.
-
-    Raises:
-        UserError: see `find`.
-        pydantic.ValidationError: a knob that the method does not have, or a value it does not take.
-    """
-    return find(name).model_validate(dict(knobs))
+    used = (name, *build_method(name, knobs).runs)
+    return {method: _USER_METHODS[method].digest for method in used if method in _USER_METHODS}
 
 
 def as_markdown() -> str:
     """All methods as a Markdown table, made of their cards: `python -m pruning.registry >
     docs/methods.md`."""
     rows = ["| method | kind | what it does | paper | cost | use it |", "|---|---|---|---|---|---|"]
-    for name in names():
-        card = find(name).card
-        rows.append(
-            f"| `{name}` | {card.kind} | {card.summary} | {card.paper} | {card.cost} | {card.when} |"
-        )
+    for name in list_methods():
+        card = find_method_class(name).card
+        cells = (f"`{name}`", card.kind, card.summary, card.paper, card.cost, card.when)
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(["# Methods", "", *rows, ""])
 
 

@@ -1,8 +1,8 @@
 """The error of a user: one line that says the rule, the value and the nearest fix; every command
 exits with 2 on it.
 
-Stands on the lowest layer, because networks and methods refuse what they cannot do in the same
-words. Imports nothing but the standard library.
+It is on the lowest layer, because networks and methods raise it, too. Imports nothing but the
+standard library.
 """
 
 from difflib import get_close_matches
@@ -28,7 +28,10 @@ def printable(text: str) -> str:
     line = " ".join(text.split())
     if len(line) > LONGEST:
         line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 3 :]}"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in line
+    )
 
 
 def nearest(name: str, known: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Methods in files of the user's own: read, run and checked like those that come with the project.
+"""Methods in the user's files: read, run and checked like those that come with the project.
 
 Importing this does not import torch.
 """
@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +18,13 @@ from pruning.user_error import UserError
 
 
 @dataclass(frozen=True)
-class OwnMethod:
-    """A method of the user's own. name: that of its file. path: where it was read, for people.
-    source: its text."""
+class UserMethod:
+    """A method from a file of the user's.
+
+    name: that of its file.
+    path: where it was read, for people.
+    source: the text of the file.
+    """
 
     name: str
     path: str
@@ -32,107 +37,107 @@ class OwnMethod:
         return hashlib.sha256(self.source).hexdigest()
 
 
-def find_files(place: str) -> Iterator[Path]:
+def list_method_files(place: str) -> Iterator[Path]:
     """The file itself, or the method files of a folder: those whose names do not begin with an
     underscore or a dot.
 
     Raises:
-        UserError: there is no such file or folder, or none of its files is a method's.
+        UserError: there is no such file or folder, or the folder holds no method's file.
     """
     try:
         path = Path(place).expanduser().resolve()
-        found = sorted(path.glob("[!_.]*.py")) if path.is_dir() else [path]
-        if not path.exists():
-            raise UserError(f"no file or folder '{place}' with a method")
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-    ) as error:  # a loop of links, no such home, a zero byte
-        if isinstance(error, UserError):
-            raise
+        files = sorted(path.glob("[!_.]*.py")) if path.is_dir() else [path]
+        exists = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        # A loop of links, a home folder that does not exist, a zero byte.
         raise UserError(
             f"a method's file or folder must be a path, but '{place}': {error}"
         ) from None
-    if not found:
+    if not exists:
+        raise UserError(f"no file or folder '{place}' with a method")
+    if not files:
         raise UserError(
             f"the folder '{place}' holds no method (a .py file whose name does not begin with _)"
         )
-    yield from found
+    yield from files
 
 
-def read(path: Path) -> OwnMethod:
-    """The method in a file, which is run for it.
+def read_user_method(path: Path) -> UserMethod:
+    """The method in a file, which is executed for it.
 
     Raises:
-        UserError: see `load`; or the file cannot be read, or its name cannot be a method's.
+        UserError: see `load_user_method`; or the file cannot be read, or a method cannot have its
+            name.
     """
-    if (
-        path.suffix != ".py"
-        or not path.stem.isidentifier()
-        or path.stem.startswith("_")
-        or path.stem == "all"
-    ):
+    name = path.stem
+    if path.suffix != ".py" or not name.isidentifier() or name.startswith("_") or name == "all":
         raise UserError(
-            "the file of a method is named after it: letters, digits and _, then .py, and neither all.py nor _ at the "
-            f"beginning, but got '{path.name}'"
+            "the file of a method is named after it: letters, digits and _, then .py, "
+            f"and neither all.py nor _ at the beginning, but got '{path.name}'"
         )
     try:
         source = path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read the method in {path}: {error.strerror}") from None
-    return load(path.stem, source, str(path))
+    return load_user_method(name, source, str(path))
 
 
-def load(name: str, source: bytes, path: str) -> OwnMethod:
+def load_user_method(name: str, source: bytes, path: str) -> UserMethod:
     """The method in the text of a file.
 
     Args:
         path: where the text is from, for messages and tracebacks.
 
     Raises:
-        UserError: it cannot be run, or does not define exactly one Method, with a card.
+        UserError: the text cannot be executed, or does not define exactly one Method, with a card.
     """
-    module = ModuleType(f"own_methods.{name}")
+    module = ModuleType(f"user_methods.{name}")
     module.__file__ = path
-    before = sys.modules.get(module.__name__)
-    sys.modules[module.__name__] = (
-        module  # where pydantic and dataclasses look up the names in annotations
-    )
-    try:
-        exec(compile(source, path, "exec"), vars(module))
-        kind = find_class(module, path)
+    with _registered_unless_it_fails(module):
+        try:
+            exec(compile(source, path, "exec"), vars(module))
+        except (Exception, SystemExit) as error:
+            # The user's file may fail in any way, even by ending the program.
+            reason = (f"{type(error).__name__}: {error}".splitlines() or [""])[0]
+            raise UserError(f"cannot import the method in {path} ({reason})") from error
+        kind = find_only_method(module, path)
         if not isinstance(getattr(kind, "card", None), Card):
             raise UserError(
-                f"{path}: {kind.__name__} must tell what it is: card = Card(title=..., paper=..., ...)"
+                f"{path}: {kind.__name__} must tell what it is: "
+                "card = Card(title=..., paper=..., ...)"
             )
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # the user's file may fail in any way, even by ending the program
+    return UserMethod(name, path, source, kind)
+
+
+@contextmanager
+def _registered_unless_it_fails(module: ModuleType) -> Iterator[None]:
+    """Put a module where pydantic and dataclasses look up the names in annotations; take it out
+    again if the block fails."""
+    before = sys.modules.get(module.__name__)
+    sys.modules[module.__name__] = module
+    try:
+        yield
+    except BaseException:
         if before is None:
             del sys.modules[module.__name__]
         else:
             sys.modules[module.__name__] = before
-        if isinstance(error, UserError):
-            raise
-        reason = (f"{type(error).__name__}: {error}".splitlines() or [""])[0]
-        raise UserError(f"cannot import the method in {path} ({reason})") from error
-    return OwnMethod(name, path, source, kind)
+        raise
 
 
-def find_class(module: ModuleType, path: str) -> type[Method]:
+def find_only_method(module: ModuleType, path: str) -> type[Method]:
     """The one method class that a module defines.
 
     Raises:
         UserError: it defines none, or several.
     """
-    own = [
-        thing
-        for _, thing in inspect.getmembers(module, inspect.isclass)
-        if issubclass(thing, Method) and thing.__module__ == module.__name__
+    defined = [
+        kind
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, Method) and kind.__module__ == module.__name__
     ]
-    if len(own) != 1:
-        told = f"{len(own)} ({', '.join(thing.__name__ for thing in own)})" if own else "none"
-        raise UserError(f"{path} must define exactly one Method, but defines {told}")
-    return own[0]
+    if len(defined) != 1:
+        names = ", ".join(kind.__name__ for kind in defined)
+        count = f"{len(defined)} ({names})" if defined else "none"
+        raise UserError(f"{path} must define exactly one Method, but defines {count}")
+    return defined[0]

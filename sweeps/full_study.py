@@ -7,30 +7,40 @@ grown.
 
 import sys
 from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]  # a fresh checkout runs uninstalled, from any folder
-sys.path.append(str(Path.cwd()))  # where a user's own network may lie
+sys.path.append(str(Path.cwd()))  # where a network of the user may lie
 
-from trainables.command_line import check_python
+from trainables.command_line import Parser, check_python
 
 check_python()
 
-from sweeps.cli.options import Parser, add_about, add_follow, add_own, add_where, run
+from sweeps.cli.invocation import Invocation
+from sweeps.cli.options import (
+    add_about_options,
+    add_model_options,
+    add_resource_options,
+    add_watch_options,
+    run_sweep_command,
+)
 
 DEFAULT_PRESET = "full"
 
 
-def parser() -> Parser:
+def make_parser() -> Parser:
     """The command line. Building it imports nothing heavy."""
-    made = Parser(
+    parser = Parser(
         prog="full_study.py",
-        description="Run every method x sparsity x seed of a pruning study in parallel; continue it if it was stopped.",
-        epilog="exit codes: 0 all rows are there, 1 some trials failed, 2 a mistake in the request, "
-        "3 stopped because the study directory was lost, 130 interrupted",
+        description="Run every method x sparsity x seed of a pruning study in parallel; "
+        "continue it if it was stopped.",
+        epilog="exit codes: 0 all rows are there, 1 some trials failed, "
+        "2 a mistake in the request, 3 stopped because the study directory was lost, "
+        "130 interrupted",
     )
-    what = made.add_argument_group("what to study")
+    what = parser.add_argument_group("what to study")
     source = what.add_mutually_exclusive_group()
     source.add_argument(
         "--preset", metavar="NAME", help=f"a study that comes with the project ({DEFAULT_PRESET})"
@@ -42,21 +52,21 @@ def parser() -> Parser:
     what.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="any field: recipe.epochs=5"
     )
-    add_own(what)
+    add_model_options(what)
     what.add_argument(
         "--data-dir", metavar="DIR", help="Parquet files in the Hugging Face Hub image layout"
     )
     what.add_argument(
         "--out", metavar="DIR", help="the study directory, or an s3:// URI (studies/<name>)"
     )
-    how = made.add_argument_group("how to run it")
-    add_where(how)
+    how = parser.add_argument_group("how to run it")
+    add_resource_options(how)
     how.add_argument(
         "--tune-packing",
         action="store_true",
         help="time 1, 2, 4, 8 trials at once, take the fastest",
     )
-    add_follow(how)
+    add_watch_options(how)
     how.add_argument(
         "--measure", action="store_true", help="measure latency afterwards, alone on a node"
     )
@@ -66,12 +76,12 @@ def parser() -> Parser:
     how.add_argument(
         "--fresh", action="store_true", help="delete what the study directory holds and start anew"
     )
-    show = made.add_argument_group("only look")
+    show = parser.add_argument_group("only look")
     show.add_argument(
         "--dry-run", action="store_true", help="print the plan, what is done and what it would cost"
     )
     show.add_argument(
-        "--calibrate",
+        "--time-epochs",
         action="store_true",
         help="with --dry-run: time training on this machine first",
     )
@@ -83,19 +93,25 @@ def parser() -> Parser:
         action="store_true",
         help="print every pruning method with its paper and cost",
     )
-    add_about(made)
-    return made
+    add_about_options(parser)
+    return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    return run(parser(), arguments, _work)
+    return run_sweep_command(make_parser(), arguments, _work, completions=_completions)
 
 
-def _work(options: Namespace) -> int:
-    from sweeps.cli import study_command
+def _completions() -> dict[str, Iterable[str]]:
+    from sweeps.study_file.study_reader import find_study_presets
 
-    return study_command.run(options, default_preset=DEFAULT_PRESET)
+    return {"--preset": find_study_presets()}
+
+
+def _work(options: Namespace, invocation: Invocation) -> int:
+    from sweeps.cli.study_command import run_study_command
+
+    return run_study_command(options, invocation, default_preset=DEFAULT_PRESET)
 
 
 if __name__ == "__main__":

@@ -7,30 +7,40 @@ continues a search, also with more budget.
 
 import sys
 from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]  # a fresh checkout runs uninstalled, from any folder
-sys.path.append(str(Path.cwd()))  # where a user's own network may lie
+sys.path.append(str(Path.cwd()))  # where a network of the user may lie
 
-from trainables.command_line import check_python
+from trainables.command_line import Parser, check_python
 
 check_python()
 
-from sweeps.cli.options import Parser, add_about, add_follow, add_own, add_where, run
+from sweeps.cli.invocation import Invocation
+from sweeps.cli.options import (
+    add_about_options,
+    add_model_options,
+    add_resource_options,
+    add_watch_options,
+    run_sweep_command,
+)
 
 DEFAULT_PRESET = "synflow_digits"
 
 
-def parser() -> Parser:
+def make_parser() -> Parser:
     """The command line. Building it imports nothing heavy."""
-    made = Parser(
+    parser = Parser(
         prog="synflow_search.py",
-        description="Search SynFlow's iterations and schedule, or any knob and recipe field that a search file names.",
-        epilog="exit codes: 0 the best is confirmed, 1 there is none or some of its trials failed, 2 a mistake in the "
-        "request, 3 stopped because the study directory was lost, 130 interrupted",
+        description="Search SynFlow's iterations and schedule, or any knob and recipe field that a "
+        "search file names.",
+        epilog="exit codes: 0 the best is confirmed, 1 there is none or some of its trials failed, "
+        "2 a mistake in the request, 3 stopped because the study directory was lost, "
+        "130 interrupted",
     )
-    what = made.add_argument_group("what to search")
+    what = parser.add_argument_group("what to search")
     source = what.add_mutually_exclusive_group()
     source.add_argument(
         "--preset", metavar="NAME", help=f"a search that comes with the project ({DEFAULT_PRESET})"
@@ -55,21 +65,21 @@ def parser() -> Parser:
     what.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="any field: recipe.epochs=5"
     )
-    add_own(what)
+    add_model_options(what)
     what.add_argument(
         "--data-dir", metavar="DIR", help="Parquet files in the Hugging Face Hub image layout"
     )
     what.add_argument(
         "--out", metavar="DIR", help="the directory of the search, or an s3:// URI (studies/<name>)"
     )
-    much = made.add_argument_group("how much, over all sparsities")
+    much = parser.add_argument_group("how much, over all sparsities")
     much.add_argument("--trials", metavar="N", help="candidates")
     much.add_argument("--hours", metavar="N", help="device hours")
     much.add_argument("--money", metavar="N", help="money, at a price")
     much.add_argument("--price", metavar="N", help="of a device hour")
-    how = made.add_argument_group("how to run it")
-    add_where(how)
-    add_follow(how)
+    how = parser.add_argument_group("how to run it")
+    add_resource_options(how)
+    add_watch_options(how)
     how.add_argument(
         "--no-confirm", action="store_true", help="search only: leave the test set alone"
     )
@@ -81,26 +91,33 @@ def parser() -> Parser:
     how.add_argument(
         "--fresh", action="store_true", help="delete what the directory holds and start anew"
     )
-    show = made.add_argument_group("only look")
+    show = parser.add_argument_group("only look")
     show.add_argument(
         "--dry-run", action="store_true", help="print what would be searched, and what is done"
     )
     show.add_argument(
         "--list-presets", action="store_true", help="print the searches that come with the project"
     )
-    add_about(made)
-    return made
+    add_about_options(parser)
+    return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    return run(parser(), arguments, _work)
+    return run_sweep_command(make_parser(), arguments, _work, completions=_completions)
 
 
-def _work(options: Namespace) -> int:
-    from sweeps.search import search_command
+def _completions() -> dict[str, Iterable[str]]:
+    from sweeps.search.search_presets import find_search_presets
+    from sweeps.search.strategy import STRATEGIES
 
-    return search_command.run(options, default_preset=DEFAULT_PRESET)
+    return {"--preset": find_search_presets(), "--strategy": STRATEGIES}
+
+
+def _work(options: Namespace, invocation: Invocation) -> int:
+    from sweeps.search.search_command import run_search_command
+
+    return run_search_command(options, invocation, default_preset=DEFAULT_PRESET)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
         str(config.invocation_params.dir / place) for place in config.getoption("--method-path")
     ]
     try:
-        registry.learn(*places)
+        registry.add_user_files(*places)
     except UserError as error:
         raise pytest.UsageError(f"--method-path: {error}") from None
 

@@ -152,7 +152,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._drop()
         elif mode in _ANSWERS:
             status, code, message = _ANSWERS[mode]
-            text = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
+            inside = f"<Code>{code}</Code><Message>{message}</Message>"
+            text = f'<?xml version="1.0"?><Error>{inside}</Error>'
             self._send(status, [("Content-Type", "application/xml")], text.encode())
         else:
             self._forward(body, cut=mode == "cut")

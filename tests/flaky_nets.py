@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from trainables.training.seeds import derive
+from trainables.training.seeds import derive_seed
 
 
 def net(image: tuple[int, int, int], classes: int) -> nn.Module:
     """Two linear layers on flattened pixels."""
-    if Path(os.environ["FAIL_SEED_1"]).exists() and torch.initial_seed() == derive(1, "init"):
+    if Path(os.environ["FAIL_SEED_1"]).exists() and torch.initial_seed() == derive_seed(1, "init"):
         raise RuntimeError("this seed cannot be built")
     return nn.Sequential(
         nn.Flatten(),

@@ -2,13 +2,12 @@
 
     with s3_server.running() as s3:
         s3.create_bucket("studies")
-        uri = s3.uri("studies/digits")            # s3://… with endpoint, scheme and region in its query
-        environment = {**os.environ, **s3.env}    # credentials of the local server, for this and other processes
+        uri = s3.uri("studies/digits")          # s3://… with endpoint, scheme and region in its query
+        environment = {**os.environ, **s3.env}  # credentials of the local server
         s3.proxy.mode = "refuse"                  # from now on; "ok" ends the outage
 
-Needs `moto[s3,server]` and boto3 from the dev extra. The server is a process of its own that ends
-when the pipe to its standard input closes, so also when the tests are killed. The proxy is threads
-of this process.
+Needs `moto[s3,server]` and boto3 from the dev extra. The server is a process of its own
+(`tests/moto_server.py`), the proxy consists of threads of this process.
 """
 
 import functools
@@ -17,27 +16,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.faulty_proxy import FaultyProxy, Mode
 
 __all__ = ["S3", "FaultyProxy", "Mode", "running"]
 
-_MOTO = """
-import logging, sys
-logging.getLogger("werkzeug").setLevel(logging.ERROR)
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-server.start()
-print(server.get_host_and_port()[1], flush=True)
-sys.stdin.read()
-"""
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
 class S3:
-    """A running local S3. `port` is the server itself, `proxy.port` the one that fails on demand.
-    """
+    """A running local S3. `port` is the server itself, `proxy.port` the one that fails on demand."""
 
     port: int
     proxy: FaultyProxy
@@ -65,7 +56,8 @@ class S3:
 
     def uri(self, path: str) -> str:
         """A `bucket/path` as a URI that goes through the proxy."""
-        return f"s3://{path}?endpoint_override=127.0.0.1:{self.proxy.port}&scheme=http&region=us-east-1"
+        endpoint = f"127.0.0.1:{self.proxy.port}"
+        return f"s3://{path}?endpoint_override={endpoint}&scheme=http&region=us-east-1"
 
     def client(self) -> Any:
         """A boto3 client straight to the server, past the proxy: what is really there."""
@@ -106,7 +98,8 @@ def _client(port: int) -> Any:
 def running() -> Iterator[S3]:
     """A server with its proxy, until the block is left."""
     process = subprocess.Popen(
-        [sys.executable, "-c", _MOTO],
+        [sys.executable, "-m", "tests.moto_server"],
+        cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.told import BLOCK, apply_diffs, read_commands, read_files, write_files
+from pruning import registry
+from tests.markdown_blocks import BLOCK, apply_diffs, read_commands, read_files, write_files
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
@@ -48,7 +49,8 @@ def run(line: str, folder: Path) -> str:
     module = ["-m", "pytest", "-p", "no:cacheprovider"] if command == "pytest" else []
     done = subprocess.run(
         [sys.executable, *module, *words],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True, timeout=300,
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -63,11 +65,11 @@ def test_it_begins_with_what_is_added_most_often() -> None:
     assert all(read_files(section(title)) for title in TITLES[:4])
 
 
-def test_everything_shown_is_formatted_as_the_house_asks(copy: Path) -> None:
+def test_everything_shown_passes_make_lint(copy: Path) -> None:
     ruff = shutil.which("ruff", path=str(Path(sys.executable).parent))
     if ruff is None:
         pytest.skip("ruff is not installed")
-    shown = [copy / name for name in read_files(CONTRIBUTING)]
+    shown = [copy / name for _, name, _ in BLOCK.findall(CONTRIBUTING)]
     for check in (["check"], ["format", "--check"]):
         done = subprocess.run(
             [ruff, *check, *map(str, shown)], cwd=copy, capture_output=True, text=True
@@ -101,18 +103,12 @@ def test_the_data_set_is_read(copy: Path) -> None:
     written, planned = commands("Add a data set")
     run(written, copy)
     assert "on shapes" in run(planned, copy)
-    found = prepared.load(prepared.prepare("shapes", data_dir=copy / "data", cache=copy / "cache"))
-    assert (found.image, found.classes, len(found.train_y), len(found.val_y)) == (
-        (1, 16, 16),
-        2,
-        450,
-        50,
-    )
-    told = run(
-        "python sweeps/full_study.py --preset digits --set dataset=kmnist --methods magnitude --dry-run",
-        copy,
-    )
-    assert "on kmnist" in told
+    path = prepared.prepare("shapes", data_dir=copy / "data", cache=copy / "cache")
+    data = prepared.load_prepared(path)
+    assert (data.image, data.classes) == ((1, 16, 16), 2)
+    assert (len(data.train_y), len(data.val_y)) == (450, 50)
+    downloaded = planned.replace("dataset=shapes --data-dir data", "dataset=kmnist")
+    assert "on kmnist" in run(downloaded, copy)
 
 
 @pytest.mark.slow
@@ -121,9 +117,29 @@ def test_the_figure_passes_the_contract(copy: Path) -> None:
     assert "2 passed" in run(contract, copy)
 
 
+def test_table_column_schedule_and_logger_pass_the_tests_that_are_shown(copy: Path) -> None:
+    """One run for all four, because every start costs seconds."""
+    titles = TITLES[4:8]
+    assert [title.split()[2] for title in titles] == ["table", "column", "learning-rate", "logger"]
+    lines = [line for title in titles for line in commands(title)]
+    assert all(line.startswith("pytest tests/") for line in lines) and len(lines) == 4
+    run(" ".join(["pytest", *(line.removeprefix("pytest ") for line in lines)]), copy)
+
+
+def test_tests_that_are_named_are_there() -> None:
+    lines = [line.split()[1:] for line in commands("Run the tests")]
+    assert len(lines) == 4
+    for words in lines:
+        path, _, name = next(word for word in words if word.startswith("tests/")).partition("::")
+        text = (ROOT / path).read_text()
+        assert f"def {name}" in text
+        if "-k" in words:
+            assert words[-1] in text or words[-1] in registry.list_methods()
+
+
 def test_every_diff_is_of_a_file_that_is_there() -> None:
     named = [name for kind, name, _ in BLOCK.findall(CONTRIBUTING) if kind == "diff"]
-    assert len(named) == 4 and all((ROOT / name).exists() for name in named)
+    assert len(named) >= 12 and all((ROOT / name).exists() for name in named)
 
 
 def test_links_resolve() -> None:

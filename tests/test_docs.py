@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import pytest
 
 from pruning import registry
-from tests.told import read_files, write_files
+from tests.markdown_blocks import read_files, write_files
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -29,9 +29,14 @@ LOADED = {
     "video": "src",
 }
 MARKED = re.compile(r"^<!-- runs( slow)? -->\n```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
+# What a page names in code format: `sweeps/running/run.py`, `sweeps.running.run`.
+FOLDERS = "analysis|benchmarks|clusters|docs|models|pruning|sweeps|tests|trainables"
+NAMED_PATH = re.compile(rf"`((?:{FOLDERS})/[\w./-]*)`")
+NAMED_MODULE = re.compile(r"`((?:analysis|models|pruning|sweeps|trainables)(?:\.\w+)+)`")
+TEXTS = [*PAGES, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))]
 
 
-METHODS = [name for name in registry.names() if registry.own(name) is None]
+METHODS = [name for name in registry.list_methods() if registry.find_user_method(name) is None]
 
 
 # The files as they are read on a forge
@@ -45,6 +50,29 @@ def test_links_between_files_resolve(page: Path) -> None:
     assert not re.search(r"\]\(https://github.com/[^)]*/blob/", text), (
         "link files of the repository by their path"
     )
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_paths_and_modules_that_are_named_exist(page: Path) -> None:
+    text = page.read_text()
+    for named in NAMED_PATH.findall(text):
+        assert (ROOT / named).exists() or named in read_files(text), named
+    for module in NAMED_MODULE.findall(text):
+        path = ROOT / module.replace(".", "/")
+        inside = path.parent.with_suffix(".py")
+        assert path.is_dir() or path.with_suffix(".py").is_file() or inside.is_file(), module
+        if not path.exists() and inside.is_file():
+            assert path.name in inside.read_text(), module
+
+
+def test_questions_are_answered_in_the_files_that_the_architecture_names() -> None:
+    text = (DOCS / "architecture.md").read_text()
+    rows = re.findall(r"^\| [A-Z].*\? .*\| \[`(.+)`\]\(\.\./(.+)\) \| (.+) \|$", text, re.MULTILINE)
+    assert len(rows) >= 25
+    for shown, target, names in rows:
+        assert shown == target
+        for name in re.findall(r"`(\w+)`", names):
+            assert re.search(rf"\b{name}\b", (ROOT / target).read_text()), f"{target}: {name}"
 
 
 def test_pictures_are_whole_files() -> None:
@@ -110,10 +138,10 @@ def test_slow_marked_blocks_run(page: Path, folder: Path) -> None:
     if not blocks:
         pytest.skip("no block of this page is marked as slow")
     write_files(page.read_text(), folder)
-    told = [run(block, folder) for block in blocks]
+    outputs = [run(block, folder) for block in blocks]
     if page.name == "index.md":
-        assert "10 of 10 trials done" in told[0] and "15 of 15 trials done" in told[1]
-        assert re.search(r"^Magnitude .*\d\d\.\d\d ± ", told[2], re.MULTILINE)
+        assert "10 of 10 trials done" in outputs[0] and "15 of 15 trials done" in outputs[1]
+        assert re.search(r"^Magnitude .*\d\d\.\d\d ± ", outputs[2], re.MULTILINE)
         assert (folder / "studies/first/report/report.html").exists()
 
 
@@ -134,15 +162,15 @@ class Reader(HTMLParser):
         self.places: set[str] = set()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in attrs}
-        self.places |= {found[name] for name in ("id", "name") if name in found}
-        if tag == "a" and "href" in found:
-            self.links.append(found["href"])
-        if tag == "link" and found.get("rel") not in ("prev", "next", "canonical"):
-            self.loads.append(found["href"])
-        if tag in LOADED and LOADED[tag] in found:
-            self.loads.append(found[LOADED[tag]])
-        self.loads += [found["srcset"]] if "srcset" in found else []
+        given = {name: value or "" for name, value in attrs}
+        self.places |= {given[name] for name in ("id", "name") if name in given}
+        if tag == "a" and "href" in given:
+            self.links.append(given["href"])
+        if tag == "link" and given.get("rel") not in ("prev", "next", "canonical"):
+            self.loads.append(given["href"])
+        if tag in LOADED and LOADED[tag] in given:
+            self.loads.append(given[LOADED[tag]])
+        self.loads += [given["srcset"]] if "srcset" in given else []
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +181,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs") / "site"
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
-        cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True, timeout=300,
+        cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
     return folder
@@ -162,19 +191,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pages(site: Path) -> dict[str, Reader]:
     """All pages by path; the page for what is not found is left out, it is written for a server."""
-    found = {}
+    readers = {}
     for path in sorted(site.rglob("*.html")):
         if path.name != "404.html":
             reader = Reader()
             reader.feed(path.read_text())
-            found[path.relative_to(site).as_posix()] = reader
-    return found
+            readers[path.relative_to(site).as_posix()] = reader
+    return readers
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_has_a_page(method: str, site: Path) -> None:
     text = (site / "methods" / f"{method}.html").read_text()
-    kind = registry.find(method)
+    kind = registry.find_method_class(method)
     plain = unescape(re.sub(r"<[^>]+>", "", text))
     assert kind.card.formula in plain
     assert all(f"<code>{knob}</code>" in text for knob in kind.model_fields)
@@ -222,7 +251,7 @@ def test_search_works_without_a_server(site: Path) -> None:
     script = (site / "search" / "search_index.js").read_text()
     entries = json.loads(script.removeprefix("var __index = "))["docs"]
     titles = {entry["title"] for entry in entries if entry["location"].startswith("methods/")}
-    assert {registry.find(method).card.title for method in METHODS} <= titles
+    assert {registry.find_method_class(method).card.title for method in METHODS} <= titles
     assert "assets/iframe-worker.js" in (site / "index.html").read_text()
 
 

@@ -64,8 +64,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def prepare(case: dict[str, Any], here: Path, patch: pytest.MonkeyPatch) -> list[str]:
-    """Put the files of a case into the folder, and break what it breaks; the words of its command.
-    """
+    """Put the files of a case into the folder, break what it breaks; the words of its command."""
     for name, content in case.get("files", {}).items():
         (here / name).parent.mkdir(parents=True, exist_ok=True)
         (here / name).write_bytes(content if isinstance(content, bytes) else content.encode())

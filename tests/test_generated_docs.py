@@ -11,7 +11,7 @@ import pytest
 
 from pruning import registry
 from pruning.method import Method
-from tests.told import write_files
+from tests.markdown_blocks import write_files
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -23,14 +23,14 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
     return importlib.import_module
 
 
-METHODS = [name for name in registry.names() if registry.own(name) is None]
+METHODS = [name for name in registry.list_methods() if registry.find_user_method(name) is None]
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_card_has_a_formula_and_every_knob_a_meaning(
     method: str, load: Callable[[str], ModuleType]
 ) -> None:
-    kind = registry.find(method)
+    kind = registry.find_method_class(method)
     assert kind.card.formula.strip()
     for name, _, _, meaning in load("knobs").list_fields(kind):
         assert len(meaning) > 3, (
@@ -59,16 +59,16 @@ def test_every_field_of_study_and_search_files_has_a_meaning(
             assert len(meaning) > 3, f"{part.__name__}.{name}"
 
 
-def test_types_and_defaults_are_told_in_a_users_words(load: Callable[[str], ModuleType]) -> None:
+def test_types_and_defaults_are_written_in_a_users_words(load: Callable[[str], ModuleType]) -> None:
     from trainables.training.recipe import Recipe
 
-    told = {name: (kind, default) for name, kind, default, _ in load("knobs").list_fields(Recipe)}
-    assert told["epochs"] == ("whole number, 0 ... 100,000", "`160`")
-    assert told["lr"] == ("number, above 0", "`0.1`")
-    assert told["momentum"] == ("number, at least 0, below 1", "`0.9`")
-    assert told["optimizer"] == ("`sgd`, `adam`, `adamw`", "`sgd`")
-    assert told["compile"] == ("yes or no or `auto`", "`auto`")
-    assert told["milestones"] == ("list of whole numbers, 0 ... 100,000", "`[]`")
+    fields = {name: (kind, default) for name, kind, default, _ in load("knobs").list_fields(Recipe)}
+    assert fields["epochs"] == ("whole number, 0 ... 100,000", "`160`")
+    assert fields["lr"] == ("number, above 0", "`0.1`")
+    assert fields["momentum"] == ("number, at least 0, below 1", "`0.9`")
+    assert fields["optimizer"] == ("`sgd`, `adam`, `adamw`", "`sgd`")
+    assert fields["compile"] == ("yes or no or `auto`", "`auto`")
+    assert fields["milestones"] == ("list of whole numbers, 0 ... 100,000", "`[]`")
 
 
 def test_the_docstring_tells_what_a_knob_means(load: Callable[[str], ModuleType]) -> None:
@@ -100,9 +100,9 @@ def test_the_docstring_tells_what_a_knob_means(load: Callable[[str], ModuleType]
 def test_a_new_method_has_a_page_by_itself(
     load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(registry, "_OWN", {})
+    monkeypatch.setattr(registry, "_USER_METHODS", {})
     write_files((DOCS / "own-model-and-method.md").read_text(), tmp_path)
-    registry.learn(str(tmp_path / "lamp.py"))
+    registry.add_user_files(str(tmp_path / "lamp.py"))
     pages = load("methods")
     text = pages.write_page("lamp", pd.read_csv(DOCS / "digits.csv"))
     assert (
@@ -134,7 +134,10 @@ def test_a_figure_shows_the_methods_own_course(load: Callable[[str], ModuleType]
 
 def test_links_are_changed_outside_of_code_only(load: Callable[[str], ModuleType]) -> None:
     links = load("links")
-    text = "[a](../README.md) [b](x.md#c) [d](https://e.f) [g](#h)\n```md\n[a](../README.md)\n```\n[i](../pruning/nm_pattern.py)\n"
+    text = (
+        "[a](../README.md) [b](x.md#c) [d](https://e.f) [g](#h)\n```md\n[a](../README.md)\n```\n"
+        "[i](../pruning/nm_pattern.py)\n"
+    )
     assert links.rewrite(text, "speed.md") == (
         "[a](index.md) [b](x.md#c) [d](https://e.f) [g](#h)\n```md\n[a](../README.md)\n```\n"
         "[i](repository/pruning/nm_pattern.py.md)\n"

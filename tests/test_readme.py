@@ -12,12 +12,13 @@ import pytest
 from analysis import __main__ as analysis_command
 from pruning import registry
 from sweeps import full_study, synflow_search
-from sweeps.cli import study_command
-from tests.told import read_files, write_files
-from trainables import export
+from sweeps.cli.study_request import read_study
+from tests.markdown_blocks import read_files, write_files
+from trainables.export import command as export_command
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
+FULL_STUDY = ROOT / "sweeps" / "full_study.py"
 STUDIES = "python sweeps/full_study.py"
 KNOWN = (
     "make ",
@@ -29,7 +30,7 @@ KNOWN = (
 CLUSTERS = ("python clusters/check.py ", "ray ")
 
 
-def told() -> list[str]:
+def list_commands() -> list[str]:
     """Every command in README's shell blocks."""
     blocks = re.findall(r"```(?:sh|bash)\n(.*?)```", README, flags=re.DOTALL)
     lines = [
@@ -41,11 +42,11 @@ def told() -> list[str]:
 
 
 def test_the_two_commands_come_first() -> None:
-    assert told()[:2] == ["make study", "make test"]
+    assert list_commands()[:2] == ["make study", "make test"]
 
 
 def test_every_command_is_of_a_kind_that_is_tested_here() -> None:
-    for line in told():
+    for line in list_commands():
         assert line.startswith((*KNOWN, *CLUSTERS)), line
 
 
@@ -57,7 +58,7 @@ def targets() -> list[str]:
     return re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("line", [line for line in told() if line.startswith("make ")])
+@pytest.mark.parametrize("line", [line for line in list_commands() if line.startswith("make ")])
 def test_make_targets_exist(line: str) -> None:
     assert line.split()[1] in targets()
 
@@ -74,24 +75,25 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_files((ROOT / "docs" / "own-model-and-method.md").read_text(), tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(registry, "_OWN", {})
+    monkeypatch.setattr(registry, "_USER_METHODS", {})
     return tmp_path
 
 
-@pytest.mark.parametrize("line", [line for line in told() if line.startswith(STUDIES)])
+@pytest.mark.parametrize("line", [line for line in list_commands() if line.startswith(STUDIES)])
 def test_study_commands_are_understood(line: str, folder: Path) -> None:
-    options = full_study.parser().parse_args(shlex.split(line)[2:])
+    options = full_study.make_parser().parse_args(shlex.split(line)[2:])
     if not (options.list_methods or options.list_presets):
-        study_command.read_study(options, default_preset=full_study.DEFAULT_PRESET)
+        read_study(options, default_preset=full_study.DEFAULT_PRESET)
 
 
 @pytest.mark.parametrize(
-    "line", [line for line in told() if line.startswith(STUDIES) and "--dry-run" in line]
+    "line", [line for line in list_commands() if line.startswith(STUDIES) and "--dry-run" in line]
 )
 def test_dry_runs_run(line: str, folder: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "sweeps" / "full_study.py"), *shlex.split(line)[2:]],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
+        [sys.executable, str(FULL_STUDY), *shlex.split(line)[2:]],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert re.search(r"^total +[1-9]", done.stdout, re.MULTILINE)
@@ -100,18 +102,18 @@ def test_dry_runs_run(line: str, folder: Path) -> None:
 def test_the_study_file_can_be_planned(folder: Path) -> None:
     assert list(read_files(README)) == ["my_study.yaml"]
     done = subprocess.run(
-        [sys.executable, str(ROOT / "sweeps" / "full_study.py"), "--study", "my_study.yaml", "--dry-run"],
+        [sys.executable, str(FULL_STUDY), "--study", "my_study.yaml", "--dry-run"],
         cwd=folder, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0 and "resnet20 on cifar10; 3 seeds" in done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("line", [line for line in told() if "synflow_search.py" in line])
+@pytest.mark.parametrize("line", [line for line in list_commands() if "synflow_search.py" in line])
 def test_search_commands_are_understood(line: str) -> None:
-    synflow_search.parser().parse_args(shlex.split(line)[2:])
+    synflow_search.make_parser().parse_args(shlex.split(line)[2:])
 
 
-@pytest.mark.parametrize("line", [line for line in told() if "-m analysis" in line])
+@pytest.mark.parametrize("line", [line for line in list_commands() if "-m analysis" in line])
 def test_analysis_commands_are_understood(line: str, tmp_path: Path) -> None:
     words = shlex.split(line)
     arguments = words[words.index("analysis") + 1 :]
@@ -120,17 +122,17 @@ def test_analysis_commands_are_understood(line: str, tmp_path: Path) -> None:
     )  # parsed, and an empty folder is no study
 
 
-@pytest.mark.parametrize("line", [line for line in told() if "trainables.export" in line])
+@pytest.mark.parametrize("line", [line for line in list_commands() if "trainables.export" in line])
 def test_export_commands_are_understood(
     line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = shlex.split(line)[3:]
     words[words.index("--study") + 1] = str(tmp_path)
-    assert export.main(words) == 2  # parsed, and an empty folder is no study
+    assert export_command.main(words) == 2  # parsed, and an empty folder is no study
     assert "usage" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("line", [line for line in told() if line.startswith(CLUSTERS)])
+@pytest.mark.parametrize("line", [line for line in list_commands() if line.startswith(CLUSTERS)])
 def test_cluster_commands_name_what_is_there(line: str) -> None:
     words = shlex.split(line)
     assert (ROOT / next(word for word in words if word.endswith(".yaml"))).is_file()
@@ -138,7 +140,7 @@ def test_cluster_commands_name_what_is_there(line: str) -> None:
         assert (ROOT / words[1]).is_file()
     if words[:2] == ["ray", "exec"]:
         inner = words[-1].split(" && ")[1]
-        assert inner.startswith(STUDIES) and full_study.parser().parse_args(
+        assert inner.startswith(STUDIES) and full_study.make_parser().parse_args(
             shlex.split(inner)[2:]
         ).out.startswith("s3://")
 
@@ -160,7 +162,7 @@ def test_the_methods_named_are_of_the_kind_that_is_said() -> None:
         for name in re.findall(r"`(\w+)`", names)
     }
     assert len(named) >= 23
-    assert named == {name: registry.find(name).card.kind for name in named}
+    assert named == {name: registry.find_method_class(name).card.kind for name in named}
 
 
 def test_the_table_of_methods_says_what_the_cards_say() -> None:

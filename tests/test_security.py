@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from pruning.user_error import UserError
 from trainables.data import prepared
-from trainables.storage import checkpoints, parquet_tables
+from trainables.storage import checkpoints, parquet_tables, schema
 from trainables.storage.store import Store
 from trainables.training.recipe import Recipe
 from trainables.trial_spec import TrialSpec, dense_spec
@@ -302,13 +302,13 @@ def test_a_planted_state_is_passed_over_and_not_executed(
     folder: str, shape: str, tmp_path: Path, sentinel: Path
 ) -> None:
     store = Store.at(tmp_path / "study")
-    checkpoints.publish(store, folder, "step", 1, {"step": 1})
+    checkpoints.publish_state(store, folder, "step", 1, {"step": 1})
     plant(store, folder, "step", 2, shapes(sentinel)[shape])
     with pytest.warns(UserWarning, match=r"step-000002-\w+\.pt: holds no state"):
-        found = checkpoints.newest(store, folder, "step")
+        found = checkpoints.read_newest_state(store, folder, "step")
     assert found is not None and found[1] == {"step": 1}
     with pytest.warns(UserWarning, match="holds no state"):
-        assert checkpoints.newest(store, folder, "step", 2) is None
+        assert checkpoints.read_newest_state(store, folder, "step", 2) is None
     assert not sentinel.exists()
 
 
@@ -338,12 +338,12 @@ def test_a_trial_whose_checkpoint_was_planted_begins_anew(
 def test_a_trial_whose_parent_was_planted_fails_without_executing_it(
     open_trial: Any, tmp_path: Path, sentinel: Path
 ) -> None:
-    from trainables.phase_runner import ParentMissing
+    from trainables.dense_weights import DenseWeightsMissing
 
     plant(
         Store.at(tmp_path), f"artifacts/{dense_spec(SPEC).key}", "epoch", 1, shapes(sentinel)["zip"]
     )
-    with pytest.warns(UserWarning, match="holds no state"), pytest.raises(ParentMissing):
+    with pytest.warns(UserWarning, match="holds no state"), pytest.raises(DenseWeightsMissing):
         open_trial(SPEC)
     assert not sentinel.exists()
 
@@ -353,21 +353,21 @@ def test_planted_prepared_data_are_made_anew_and_not_executed(
     shape: str, tmp_path: Path, sentinel: Path
 ) -> None:
     path = prepared.prepare("digits", cache=tmp_path / "cache")
-    good = prepared.load(path).digest
+    good = prepared.load_prepared(path).digest
     path.unlink()  # the old file may still be mapped into this process
     path.write_bytes(shapes(sentinel)[shape])
     with pytest.raises(UserError, match="prepare makes them anew"):
-        prepared.load(path)
+        prepared.load_prepared(path)
     with pytest.warns(UserWarning, match="prepare makes them anew"):
         prepared.prepare("digits", cache=tmp_path / "cache")
-    assert prepared.load(path).digest == good and not sentinel.exists()
+    assert prepared.load_prepared(path).digest == good and not sentinel.exists()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("table", parquet_tables.TABLES)
+@pytest.mark.parametrize("table", schema.TABLES)
 def test_a_planted_table_is_not_executed(table: str, shape: str, sentinel: Path) -> None:
     with pytest.raises(parquet_tables.DamagedTable):
-        parquet_tables.decode(table, shapes(sentinel)[shape])
+        parquet_tables.decode_table(table, shapes(sentinel)[shape])
     assert not sentinel.exists()
 
 
@@ -385,7 +385,7 @@ TAGS = [
 def test_tags_in_a_study_directory_are_not_executed(
     tag: str, tmp_path: Path, sentinel: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from analysis.reading.load import load
+    from analysis.reading.load import load_study
     from sweeps import full_study
 
     store, text = Store.at(tmp_path / "study"), tag.format(path=sentinel)
@@ -396,7 +396,7 @@ def test_tags_in_a_study_directory_are_not_executed(
         "study.yaml cannot be read: line 1: could not determine a constructor"
         in capsys.readouterr().err
     )
-    assert any("skipped study.yaml" in warning for warning in load(store).warnings)
+    assert any("skipped study.yaml" in warning for warning in load_study(store).warnings)
     (tmp_path / "asked.yaml").write_text(text)
     assert full_study.main(["--study", str(tmp_path / "asked.yaml"), "--dry-run"]) == 2
     assert full_study.main(["--preset", "cifar10_small", "--set", f"name={text}", "--dry-run"]) == 2
@@ -462,5 +462,5 @@ def test_a_damaged_state_is_a_warning_and_not_an_error_that_could_hide_a_payload
         plant(store, "checkpoints/k", "step", length, whole[:length])
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        assert checkpoints.newest(store, "checkpoints/k", "step") is None
+        assert checkpoints.read_newest_state(store, "checkpoints/k", "step") is None
     assert len(told) == len(range(0, len(whole), 97)) and not sentinel.exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.told import read_commands, read_files, write_files
+from tests.markdown_blocks import read_commands, read_files, write_files
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "own-model-and-method.md"
@@ -47,11 +47,11 @@ def test_the_setup_names_what_make_study_makes() -> None:
 
 
 def test_the_method_is_listed_and_the_study_planned(folder: Path) -> None:
-    told = run(CHECKS.splitlines()[0], folder)
-    assert re.search(r"^lamp +unstructured +remove weights that are small", told, re.MULTILINE)
-    told = run(STUDY.splitlines()[0], folder)
-    assert "study mine: my_net:tiny on digits; 2 seeds" in told
-    assert re.search(r"^lamp +4 +0 +4 ", told, re.MULTILINE)
+    output = run(CHECKS.splitlines()[0], folder)
+    assert re.search(r"^lamp +unstructured +remove weights that are small", output, re.MULTILINE)
+    output = run(STUDY.splitlines()[0], folder)
+    assert "study mine: my_net:tiny on digits; 2 seeds" in output
+    assert re.search(r"^lamp +4 +0 +4 ", output, re.MULTILINE)
     assert not (folder / "studies").exists()
 
 
@@ -74,10 +74,10 @@ def test_it_passes_the_contract(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_the_study_runs_to_its_table_and_a_changed_method_runs_anew(folder: Path) -> None:
-    told = run(STUDY, folder)
-    assert "14 of 14 trials done" in told
+    output = run(STUDY, folder)
+    assert "14 of 14 trials done" in output
     for line in ("Dense", "LAMP", "Magnitude", "L1 filter"):
-        assert re.search(rf"^\| {line} +\|.*\d\d\.\d\d ± ", told, re.MULTILINE), told
+        assert re.search(rf"^\| {line} +\|.*\d\d\.\d\d ± ", output, re.MULTILINE), output
     assert list((folder / "studies/mine/report/figures").glob("*.png"))
     assert yaml.safe_load((folder / "studies/mine/study.yaml").read_text())["method_path"] == [
         str(folder / "lamp.py")
@@ -85,9 +85,9 @@ def test_the_study_runs_to_its_table_and_a_changed_method_runs_anew(folder: Path
     assert len(list((folder / "studies/mine/methods").glob("lamp-*.py"))) == 1
 
     (folder / "lamp.py").write_text(read_files(TEXT)["lamp.py"] + "\n# changed\n")
-    told = run(STUDY.splitlines()[1], folder)
-    assert "method 'lamp' has changed since it ran here: its trials run anew" in told
-    assert "continuing: 10 of 14 trials done, 4 to run" in told
+    output = run(STUDY.splitlines()[1], folder)
+    assert "method 'lamp' has changed since it ran here: its trials run anew" in output
+    assert "continuing: 10 of 14 trials done, 4 to run" in output
     assert len(list((folder / "studies/mine/rows").rglob("*.parquet"))) == 18
     run(STUDY.splitlines()[2], folder)
     report = (folder / "studies/mine/report/report.md").read_text()
@@ -108,4 +108,4 @@ def test_every_command_is_understood(page: str, monkeypatch: pytest.MonkeyPatch)
         for line in block.splitlines():
             if "full_study.py" in line:
                 words = shlex.split(line)
-                full_study.parser().parse_args(words[2:])
+                full_study.make_parser().parse_args(words[2:])

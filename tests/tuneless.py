@@ -1,5 +1,4 @@
-"""Searches without Ray: what Tune does with a search, one worker after the other in this process.
-"""
+"""Searches without Ray: one worker after the other in this process does what Tune would do."""
 
 import signal
 from collections.abc import Iterator
@@ -10,13 +9,12 @@ from typing import Any
 
 from ray.tune.schedulers import TrialScheduler
 
-from sweeps.running.stop_request import Stop
-from sweeps.search import best_candidates
-from sweeps.search import search_spec as search_spec
+from sweeps.running.stop_request import StopRequest
+from sweeps.search.best_candidates import choose_best
 from sweeps.search.candidate_records import Candidate
 from sweeps.search.candidate_trial import CandidateTrial
 from sweeps.search.early_stopping import StoppingScheduler
-from sweeps.search.search_spec import SearchSpec
+from sweeps.search.search_spec import SearchSpec, build_search
 from sweeps.search.search_state import Search
 from trainables import ray_trainable
 from trainables.environment import Environment
@@ -40,11 +38,11 @@ RAW: dict[str, Any] = {
 
 def make_spec(**changes: Any) -> SearchSpec:
     """A small search on digits; `changes` replace parts of its file."""
-    return search_spec.build({**RAW, **changes}, where="test")
+    return build_search({**RAW, **changes}, where="test")
 
 
 @dataclass(frozen=True, eq=False)  # by identity, as Tune's
-class Handed:
+class GivenTrial:
     """A trial as Tune hands it to a scheduler."""
 
     trial_id: str
@@ -66,7 +64,7 @@ def without_ray() -> Iterator[None]:
     finally:
         ray_trainable._is_draining = draining
         signal.signal(signal.SIGTERM, before)
-        Stop.reason = ""
+        StopRequest.reason = ""
 
 
 def open_search(spec: SearchSpec, folder: Path, lines: list[str] | None = None) -> Search:
@@ -90,7 +88,7 @@ def run(
     """
     search = open_search(spec, folder, lines)
     scheduler = StoppingScheduler(search)
-    running: dict[str, tuple[Handed, CandidateTrial]] = {}
+    running: dict[str, tuple[GivenTrial, CandidateTrial]] = {}
     begun, results = 0, 0
     with without_ray():
         while True:
@@ -98,7 +96,7 @@ def run(
                 config = search.suggest(f"t{begun}", slots)
                 if not isinstance(config, dict):
                     break
-                running[f"t{begun}"] = (Handed(f"t{begun}", config), CandidateTrial(config))
+                running[f"t{begun}"] = (GivenTrial(f"t{begun}", config), CandidateTrial(config))
                 begun += 1
             if not running:
                 return search
@@ -108,22 +106,23 @@ def run(
                 if results > kill_after:
                     raise Killed
                 if not result["done"]:
-                    decision = scheduler.on_trial_result(None, trial, result)  # type: ignore[arg-type]
-                if result["done"] or decision == TrialScheduler.STOP or Stop.reason:
+                    given: Any = trial
+                    decision = scheduler.on_trial_result(None, given, result)
+                if result["done"] or decision == TrialScheduler.STOP or StopRequest.reason:
                     search.complete(name, result)
-                    if Stop.reason:
+                    if StopRequest.reason:
                         worker.cleanup()
                     del running[name]
 
 
-def found(search: Search) -> list[Candidate]:
+def list_outcomes(search: Search) -> list[Candidate]:
     """What became of the candidates, without what differs between two runs of the same search."""
     from dataclasses import replace
 
-    return [replace(one, seconds=0.0, ended=None) for one in search.all]
+    return [replace(candidate, seconds=0.0, ended=None) for candidate in search.candidates.all]
 
 
-def best(search: Search) -> dict[float, tuple[Any, ...]]:
+def find_best(search: Search) -> dict[float, tuple[Any, ...]]:
     """The best of each sparsity: its key and accuracy."""
-    chosen = best_candidates.choose(search.spec, search.at)
-    return {sparsity: (one[0].key, one[0].val_top1) for sparsity, one in chosen.items()}
+    chosen = choose_best(search.spec, search.candidates.by_sparsity)
+    return {sparsity: (best[0].key, best[0].val_top1) for sparsity, best in chosen.items()}

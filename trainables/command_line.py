@@ -1,6 +1,13 @@
-"""What every command says of a mistake: one line, safe to print, and exit code 2. Imports nothing
-but the standard library and `pruning.user_error`, and runs on a Python that is too old for all
-else."""
+"""What all commands share: their parser, and the one place that turns an error into one line and an
+exit code.
+
+    0   done                               1    some trials failed
+    2   a user error                       3    the study directory was lost (study and search)
+    130 interrupted by Ctrl-C              141  whoever read the output went away
+
+Imports nothing but the standard library and `pruning.user_error`, and runs on a Python that is too
+old for all else.
+"""
 
 from __future__ import annotations
 
@@ -8,50 +15,124 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, redirect_stdout
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-from pruning.user_error import printable
+from pruning.user_error import UserError, printable
 
-PYTHON = (3, 11)  # as in pyproject.toml
-OWN = ("analysis", "models", "pruning", "sweeps", "trainables")
+OLDEST_PYTHON = (3, 11)  # as in pyproject.toml
+PACKAGES = ("analysis", "models", "pruning", "sweeps", "trainables")  # of the project
+DONE, USER_ERROR, INTERRUPTED = 0, 2, 130
+UNREAD = 141  # as of any command that SIGPIPE ends
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose mistakes are one line, as all others are, and a JSON object, too, where
+    """A parser whose errors are one line, as all others are, and a JSON object, too, where
     `--json` is given."""
 
-    given: Sequence[str] = ()
+    arguments: Sequence[str] = ()
 
-    def __init__(self, *words: Any, **settings: Any) -> None:
-        """Options are written in full: a line that is printed to be run again must not hold half of
-        one."""
-        super().__init__(*words, **{"allow_abbrev": False, **settings})
+    def __init__(self, *words: Any, **options: Any) -> None:
+        """Options are written in full: a command line that is printed to be run again must not hold
+        half of one."""
+        super().__init__(*words, **{"allow_abbrev": False, **options})
 
     def parse_known_args(  # type: ignore[override]  # the overloads of argparse
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Read what is known of a command line."""
-        self.given = sys.argv[1:] if args is None else args
+        self.arguments = sys.argv[1:] if args is None else args
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Print the mistake, with the option that was probably meant, and end with exit code 2."""
-        found = message.partition("unrecognized arguments: ")[2].partition(" ")[0].partition("=")[0]
-        near = get_close_matches(found, self._option_string_actions, n=1)
+        """Print the error, with the option that was probably meant, and end with exit code 2."""
+        unknown = message.partition("unrecognized arguments: ")[2].partition(" ")[0]
+        near = get_close_matches(unknown.partition("=")[0], self._option_string_actions, n=1)
         line = printable(f"{message}; {f'did you mean {near[0]}?' if near else 'see --help'}")
-        if "--json" in self.given and "--json" in self._option_string_actions:
-            print_facts({"error": line}, 2)
-        self.exit(2, f"error: {line}\n")
+        if "--json" in self.arguments and "--json" in self._option_string_actions:
+            print_json({"error": line}, USER_ERROR)
+        self.exit(USER_ERROR, f"error: {line}\n")
 
 
-def print_facts(facts: dict[str, Any], code: int) -> None:
-    """Print what `--json` asks for: one object, with the exit code."""
-    print(json.dumps({**facts, "exit_code": code}, indent=1, default=str), flush=True)
+def run_command(
+    work: Callable[[], int],
+    *,
+    interrupted: Callable[[], str],
+    output: dict[str, Any] | None = None,
+    user_errors: tuple[type[Exception], ...] = (UserError,),
+    lost: int = USER_ERROR,
+    unread: int = UNREAD,
+) -> int:
+    """Do the work of a command and return its exit code; an error is one line on stderr.
+
+    Args:
+        work: returns the exit code.
+        interrupted: what to say after Ctrl-C.
+        output: the JSON output, where `--json` asks for it. All that the work prints then goes to
+            stderr, and at its end this object, with the error and the exit code, to stdout.
+        user_errors: exceptions that are an error of the user: exit code 2.
+        lost: the exit code where the study directory was lost while the command ran.
+        unread: the exit code where the reader of the output went away.
+    """
+    if hasattr(sys.stdout, "reconfigure"):
+        # A terminal that cannot show "≈" or "±" is no reason to stop.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        with nullcontext() if output is None else redirect_stdout(sys.stderr):
+            code, error = _work(work, interrupted, user_errors, lost)
+            if error:
+                print(error if code == INTERRUPTED else f"error: {error}", file=sys.stderr)
+        if output is not None:
+            print_json({**output, **({"error": error} if error else {})}, code)
+        sys.stdout.flush()
+    except BrokenPipeError as broken:
+        discard_unread_output(broken)
+        return unread
+    return code
 
 
-def go_on_unread(error: BrokenPipeError) -> None:
+def _work(
+    work: Callable[[], int],
+    interrupted: Callable[[], str],
+    user_errors: tuple[type[Exception], ...],
+    lost: int,
+) -> tuple[int, str]:
+    """The exit code, and the error in one line, "" where there is none."""
+    try:
+        return work(), ""
+    except BrokenPipeError:
+        raise
+    except ImportError as missing:
+        return USER_ERROR, explain_missing_package(missing)
+    except KeyboardInterrupt:
+        return INTERRUPTED, interrupted()
+    except Exception as error:
+        code = _code_of_lost_store(error, lost)
+        if code is None and isinstance(error, user_errors):
+            code = USER_ERROR
+        if code is None:
+            raise
+        return code, printable(str(error))
+
+
+def _code_of_lost_store(error: Exception, lost: int) -> int | None:
+    """The exit code where an error says that the study directory cannot be used; else None."""
+    # Not imported at the top: that must run on any Python.
+    from trainables.storage.retry import StoreForbidden, StoreLost, StoreReadOnly
+
+    if isinstance(error, (StoreForbidden, StoreReadOnly)):
+        return USER_ERROR
+    return lost if isinstance(error, StoreLost) else None
+
+
+def print_json(output: dict[str, Any], code: int) -> None:
+    """Print the JSON output of a command: one object, with the exit code."""
+    print(json.dumps({**output, "exit_code": code}, indent=1, default=str), flush=True)
+
+
+def discard_unread_output(error: BrokenPipeError) -> None:
     """Drop what is still printed, because whoever read it, such as `| head`, has seen enough.
 
     Raises:
@@ -67,29 +148,28 @@ def go_on_unread(error: BrokenPipeError) -> None:
 
 def check_python() -> None:
     """End with exit code 2 and one line where Python is too old."""
-    if sys.version_info < PYTHON:
-        wanted, found = (".".join(map(str, version[:2])) for version in (PYTHON, sys.version_info))
+    if sys.version_info < OLDEST_PYTHON:
+        versions = (OLDEST_PYTHON, sys.version_info)
+        oldest, this = (".".join(map(str, version[:2])) for version in versions)
         sys.stderr.write(
-            f"error: Python must be at least {wanted}, but this is {found} ({sys.executable})\n"
+            f"error: Python must be at least {oldest}, but this is {this} ({sys.executable})\n"
         )
-        sys.exit(2)
+        sys.exit(USER_ERROR)
 
 
-def tell_missing(error: ImportError) -> str:
+def explain_missing_package(error: ImportError) -> str:
     """What to do about a package that is not there, or only by half.
 
     Raises:
-        ImportError: the given one, where it is of the project itself: a fault, and no mistake of
+        ImportError: the given one, where it is of the project itself: a fault, and no error of
             the user.
     """
-    name = (error.name or "").partition(".")[0]
-    if not name or name in OWN:
+    package = (error.name or "").partition(".")[0]
+    if not package or package in PACKAGES:
         raise error
-    reason = (
-        "it is not installed"
-        if isinstance(error, ModuleNotFoundError) and error.name == name
-        else str(error)
-    )
+    missing = isinstance(error, ModuleNotFoundError) and error.name == package
+    reason = "it is not installed" if missing else str(error)
     return printable(
-        f"cannot import '{name}' ({reason}): run pip install --editable . in the project's checkout"
+        f"cannot import '{package}' ({reason}): "
+        "run pip install --editable . in the project's checkout"
     )

@@ -1,12 +1,5 @@
-"""Where a trial runs, which must not change its result, and what is recorded of it."""
+"""Where and how a trial runs, which must not change its result."""
 
-import os
-import platform
-import socket
-import subprocess
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -39,36 +32,3 @@ class Environment(BaseModel):
         import torch
 
         return str(torch.cuda.get_device_name())
-
-
-@cache
-def commit() -> str:
-    """The project's git commit, with a + where files differ from it; empty outside a checkout."""
-    root = Path(__file__).resolve().parent.parent
-    try:
-        # The checkout may have been copied here by another user, as `ray up` does, which git
-        # distrusts by default.
-        asked = ["git", "-c", "safe.directory=*", "-C", str(root)]
-        asked += ["describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
-        return subprocess.run(
-            asked, capture_output=True, text=True, timeout=10, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
-
-
-@cache
-def versions() -> str:
-    """Versions that can change a number, e.g. "python 3.11.7, torch 2.15.0, ray 2.60.0"."""
-    found = [f"python {platform.python_version()}"]
-    for package in ("torch", "ray", "numpy"):
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            continue
-    return ", ".join(found)
-
-
-def host() -> str:
-    """This machine's name and the process, to tell attempts apart."""
-    return f"{socket.gethostname()}:{os.getpid()}"

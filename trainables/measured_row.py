@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from pruning import cost
 from pruning.connectivity import emptied_layers, is_connected
-from trainables.environment import Environment, commit, host, versions
-from trainables.storage import checkpoints, parquet_tables
+from trainables.environment import Environment
+from trainables.provenance import git_commit, host_and_process, package_versions
+from trainables.storage import checkpoints, schema
 
 if TYPE_CHECKING:
     from pruning.phases import Measure
     from trainables.network import Network
-    from trainables.training.epoch import Accuracy
+    from trainables.training.evaluation import Accuracy
     from trainables.trial_spec import TrialSpec
 
 
@@ -23,12 +24,15 @@ def describe_trial(spec: TrialSpec, environment: Environment) -> dict[str, Any]:
         **spec.columns(),
         "device": environment.hardware,
         "threads": environment.threads,
-        "commit": commit(),
+        "commit": git_commit(),
         "versions": ", ".join(
-            [versions(), *(f"{name} sha256:{digest[:12]}" for name, digest in spec.sources.items())]
+            [
+                package_versions(),
+                *(f"{name} sha256:{digest[:12]}" for name, digest in spec.sources.items()),
+            ]
         ),
-        "host": host(),
-        "schema_version": parquet_tables.SCHEMA_VERSION,
+        "host": host_and_process(),
+        "schema_version": schema.SCHEMA_VERSION,
     }
 
 
@@ -51,6 +55,7 @@ def describe_level(
         "test_top5": test.top5 if test else None,
         "test_loss": test.loss if test else None,
         "val_top1": validation.top1 if validation else None,
+        "test_images": test.images if test else None,
         "params": size.params,
         "nonzero": size.nonzero,
         "sparsity_reached": network.sparsity,
@@ -62,12 +67,12 @@ def describe_level(
         "compiled": network.compiled,
         "connected": is_connected(network.model, network.masks, network.image),
         "emptied_layers": ", ".join(emptied_layers(network.masks)),
-        "digest": checkpoints.digest(network.model.state_dict(), dict(network.masks)),
+        "digest": checkpoints.digest_tensors(network.model.state_dict(), dict(network.masks)),
     }
 
 
 def describe_layers(key: str, phase: Measure, network: Network) -> list[dict[str, Any]]:
-    """One entry per prunable layer: its shape, weights, kept weights and MACs."""
+    """One row per prunable layer: its shape, weights, kept weights and MACs."""
     return [
         {
             "key": key,

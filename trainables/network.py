@@ -1,22 +1,27 @@
-"""A network on its way through a trial: weights, masks, optimiser, and how all of it is saved and
-put back."""
+"""The network of a trial: weights, masks and optimiser, what changes them, and how all of it is
+saved and restored."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from models.model_registry import build
-from pruning.masks import all_kept, apply, prunable
+from models.model_registry import build_model
+from pruning import cost
+from pruning.masks import all_kept, apply_masks, prunable
 from pruning.structured.shrink import shrink
-from trainables.training.compile import Forward, choose_compiled
-from trainables.training.epoch import choose_precision, make_optimizer
-from trainables.training.seeds import derive
+from trainables.training.batch_norm import recalibrate_batch_norm
+from trainables.training.compile import CompiledForward, choose_compiled
+from trainables.training.evaluation import Accuracy, evaluate
+from trainables.training.optimizer import make_optimizer
+from trainables.training.precision import choose_precision
+from trainables.training.seeds import derive_seed
 
 if TYPE_CHECKING:
+    from trainables.checkpoint_format import NetworkState
     from trainables.training.recipe import Recipe
     from trainables.trial_spec import TrialSpec
 
@@ -26,10 +31,9 @@ class Network:
     seed.
 
     masks: bool, one per prunable weight, True where kept; what they remove is zero in the model at
-    every moment. keeps: for each time the network was made smaller, which channels of its groups
-    stayed. dense_params, dense_prunable: parameters and prunable weights before any pruning.
-    compiled: whether it trains compiled; decided by `steps`, the optimiser steps of the whole
-    trial.
+    every moment. keep_plans: for each time channels were removed, which ones of its groups stayed.
+    dense_params, dense_prunable: parameters and prunable weights before any pruning. compiled:
+    whether it trains compiled; decided by `steps`, the optimiser steps of the whole trial.
     """
 
     def __init__(
@@ -42,23 +46,24 @@ class Network:
         steps: int = 0,
     ) -> None:
         self.spec, self.image, self.classes, self.device = spec, image, classes, device
-        self.model = self._initial("init")
+        self.model = self._build("init")
         self.dense_params = sum(parameter.numel() for parameter in self.model.parameters())
         self.dense_prunable = sum(weight.numel() for weight in prunable(self.model).values())
         self.precision = choose_precision(spec.recipe.precision, self.model, device)
         self.compiled = choose_compiled(spec.recipe.compile, self.model, steps=steps, device=device)
-        self._forward: Forward | None = None
+        self._compiled_forward: CompiledForward | None = None
         self.masks: Mapping[str, Tensor] = all_kept(self.model)
-        self.keeps: list[dict[str, Tensor]] = []
+        self.keep_plans: list[dict[str, Tensor]] = []
+        self._counted: tuple[nn.Module, int] | None = None
         self.optimizer: torch.optim.Optimizer | None = None
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
 
-    def _initial(self, stream: str) -> nn.Module:
+    def _build(self, stream: str) -> nn.Module:
         """The whole network with fresh weights from (seed, stream), drawn on the CPU whatever the
         device."""
-        torch.manual_seed(derive(self.spec.seed, stream))
-        model = build(self.spec.model, image=self.image, classes=self.classes).to(self.device)
-        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        torch.manual_seed(derive_seed(self.spec.seed, stream))
+        model = build_model(self.spec.model, image=self.image, classes=self.classes).to(self.device)
+        return _channels_last(model)
 
     @property
     def sparsity(self) -> float:
@@ -66,14 +71,21 @@ class Network:
         channels."""
         return 1 - sum(int(mask.sum()) for mask in self.masks.values()) / self.dense_prunable
 
+    def count_macs(self) -> int:
+        """Multiply-accumulates of one forward pass of one image through the network as large as it
+        is now; masked weights count in full. Counted once for each size."""
+        if self._counted is None or self._counted[0] is not self.model:
+            self._counted = self.model, cost.macs(cost.layer_costs(self.model, self.image))
+        return self._counted[1]
+
     def renew_optimizer(self, recipe: Recipe) -> torch.optim.Optimizer:
         """Begin a training: a fresh optimiser without momentum."""
         self.optimizer = make_optimizer(self.model, recipe)
         return self.optimizer
 
-    def follow(self, recipe: Recipe) -> torch.optim.Optimizer:
-        """Go on with the optimiser of the training under way, by a recipe whose fields may have
-        changed."""
+    def update_optimizer(self, recipe: Recipe) -> torch.optim.Optimizer:
+        """The optimiser of the training in progress, with the fields of a recipe that may have
+        changed since the last epoch."""
         assert self.optimizer is not None, (
             "a training step follows the start of its training or a checkpoint of it"
         )
@@ -83,58 +95,57 @@ class Network:
                 group["momentum"] = recipe.momentum
         return self.optimizer
 
-    def forward(self, recipe: Recipe) -> nn.Module | Forward:
-        """The forward pass of the training under way."""
+    def training_forward(self, recipe: Recipe) -> nn.Module | CompiledForward:
+        """The forward pass of the training in progress."""
         if not self.compiled:
             return self.model
-        ours = self._forward
-        if ours is None or ours.model is not self.model or ours.batch != recipe.batch:
+        compiled = self._compiled_forward
+        if compiled is None or compiled.model is not self.model or compiled.batch != recipe.batch:
             lenient = self.spec.recipe.compile == "auto"
-            self._forward = ours = Forward(
+            self._compiled_forward = compiled = CompiledForward(
                 self.model, batch=recipe.batch, device=self.device, lenient=lenient
             )
-        return ours
+        return compiled
 
-    def doubts(self) -> list[str]:
-        """What the row must say of the training: that compiling failed; it then goes on without,
-        also elsewhere."""
-        if not (self._forward and self._forward.error):
+    def take_compile_notes(self) -> list[str]:
+        """A note for the row if compiling failed since the last call; the training then goes on
+        without it, also where it is continued."""
+        if not (self._compiled_forward and self._compiled_forward.error):
             return []
-        error, self.compiled, self._forward = self._forward.error, False, None
+        error, self.compiled, self._compiled_forward = self._compiled_forward.error, False, None
         return [f"trained without torch.compile, which failed: {error}"]
 
     @torch.no_grad()
-    def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Put in weights and buffers of the dense network; masks and removed channels stay in
-        force."""
-        if self.keeps:
-            self.model = self._initial("init")
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Load weights and buffers of the dense network; masks and removed channels stay."""
+        if self.keep_plans:
+            self.model = self._build("init")
         self.model.load_state_dict(weights)
-        for keep in self.keeps:
-            self.model = self._smaller(keep)
-        apply(self.model, self.masks)
+        for keep in self.keep_plans:
+            self.model = self._remove_channels(keep)
+        apply_masks(self.model, self.masks)
 
     def reinitialise(self, stream: str) -> None:
         """Draw weights and buffers anew; masks and removed channels stay in force.
 
         Weights of a smaller network are those that the whole one draws for its kept channels.
         """
-        self.load(self._initial(stream).state_dict())
+        self.load_weights(self._build(stream).state_dict())
 
     def shrink(self, keep: Mapping[str, Tensor]) -> None:
         """Remove all channels that `keep` does not name of the groups it does name; a new training
         must follow."""
-        self.keeps.append({name: kept.cpu() for name, kept in keep.items()})
-        self.model = self._smaller(keep)
+        self.keep_plans.append({name: kept.cpu() for name, kept in keep.items()})
+        self.model = self._remove_channels(keep)
         self.masks = all_kept(self.model)
         self.optimizer = None
 
-    def _smaller(self, keep: Mapping[str, Tensor]) -> nn.Module:
+    def _remove_channels(self, keep: Mapping[str, Tensor]) -> nn.Module:
         small = shrink(self.model, keep, image=self.image).to(self.device)
-        return small.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        return _channels_last(small)
 
     @torch.no_grad()
-    def hold(self, masks: Mapping[str, Tensor]) -> None:
+    def set_masks(self, masks: Mapping[str, Tensor]) -> None:
         """Take new masks: what they remove becomes zero, and momentum of every weight whose mask
         changed is cleared.
 
@@ -145,7 +156,8 @@ class Network:
         shapes = {name: weight.shape for name, weight in weights.items()}
         if {name: mask.shape for name, mask in masks.items()} != shapes:
             raise ValueError(
-                f"the method '{self.spec.method}' returned masks that do not fit the prunable weights"
+                f"the method '{self.spec.method}' returned masks that do not fit "
+                "the prunable weights"
             )
         moved = {name: masks[name].to(self.device) for name in weights}
         for name, weight in weights.items():
@@ -153,31 +165,39 @@ class Network:
                 if isinstance(value, Tensor) and value.shape == weight.shape:
                     value.masked_fill_(moved[name] ^ self.masks[name], 0)
         self.masks = moved
-        apply(self.model, self.masks)
+        apply_masks(self.model, self.masks)
 
-    def weights(self) -> dict[str, Tensor]:
+    def evaluate(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracy | None:
+        """Accuracy on images; None where there are none. The model is in eval mode afterwards."""
+        return evaluate(self.model, batches, precision=self.precision, device=self.device)
+
+    def recalibrate(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Estimate the batch-norm statistics anew from images; weights stay."""
+        recalibrate_batch_norm(self.model, batches, precision=self.precision, device=self.device)
+
+    def copy_weights(self) -> dict[str, Tensor]:
         """Weights and buffers on the CPU: a state dict that the plain model loads."""
         return {
             name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()
         }
 
-    def state(self, *, midway: bool) -> dict[str, Any]:
-        """Everything needed to go on; the optimiser only `midway` in a training."""
+    def state(self, *, midway: bool) -> NetworkState:
+        """Everything needed to continue; the optimiser only `midway` in a training."""
         return {
             "model": self.model.state_dict(),
             "masks": dict(self.masks),
-            "keeps": self.keeps,
+            "keeps": self.keep_plans,
             "optimizer": self.optimizer.state_dict() if midway and self.optimizer else None,
             "scaler": self.scaler.state_dict(),
             "precision": self.precision,
             "compiled": self.compiled,
         }
 
-    def restore(self, saved: Mapping[str, Any], recipe: Recipe) -> None:
+    def restore(self, saved: NetworkState, recipe: Recipe) -> None:
         """Put back what `state` returned; `recipe` is the one of the training it was midway in."""
-        self.keeps = saved["keeps"]
-        for keep in self.keeps:
-            self.model = self._smaller(keep)
+        self.keep_plans = saved["keeps"]
+        for keep in self.keep_plans:
+            self.model = self._remove_channels(keep)
         self.model.load_state_dict(saved["model"])
         self.masks = {name: mask.to(self.device) for name, mask in saved["masks"].items()}
         self.precision, self.compiled = saved["precision"], saved["compiled"]
@@ -185,3 +205,9 @@ class Network:
         self.scaler.load_state_dict(saved["scaler"])
         if saved["optimizer"] is not None:
             self.renew_optimizer(recipe).load_state_dict(saved["optimizer"])
+
+
+def _channels_last(model: nn.Module) -> nn.Module:
+    """The model with its weights in the memory format in which convolutions are fastest."""
+    moved: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved

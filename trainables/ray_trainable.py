@@ -1,9 +1,9 @@
 """The adapter between a trial and Ray Tune: the only file of this package that imports Ray.
 
 State lives in the study directory under the trial's key, not in Tune's checkpoints: `setup` and
-`reset_config` continue from there. A fault of the trial itself is caught, tried again from the last
-checkpoint, and becomes a result in the end, so that Ray retries only what it should: lost workers
-and nodes.
+`reset_config` continue from there. An exception of the trial itself is caught, the trial is tried
+again from its last checkpoint, and in the end the exception becomes a result. So Ray retries only
+what it should: lost workers and nodes.
 """
 
 import gc
@@ -12,7 +12,6 @@ import signal
 import time
 import traceback
 from contextlib import suppress
-from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
@@ -21,18 +20,20 @@ import torch
 from ray import tune
 from ray._private.state import state
 
+from trainables.dense_weights import DenseWeightsMissing
 from trainables.environment import Environment
-from trainables.phase_runner import ParentMissing
+from trainables.provenance import utc_now
+from trainables.storage.layout import failure_file
 from trainables.storage.store import Store, StoreLost
 from trainables.trial import Trial
 from trainables.trial_spec import TrialSpec
-from trainables.user_method_files import fetch
+from trainables.user_method_files import load_method_files
 
-SECONDS_PER_RESULT = (
-    1.0  # steps are bundled or cut, so that the driver hears of a trial about once a second
-)
-TOLD = ("level", "stage", "sparsity", "test_top1", "val_top1")  # of each row when a trial is done
-FAULTS = 3  # of its own that a trial may have before it is given up
+# Short steps are bundled and long ones cut, so that the driver gets a result about once a second.
+SECONDS_PER_RESULT = 1.0
+# The columns of each row that the driver gets when a trial is done.
+LEVEL_COLUMNS = ("level", "stage", "sparsity", "test_top1", "val_top1")
+MAX_EXCEPTIONS = 3  # of a trial itself, after which it is given up
 MEMORY_ADVICE = (
     "give each trial more memory: fewer trials on a device (--gpus-per-trial, --cpus-per-trial), "
     "a smaller recipe.batch, or recipe.precision=bf16"
@@ -48,24 +49,28 @@ class RayTrial(tune.Trainable):
     """One trial at a time in a reusable worker. Config: `spec` and `environment`, both as plain
     dictionaries.
 
-    A worker that gets SIGTERM, or whose node is being drained (what becomes of the notice before a
-    spot machine is taken away), checkpoints its trial after the batch it is in and leaves.
+    A worker that gets SIGTERM, or whose node is being drained (which is how Ray passes on the
+    notice before a spot machine is taken away), checkpoints its trial after the present batch and
+    leaves.
+
+    exceptions: how many the trial has raised in this worker. curves_sent: rows of its curves that
+    the driver has got.
     """
 
     trial: Trial | None
     spec: TrialSpec
     environment: Environment
-    faults: int
-    heard: int
+    exceptions: int
+    curves_sent: int
     busy = False
     terminated = False
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Take a trial; it is opened in the first step, where its faults are caught."""
+        """Take a trial; it is opened in the first step, where its exceptions are caught."""
         self.spec = TrialSpec.model_validate(config["spec"])
         self.environment = Environment.model_validate(config["environment"])
         self.trial = None
-        self.faults = self.heard = 0
+        self.exceptions = self.curves_sent = 0
         if signal.getsignal(signal.SIGTERM) != self._on_sigterm:
             self._end = signal.signal(signal.SIGTERM, self._on_sigterm)
 
@@ -76,15 +81,19 @@ class RayTrial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Walk for about a second.
+        """Run the trial for about a second.
 
-        Returns: `status` running, retrying, or at the end done, failed, orphaned (the dense weights
-            it starts from are gone) or store_lost; `walked` and `steps`; `epochs` trained so far
-            and those `gained` since the trial was opened at the position `start`; `seconds` spent
-            on the trial so far, on which `device`, in which `precision` and whether `compiled`; the
-            next step as `label`, the `level`, and what the `curve` has gained from its row number
-            `curve_from` on; when done the `top1` of the last row and the accuracies of all
-            `levels`; else the `error` in one line.
+        Returns:
+            `status`: running, retrying, or at the end done, failed, dense_weights_missing or
+                store_lost.
+            `steps_done` of `steps`; `epochs` trained so far, and those `gained` since the trial was
+                opened at the position `start`; the next step as `label`, and the `level`.
+            `seconds` spent on the trial so far, on which `device`, in which `precision` and whether
+                `compiled`.
+            `curve`: the rows that the curves have got since the last result, from row number
+                `curve_from` on.
+            `top1` of the last row and the accuracies of all `levels`, when done; or the `error` in
+                one line.
 
         Raises:
             Leaving: the worker has to go; the trial is checkpointed.
@@ -95,70 +104,66 @@ class RayTrial(tune.Trainable):
         self.busy = True
         try:
             if self.trial is None:
-                if given_up := self._given_up():
-                    return {"done": True, "status": "failed", "walked": 0, "error": given_up}
-                fetch(self.spec.sources, Store.at(self.environment.store))
-                self.trial, self.heard = Trial(self.spec, self.environment), 0
-            self._walk(self.trial, until)
+                if error := self._read_failure():
+                    return _end("failed", error)
+                load_method_files(self.spec.sources, Store.at(self.environment.store))
+                self.trial, self.curves_sent = Trial(self.spec, self.environment), 0
+            self._run_until(self.trial, until)
             if not self.trial.done and self._must_leave():
                 self.trial.save()
                 raise Leaving
-        except StoreLost as error:
+        except StoreLost as lost:
             self._close()
-            return {"done": True, "status": "store_lost", "walked": 0, "error": str(error)}
-        except ParentMissing as error:
+            return _end("store_lost", str(lost))
+        except DenseWeightsMissing as missing:
             self._close()
-            return {"done": True, "status": "orphaned", "walked": 0, "error": str(error)}
+            return _end("dense_weights_missing", str(missing))
         except Leaving:
             raise
-        except Exception as error:
-            return self._fault(error)
+        except Exception as exception:
+            return self._handle_exception(exception)
         finally:
             self.busy = False
-        return self._told(self.trial)
+        return self._result(self.trial)
 
-    def _walk(self, trial: Trial, until: float) -> None:
-        """Walk until a moment of the monotonic clock, or to the end."""
+    def _run_until(self, trial: Trial, until: float) -> None:
+        """Run the trial until a moment of the monotonic clock, or to its end."""
         while not (trial.done or self.terminated or time.monotonic() >= until):
             trial.advance(lambda: self.terminated or time.monotonic() >= until)
 
-    def _told(self, trial: Trial) -> dict[str, Any]:
-        """What the driver hears of a trial after a step."""
+    def _result(self, trial: Trial) -> dict[str, Any]:
+        """What the driver gets of a trial after a step."""
+        records, network = trial.records, trial.runner.network
         result = {
             "done": trial.done,
             "status": "done" if trial.done else "running",
-            "walked": trial.step,
+            "steps_done": trial.step,
             "steps": len(trial.steps),
             "start": trial.start,
-            "epochs": trial.course.epochs,
-            "gained": trial.course.epochs - trial.epochs_before,
-            "train_seconds": trial.course.train_seconds,
+            "epochs": records.epochs,
+            "gained": records.epochs - trial.epochs_before,
+            "train_seconds": records.train_seconds,
             "seconds": trial.seconds,
             "device": self.environment.hardware,
-            "precision": trial.course.network.precision,
-            "compiled": trial.course.network.compiled,
+            "precision": network.precision,
+            "compiled": network.compiled,
             "label": trial.label,
-            "level": trial.course.level,
-            "curve_from": self.heard,
-            "curve": trial.course.curves[self.heard :],
+            "level": records.level,
+            "curve_from": self.curves_sent,
+            "curve": records.curves[self.curves_sent :],
         }
-        self.heard = len(trial.course.curves)
+        self.curves_sent = len(records.curves)
         if not trial.done:
             return result
-        rows = trial.course.rows
-        levels = [{name: row[name] for name in TOLD} for row in rows]
-        return {
-            **result,
-            "top1": rows[-1]["test_top1" if self.spec.test else "val_top1"],
-            "levels": levels,
-        }
+        top1 = records.rows[-1]["test_top1" if self.spec.test else "val_top1"]
+        levels = [{column: row[column] for column in LEVEL_COLUMNS} for row in records.rows]
+        return {**result, "top1": top1, "levels": levels}
 
     def _close(self) -> None:
         """Let go of the trial and, on a GPU, of its memory."""
         self.trial = None
-        if (
-            self.environment.device == "cuda"
-        ):  # a collection takes 100 ms, more than a small trial: not on the CPU
+        # Not on the CPU: a collection takes 100 ms, which is more than a small trial.
+        if self.environment.device == "cuda":
             gc.collect()
             torch.cuda.empty_cache()
 
@@ -172,53 +177,48 @@ class RayTrial(tune.Trainable):
     def _must_leave(self) -> bool:
         return self.terminated or _is_draining()
 
-    # Faults
+    # Exceptions of the trial
 
-    def _fault(self, error: Exception) -> dict[str, Any]:
-        """What becomes of a fault of the trial itself: another try from the last checkpoint, or the
-        end.
+    def _handle_exception(self, exception: Exception) -> dict[str, Any]:
+        """Try again from the last checkpoint, or record the failure and end the trial.
 
         Raises:
-            torch.AcceleratorError: the device's state in this process is lost; another process
-            tries.
+            torch.AcceleratorError: the state of the device is lost in this process; Ray tries again
+                in another.
         """
-        self.faults += 1
-        line = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-        if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-            line = f"{line}; {MEMORY_ADVICE}"
+        self.exceptions += 1
+        error = " ".join(f"{type(exception).__name__}: {exception}".split())[:500]
+        if isinstance(exception, (MemoryError, torch.OutOfMemoryError)):
+            error = f"{error}; {MEMORY_ADVICE}"
         failure = {
             "key": self.spec.key,
-            "error": line,
+            "error": error,
             "traceback": traceback.format_exc(),
-            "faults": self.faults,
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "faults": self.exceptions,
+            "finished": utc_now(),
         }
         self._close()
-        if isinstance(error, torch.AcceleratorError):
-            raise error
-        if self.faults < FAULTS:
-            return {"done": False, "status": "retrying", "walked": 0, "error": line}
+        if isinstance(exception, torch.AcceleratorError):
+            raise exception
+        if self.exceptions < MAX_EXCEPTIONS:
+            return _end("retrying", error) | {"done": False}
         try:
-            Store.at(self.environment.store).write(
-                self._failure, json.dumps(failure, indent=1).encode()
-            )
+            content = json.dumps(failure, indent=1).encode()
+            Store.at(self.environment.store).write(failure_file(self.spec.key), content)
         except StoreLost as lost:
-            return {"done": True, "status": "store_lost", "walked": 0, "error": str(lost)}
-        return {"done": True, "status": "failed", "walked": 0, "error": line}
+            return _end("store_lost", str(lost))
+        return _end("failed", error)
 
-    @property
-    def _failure(self) -> str:
-        return f"failures/{self.spec.key}.json"
-
-    def _given_up(self) -> str:
+    def _read_failure(self) -> str:
         """The error for which the driver has given this trial up, because it kept losing its
         workers; else empty."""
         try:
-            return str(json.loads(Store.at(self.environment.store).read(self._failure))["error"])
+            content = Store.at(self.environment.store).read(failure_file(self.spec.key))
         except FileNotFoundError:
             return ""
+        return str(json.loads(content)["error"])
 
-    # What Tune asks for
+    # What Tune calls
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """Publish the trial's state in the study directory; what Tune keeps is only a pointer."""
@@ -236,9 +236,13 @@ class RayTrial(tune.Trainable):
                 self.trial.save()
 
 
+def _end(status: str, error: str) -> dict[str, Any]:
+    """The last result of a trial that has no rows."""
+    return {"done": True, "status": status, "steps_done": 0, "error": error}
+
+
 def _is_draining() -> bool:
-    """Whether Ray is about to take this node away; False where this version of Ray does not tell.
-    """
+    """Whether Ray is about to take this node away; False where this version of Ray does not say."""
     try:
         return ray.get_runtime_context().get_node_id() in state.get_draining_nodes()
     except Exception:  # private, and the cluster may be going down at this moment

@@ -1,4 +1,4 @@
-"""The network of a measured level as the study directory keeps it, where the study asks for it.
+"""The network of a measured level as the study directory stores it, where the study asks for it.
 
 A file is `networks/<key>/level-<n>-<checksum>.pt`: the row that was measured, how to build the
 network, and its weights. Of a masked layer it holds the kept weights and one bit per weight, so
@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.model_registry import build
-from pruning.structured.narrow import join, narrow
-from trainables.storage import checkpoints
+from models.model_registry import build_model
+from pruning.structured.keep_plan import join_plans
+from pruning.structured.narrow import narrow
+from trainables.storage import checkpoints, layout
 
 if TYPE_CHECKING:
-    from trainables.data.prepared import Data
+    from trainables.data.interface import DataSetInfo
     from trainables.network import Network
     from trainables.storage.store import Store
 
@@ -29,13 +30,13 @@ FORMAT = 1  # of the files; one of another format is passed over
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class SavedNetwork:
     """One measured network with all that is needed to use it.
 
     row: what was measured of it, as in the table *rows*. model, image, classes: as
-    `models.model_registry.build` takes them. mean, std: per channel, in 0..1, by which inputs are
-    normalised. keep: which channels stayed of the groups that were cut. weights: its state dict, on
-    the CPU. masks: bool, True where kept, of the layers in which weights were masked.
+    `models.model_registry.build_model` takes them. mean, std: per channel, in 0..1, by which inputs
+    are normalised. keep: which channels stayed of the groups that were cut. weights: its state
+    dict, on the CPU. masks: bool, True where kept, of the layers in which weights were masked.
     """
 
     row: dict[str, Any]
@@ -55,29 +56,27 @@ class Kept:
 
     def rebuild(self) -> nn.Module:
         """The network as it was measured, in eval mode on the CPU, in fp32."""
-        network = fresh(self.model, self.image, self.classes)
+        network = build_untrained(self.model, self.image, self.classes)
         if self.keep:
             network = narrow(network, self.widths, image=self.image)
         network.load_state_dict(self.weights)
         return network.eval()
 
 
-def fresh(model: str, image: tuple[int, int, int], classes: int) -> nn.Module:
+def build_untrained(model: str, image: tuple[int, int, int], classes: int) -> nn.Module:
     """The whole network on the CPU; torch's global generator stays where it was.
 
     Raises:
-        UserError, UserError: see `models.model_registry.build`.
+        UserError: see `models.model_registry.build_model`.
     """
     with torch.random.fork_rng(devices=[]):
-        return build(model, image=image, classes=classes)
+        return build_model(model, image=image, classes=classes)
 
 
-def keep(store: Store, network: Network, row: Mapping[str, Any], data: Data) -> None:
+def save_network(store: Store, network: Network, row: Mapping[str, Any], data: DataSetInfo) -> None:
     """Write the network as it is now, with the row that was just measured of it."""
-    weights, masks = (
-        network.weights(),
-        {n: mask.cpu() for n, mask in network.masks.items() if not mask.all()},
-    )
+    weights = network.copy_weights()
+    masks = {name: mask.cpu() for name, mask in network.masks.items() if not mask.all()}
     content = {
         "format": FORMAT,
         "row": dict(row),
@@ -86,58 +85,61 @@ def keep(store: Store, network: Network, row: Mapping[str, Any], data: Data) -> 
         "classes": network.classes,
         "mean": tuple(data.mean),
         "std": tuple(data.std),
-        "keep": join(network.keeps),
+        "keep": join_plans(network.keep_plans),
         "weights": {name: value for name, value in weights.items() if name not in masks},
         "shapes": {name: tuple(mask.shape) for name, mask in masks.items()},
         "values": {name: weights[name][mask] for name, mask in masks.items()},
         "bits": {name: torch.from_numpy(np.packbits(mask.numpy())) for name, mask in masks.items()},
         "order": list(weights),
     }
-    checkpoints.publish(store, folder(row["key"]), "level", row["level"], content)
+    folder = layout.state_folder(layout.NETWORKS, row["key"])
+    checkpoints.publish_state(store, folder, "level", row["level"], content)
 
 
-def find(store: Store, key: str, level: int, digest: str) -> Kept | None:
-    """The kept network of a level; None where there is no whole file.
+def find_saved_network(store: Store, key: str, level: int, digest: str) -> SavedNetwork | None:
+    """The saved network of a level; None where there is no whole file.
 
     Args:
         digest: of the row it should have. Where only one that was trained again, on other hardware,
             is there, that one is returned, with its own row.
     """
-    with warnings.catch_warnings(
-        action="ignore"
-    ):  # one that is passed over here is looked at again below
-        chosen = checkpoints.newest(
-            store, folder(key), "level", level, accept=lambda saved: _digest(saved) == digest
+    folder = layout.state_folder(layout.NETWORKS, key)
+    with warnings.catch_warnings(action="ignore"):  # what is passed over here is read again below
+        newest = checkpoints.read_newest_state(
+            store, folder, "level", level, accept=lambda saved: _row_digest(saved) == digest
         )
-    chosen = chosen or checkpoints.newest(
-        store, folder(key), "level", level, accept=lambda saved: bool(_digest(saved))
+    newest = newest or checkpoints.read_newest_state(
+        store, folder, "level", level, accept=lambda saved: bool(_row_digest(saved))
     )
-    return _unpack(chosen[1]) if chosen else None
+    return _unpack(newest[1]) if newest else None
 
 
-def levels(store: Store, key: str) -> set[int]:
-    """Levels of a trial whose networks are kept; their content is not checked."""
-    return checkpoints.numbers(store, folder(key), "level")
+def list_saved_levels(store: Store, key: str) -> set[int]:
+    """Levels of a trial whose networks are saved; their content is not checked."""
+    folder = layout.state_folder(layout.NETWORKS, key)
+    return checkpoints.list_state_numbers(store, folder, "level")
 
 
-def folder(key: str) -> str:
-    """Where the networks of a trial are, in the study directory."""
-    return f"networks/{key}"
+def delete_saved_level(store: Store, key: str, level: int) -> None:
+    """Delete what is saved of a level, whole or damaged."""
+    folder = layout.state_folder(layout.NETWORKS, key)
+    checkpoints.delete_states(store, folder, "level", level)
 
 
-def _digest(saved: Mapping[str, Any]) -> str:
+def _row_digest(saved: Mapping[str, Any]) -> str:
     """The digest of the row in a file; empty where the file is of another format."""
     return str(saved["row"]["digest"]) if saved.get("format") == FORMAT else ""
 
 
-def _unpack(saved: Mapping[str, Any]) -> Kept:
+def _unpack(saved: Mapping[str, Any]) -> SavedNetwork:
+    """The network that a file holds: weights under a mask are zero again."""
     weights, masks = dict(saved["weights"]), {}
     for name, shape in saved["shapes"].items():
         bits = np.unpackbits(saved["bits"][name].numpy(), count=int(np.prod(shape)))
         masks[name] = torch.from_numpy(bits.astype(bool)).view(shape)
         weights[name] = torch.zeros(shape, dtype=saved["values"][name].dtype)
         weights[name][masks[name]] = saved["values"][name]
-    return Kept(
+    return SavedNetwork(
         row=saved["row"],
         model=saved["model"],
         image=saved["image"],

@@ -1,4 +1,4 @@
-"""One trial, walked step by step. Knows neither Ray nor studies.
+"""One trial, run step by step. Knows neither Ray nor studies.
 
 A method's phases become steps: one epoch, one prune, one rewind, one measurement. Between two
 steps, and between two batches of an epoch, the whole state is {weights and buffers, optimiser,
@@ -8,75 +8,86 @@ So a trial that is stopped anywhere and opened again continues bit for bit.
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
 
 import torch
 
 from pruning.phases import Measure, Phase, Train
 from trainables import saved_networks
+from trainables.checkpoint_format import FORMAT, TrialState, is_current_format
 from trainables.environment import Environment
-from trainables.phase_runner import Course
-from trainables.storage import checkpoints, parquet_tables
+from trainables.phase_runner import PhaseRunner
+from trainables.storage import checkpoints, layout
 from trainables.storage.store import Store
-from trainables.training.process import settle
-from trainables.training.seeds import derive
+from trainables.training.process import set_up_process
+from trainables.training.seeds import derive_seed
+from trainables.trial_records import TrialRecords
+from trainables.trial_results import read_complete_rows, write_results
 from trainables.trial_spec import TrialSpec, step_label
 
-FORMAT = 3  # of checkpoints; one of another format is not gone on from
-BATCHES = 10**6  # a checkpoint's number is step x BATCHES + batches walked of that step
-SHARE = 0.02  # of a trial's time that checkpoints at the ends of phases may take
+# A checkpoint is numbered: finished steps x POSITIONS_PER_STEP + batches of the next one.
+POSITIONS_PER_STEP = 10**6
+CHECKPOINT_SHARE = 0.02  # of a trial's time that checkpoints at the ends of phases may take
 
 
 class Trial:
     """One trial in its environment; opening it continues from the newest valid checkpoint of its
     key.
 
-    step: number of steps walked. start: the position it was opened at. attempts: how often it was
+    step: number of finished steps. start: the position it was opened at. attempts: how often it was
     opened. done: whether its rows are written.
     """
 
     def __init__(self, spec: TrialSpec, environment: Environment) -> None:
         self._opened_at = time.monotonic()
-        settle(environment.threads)
+        set_up_process(environment.threads)
         self.spec, self.environment = spec, environment
         self.store = Store.at(environment.store)
-        self.course = Course(spec, environment)
+        self.runner = PhaseRunner(spec, environment)
         self.steps = [
             (index, epoch)
-            for index, phase in enumerate(self.course.phases)
+            for index, phase in enumerate(self.runner.phases)
             for epoch in (range(phase.start, phase.end) if isinstance(phase, Train) else (0,))
         ]
         self.step, self.attempts, self._seconds_before = 0, 1, 0.0
         self.done = False
-        self._valid: list[str] = []  # paths of the checkpoints this attempt knows to be whole
-        if rows := self._written():
-            self.done, self.course.rows = True, rows
-        elif found := checkpoints.newest(self.store, self._checkpoints, "step", accept=_is_current):
-            self._valid.append(found[0])
-            self._restore(found[1])
-        else:
-            self.course.begin()
-        self.epochs_before = self.course.epochs
-        self._saved = self.start = self.position
-        self._saved_at, self._save_seconds = (
-            time.monotonic(),
-            SHARE,
-        )  # at first nothing is saved in the first second
+        self._folder = layout.state_folder(layout.CHECKPOINTS, spec.key)
+        self._whole: list[str] = []  # paths of the checkpoints that this attempt knows to be whole
+        self._open()
+        self.epochs_before = self.records.epochs
+        self._saved_position = self.start = self.position
+        self._saved_at = time.monotonic()
+        self._save_seconds = CHECKPOINT_SHARE  # so that nothing is saved in the first second
+
+    def _open(self) -> None:
+        """Take the results if they are complete, else continue from a checkpoint, else begin."""
+        networks = self.environment.keep_networks == "all"
+        rows = read_complete_rows(self.store, self.spec, self.runner.phases, networks=networks)
+        if rows:
+            self.done, self.records.rows = True, rows
+            return
+        newest = checkpoints.read_newest_state(
+            self.store, self._folder, "step", accept=is_current_format
+        )
+        if newest is None:
+            self.runner.begin()
+            return
+        path, saved = newest
+        self._whole.append(path)
+        self.step, self.attempts = saved["step"], saved["attempts"] + 1
+        self._seconds_before = saved["seconds"]
+        following = self._next_phase()
+        self.runner.restore(saved["course"], following[0] if following else None)
 
     @property
-    def _checkpoints(self) -> str:
-        return f"checkpoints/{self.spec.key}"
-
-    @property
-    def _rows(self) -> str:
-        return f"rows/{self.spec.key}.parquet"
+    def records(self) -> TrialRecords:
+        """What the trial has counted and recorded so far."""
+        return self.runner.records
 
     @property
     def position(self) -> int:
-        """How far the trial is: steps walked x BATCHES + batches of the epoch under way; it only
-        grows."""
-        return self.step * BATCHES + self.course.batches
+        """How far the trial is: finished steps x POSITIONS_PER_STEP + batches of the epoch in
+        progress; it only grows."""
+        return self.step * POSITIONS_PER_STEP + self.runner.batches
 
     @property
     def seconds(self) -> float:
@@ -87,163 +98,111 @@ class Trial:
     @property
     def label(self) -> str:
         """The next step in words."""
-        following = self._next()
+        following = self._next_phase()
         return step_label(*following) if following else "write rows"
 
-    def _next(self) -> tuple[Phase, int] | None:
+    def _next_phase(self) -> tuple[Phase, int] | None:
         """The phase and epoch of the next step; None after the last."""
         if self.step == len(self.steps):
             return None
         index, epoch = self.steps[self.step]
-        return self.course.phases[index], epoch
+        return self.runner.phases[index], epoch
 
     def run(self) -> None:
-        """Walk to the end."""
+        """Run all steps that are left."""
         while not self.done:
             self.advance()
 
     def advance(self, pause: Callable[[], bool] = lambda: False) -> None:
-        """Walk one step, or a part of an epoch; checkpoint when it is time; after the last step
-        write the rows.
+        """Run one step, or a part of an epoch; save a checkpoint when it is time; after the last
+        step write the results.
 
         Args:
-            pause: asked after every batch; where it says so, this returns in the middle of an
-                epoch.
+            pause: called after every batch; where it returns True, this returns in the middle of
+                the epoch.
         """
-        following = self._next()
+        following = self._next_phase()
         if following:
-            phase, epoch = following
-            if not self.course.midway:
-                torch.manual_seed(derive(self.spec.seed, "step", self.step))
-            if self.course.walk(*self.steps[self.step], self.step, lambda: self._due() or pause()):
-                self._keep(phase)
-                self.step += 1
-                ends = not isinstance(phase, Train) or epoch + 1 == phase.end
-                if (
-                    self._due()
-                    or self.environment.checkpoint_seconds == 0
-                    or (ends and self._cheap())
-                ):
-                    self.save()
-            elif self._due():
+            if not self.runner.in_epoch:
+                torch.manual_seed(derive_seed(self.spec.seed, "step", self.step))
+            finished = self.runner.run_step(
+                *self.steps[self.step], self.step, lambda: self._checkpoint_is_due() or pause()
+            )
+            if finished:
+                self._end_step(*following)
+            elif self._checkpoint_is_due():
                 self.save()
         if self.step == len(self.steps):
             self._finish()
 
-    def _keep(self, phase: Phase) -> None:
-        """Keep the network where the study asks for it and this phase was the last to measure its
+    def _end_step(self, phase: Phase, epoch: int) -> None:
+        """Count a finished step; save its network where wanted, and a checkpoint where it is due or
+        cheap."""
+        self._save_network(phase)
+        self.step += 1
+        phase_ends = not isinstance(phase, Train) or epoch + 1 == phase.end
+        every_step = self.environment.checkpoint_seconds == 0
+        cheap_enough = phase_ends and self._checkpoint_is_cheap()
+        if every_step or cheap_enough or self._checkpoint_is_due():
+            self.save()
+
+    def _save_network(self, phase: Phase) -> None:
+        """Save the network if the study wants it and this phase was the last to measure its
         level."""
         if self.environment.keep_networks == "none" or not isinstance(phase, Measure):
             return
-        later = [self.course.phases[index] for index, _ in self.steps[self.step + 1 :]]
+        later = [self.runner.phases[index] for index, _ in self.steps[self.step + 1 :]]
         if not any(isinstance(other, Measure) and other.level == phase.level for other in later):
-            saved_networks.keep(
-                self.store, self.course.network, self.course.rows[-1], self.course.images.data
+            data = self.runner.loader.data
+            saved_networks.save_network(
+                self.store, self.runner.network, self.records.rows[-1], data
             )
 
-    def _due(self) -> bool:
+    def _checkpoint_is_due(self) -> bool:
         """Whether the longest time between two checkpoints is over."""
         longest = self.environment.checkpoint_seconds
         return longest > 0 and time.monotonic() - self._saved_at >= longest
 
-    def _cheap(self) -> bool:
+    def _checkpoint_is_cheap(self) -> bool:
         """Whether a checkpoint takes a small share of the time that it would save."""
-        return self._save_seconds <= SHARE * (time.monotonic() - self._saved_at)
+        return self._save_seconds <= CHECKPOINT_SHARE * (time.monotonic() - self._saved_at)
 
     def save(self) -> None:
-        """Publish a checkpoint of the present position, unless it is there already; the two newest
-        are kept."""
-        if self.done or self.position in (0, self._saved):
+        """Publish a checkpoint of the present position, unless there is one already; the two newest
+        stay."""
+        if self.done or self.position in (0, self._saved_position):
             return
         began = time.monotonic()
-        phase, epoch = self._next() or (None, 0)
-        saved = {
+        path = checkpoints.publish_state(
+            self.store, self._folder, "step", self.position, dict(self._state()), digits=12
+        )
+        self._whole = [*self._whole, path][-2:]
+        checkpoints.delete_older_states(
+            self.store, self._folder, "step", self.position, keep=self._whole
+        )
+        self._saved_position, self._saved_at = self.position, time.monotonic()
+        self._save_seconds = self._saved_at - began
+
+    def _state(self) -> TrialState:
+        """Everything needed to continue."""
+        phase, epoch = self._next_phase() or (None, 0)
+        return {
             "format": FORMAT,
             "step": self.step,
             "attempts": self.attempts,
             "seconds": self.seconds,
-            "course": self.course.state(midway=isinstance(phase, Train) and epoch > phase.start),
+            "course": self.runner.state(midway=isinstance(phase, Train) and epoch > phase.start),
         }
-        path = checkpoints.publish(
-            self.store, self._checkpoints, "step", self.position, saved, digits=12
-        )
-        self._valid = [*self._valid, path][-2:]
-        checkpoints.drop_older(
-            self.store, self._checkpoints, "step", self.position, keep=self._valid
-        )
-        self._saved, self._saved_at = self.position, time.monotonic()
-        self._save_seconds = self._saved_at - began
 
     def discard(self) -> None:
-        """Give the trial up before its end: its checkpoints go, and nothing of it is written any
-        more."""
-        self.store.delete(self._checkpoints)
-        self._saved = self.position
-
-    def _restore(self, saved: dict[str, Any]) -> None:
-        self.step, self.attempts, self._seconds_before = (
-            saved["step"],
-            saved["attempts"] + 1,
-            saved["seconds"],
-        )
-        phase, _ = self._next() or (None, 0)
-        self.course.restore(saved["course"], phase)
-
-    def _written(self) -> list[dict[str, Any]]:
-        """The rows, if they and all published weights and kept networks are there, e.g. because a
-        worker died right after writing."""
-        wanted = {
-            epoch
-            for phase in self.course.phases
-            if isinstance(phase, Train)
-            for epoch in phase.publish
-        }
-        if not wanted <= checkpoints.numbers(self.store, f"artifacts/{self.spec.key}", "epoch"):
-            return []
-        measured = {phase.level for phase in self.course.phases if isinstance(phase, Measure)}
-        if self.environment.keep_networks == "all" and not measured <= saved_networks.levels(
-            self.store, self.spec.key
-        ):
-            return []
-        return self._rows_there()
-
-    def _rows_there(self) -> list[dict[str, Any]]:
-        """The rows as they are stored; none where there is no file, or a damaged one, or one of
-        another trial."""
-        try:
-            return list(
-                parquet_tables.decode(
-                    "rows", self.store.read(self._rows), key=self.spec.key
-                ).to_pylist()
-            )
-        except (FileNotFoundError, parquet_tables.DamagedTable):
-            return []
+        """Give the trial up before its end: delete its checkpoints, and write no more."""
+        self.store.delete(self._folder)
+        self._saved_position = self.position
 
     def _finish(self) -> None:
-        """Write the rows, last of all tables because they say that the trial is done, and drop the
-        checkpoints."""
-        if not self._rows_there():  # else a predecessor wrote them: rows are written once
-            last = {
-                "attempts": self.attempts,
-                "trial_seconds": self.seconds,
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            }
-            self.store.write(
-                f"layers/{self.spec.key}.parquet",
-                parquet_tables.encode("layers", self.course.layers),
-            )
-            self.store.write(
-                f"curves/{self.spec.key}.parquet",
-                parquet_tables.encode("curves", self.course.curves),
-            )
-            self.store.write(
-                self._rows,
-                parquet_tables.encode("rows", [{**row, **last} for row in self.course.rows]),
-            )
-        self.store.delete(self._checkpoints)
+        """Write the results and delete the checkpoints."""
+        write_results(
+            self.store, self.spec.key, self.records, attempts=self.attempts, seconds=self.seconds
+        )
+        self.store.delete(self._folder)
         self.done = True
-
-
-def _is_current(saved: dict[str, Any]) -> bool:
-    """Whether this version of the project can go on from a checkpoint."""
-    return saved.get("format") == FORMAT

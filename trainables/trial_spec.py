@@ -13,8 +13,17 @@ from pydantic import BaseModel, ConfigDict
 
 from models.sizes import GROUPS
 from pruning.method import Method
-from pruning.phases import Measure, Phase, Prune, Recalibrate, Reinitialise, Rewind, Setting, Train
-from pruning.registry import build
+from pruning.phases import (
+    Measure,
+    Phase,
+    PhaseContext,
+    Prune,
+    Recalibrate,
+    Reinitialise,
+    Rewind,
+    Train,
+)
+from pruning.registry import build_method
 from trainables.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -30,10 +39,10 @@ class TrialSpec(BaseModel):
     measures, rising; the last is where it ends; there are none where the method's own rule decides.
     `retrain` is None where the method does not use the retrain recipe, so that a change of it does
     not make a new trial. `rewind_epochs` (dense trials only) are further epochs to store for
-    others; they change what is kept, not the result, and are no part of the key. `test`: whether
+    others; they change what is stored, not the result, and are no part of the key. `test`: whether
     the test set may be read; a candidate of a search may not, and is measured on validation data
-    only. `sources`: SHA-256 of the files of the user's own methods that the trial runs, by name;
-    none for those that come with the project. So a changed file makes new trials.
+    only. `sources`: SHA-256 of the method files of the user that the trial runs, by name;
+    none for methods that come with the project. So a changed file makes new trials.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,9 +82,9 @@ class TrialSpec(BaseModel):
         stable."""
         text = json.dumps(self.identity, sort_keys=True, separators=(",", ":"))
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-        place = f"{_safe(self.dataset)}-{_safe(self.model)}"
+        place = f"{_safe_folder(self.dataset)}-{_safe_folder(self.model)}"
         ends = f"s{self.sparsities[-1]:.3f}" if self.sparsities else "own"
-        return f"{place}/{_safe(self.method)}/{ends}/seed{self.seed}-{digest}"
+        return f"{place}/{_safe_folder(self.method)}/{ends}/seed{self.seed}-{digest}"
 
     def columns(self) -> dict[str, object]:
         """The columns that identify the trial in rows and plans."""
@@ -85,67 +94,66 @@ class TrialSpec(BaseModel):
             "model": self.model,
             "method": self.method,
             "knobs": json.dumps(self.knobs, sort_keys=True),
-            "recipe": self.recipe.told(),
-            "retrain": self.retrain.told() if self.retrain else None,
+            "recipe": self.recipe.non_default_json(),
+            "retrain": self.retrain.non_default_json() if self.retrain else None,
             "seed": self.seed,
         }
 
     def build_method(self) -> Method:
         """The method with this trial's knobs."""
-        return build(self.method, self.knobs)
+        return build_method(self.method, self.knobs)
 
-    def setting(
+    def phase_context(
         self, image: tuple[int, int, int] | None = None, classes: int | None = None
-    ) -> Setting:
-        """What the method may know when it lays out its phases; the network's structure does not
-        hang on the image."""
+    ) -> PhaseContext:
+        """What the method may know when it lays out its phases; the structure of the network does
+        not depend on the image."""
         retrain = self.retrain or self.recipe
-        return Setting(
+        return PhaseContext(
             train_epochs=self.recipe.epochs,
             retrain_epochs=retrain.epochs,
             rewind_epochs=self.rewind_epochs,
             image=image or (3, 32, 32),
             groups=GROUPS.get(self.model),
-            build=lambda: structure(self.model, image or (3, 32, 32), classes or 10),
+            build=lambda: build_without_storage(self.model, image or (3, 32, 32), classes or 10),
         )
 
     def phases(
         self, image: tuple[int, int, int] | None = None, classes: int | None = None
     ) -> list[Phase]:
-        """The course of this trial."""
-        return self.build_method().phases(self.sparsities, self.setting(image, classes))
+        """The phases of this trial, in the order in which they run."""
+        return self.build_method().phases(self.sparsities, self.phase_context(image, classes))
 
 
-def _safe(name: str) -> str:
+def _safe_folder(name: str) -> str:
     """A name as one folder, or half of one: nothing in it can leave the study directory, or be too
     long for a disk."""
     return re.sub(r"[^A-Za-z0-9_.]+", "_", name).lstrip(".")[:100] or "_"
 
 
 @lru_cache(maxsize=8)
-def structure(model: str, image: tuple[int, int, int], classes: int) -> "nn.Module":
-    """A network without storage."""
+def build_without_storage(model: str, image: tuple[int, int, int], classes: int) -> "nn.Module":
+    """A network on the meta device: shapes and layers, no numbers."""
     import torch
 
-    from models.model_registry import build as build_model
+    from models.model_registry import build_model
 
     with torch.device("meta"):
         return build_model(model, image=image, classes=classes)
 
 
-def rewinds(phases: list[Phase]) -> tuple[int, ...]:
-    """Epochs of the dense training that a course goes back to."""
+def rewind_epochs_of(phases: list[Phase]) -> tuple[int, ...]:
+    """Epochs of the dense training that the phases go back to, rising."""
     return tuple(sorted({phase.epoch for phase in phases if isinstance(phase, Rewind)}))
 
 
 def needs_dense(method: Method, phases: list[Phase]) -> bool:
-    """Whether a trial needs the dense training of its seed: it starts from it or rewinds into it.
-    """
-    return method.starts_from == "dense" or bool(rewinds(phases))
+    """Whether a trial needs the dense training of its seed: to start from or to rewind into."""
+    return method.starts_from == "dense" or bool(rewind_epochs_of(phases))
 
 
 def epochs_of(phases: list[Phase]) -> int:
-    """Epochs a course trains."""
+    """Epochs that the phases train."""
     return sum(phase.end - phase.start for phase in phases if isinstance(phase, Train))
 
 

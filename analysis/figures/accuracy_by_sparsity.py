@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.captions import describe_figure, name_figure, tell_places
+from analysis.captions import describe_figure, describe_positions, name_figure
 from analysis.figures import marks
 from analysis.figures.axes import find_limits, is_cut, set_axis
 from analysis.figures.canvas import LINE, Canvas, Margins, Picture, count_lines, find_top, style
@@ -20,7 +20,7 @@ HEIGHT = 1.6
 def draw_accuracy(results: Results, setting: Setting, kinds: tuple[str, ...]) -> list[Picture]:
     """The figures of a setting, several where one would not fit on a page; they have all series
     between them."""
-    pages = find_pages(find_views(results.find_shown(setting)) or [View("", ())])
+    pages = find_pages(find_views(results.list_measured_series(setting)) or [View("", ())])
     title = f"{results.metric.title[:1].upper() + results.metric.title[1:]} against sparsity, {setting.label}"
     pictures = []
     for number, views in enumerate(pages):
@@ -33,7 +33,12 @@ def draw_accuracy(results: Results, setting: Setting, kinds: tuple[str, ...]) ->
             files, size = canvas.save(kinds)
         pictures.append(
             Picture(
-                name, title + part, caption, results.of(setting).drop(columns=["code"]), files, size
+                name,
+                title + part,
+                caption,
+                results.cells_of(setting).drop(columns=["code"]),
+                files,
+                size,
             )
         )
     return pictures
@@ -42,7 +47,7 @@ def draw_accuracy(results: Results, setting: Setting, kinds: tuple[str, ...]) ->
 def _draw_page(
     results: Results, setting: Setting, views: list[View], title: str
 ) -> tuple[Canvas, str]:
-    dense, floor = results.find_dense(setting), find_floor(results, setting)
+    dense, floor = results.find_dense(setting), results.find_random_pruning(setting)
     zoomed = dense is not None and _is_worth_a_zoom(results, setting, float(dense["mean"]))
     caption, foot = describe_figure(
         results, setting, _remarks(results, setting, views, zoomed=zoomed)
@@ -53,7 +58,7 @@ def _draw_page(
     heights = [max(HEIGHT, LINE * count) for count in counts]
     margins = Margins(top=find_top(zoomed or any(view.title for view in views)))
     canvas = Canvas(title, heights=heights, columns=2 if zoomed else 1, margins=margins, foot=foot)
-    places = results.of(setting)["place"]
+    places = results.cells_of(setting)["place"]
     for row, view in enumerate(views):
         handles: list[Line2D] = []
         for column, axes in enumerate(canvas.axes[row]):
@@ -75,19 +80,21 @@ def _draw_panel(
     """Everything in one panel; returns the legend's entries."""
     handles = []
     if (dense := results.find_dense(setting)) is not None:
-        handles.append(marks.draw_dense(axes, dense, results.seeds(dense.to_frame().T)["value"]))
+        handles.append(
+            marks.draw_dense(axes, dense, results.seed_values(dense.to_frame().T)["value"])
+        )
     if floor is not None and floor not in view.series:
-        cells = results.measured(setting, floor)
+        cells = results.measured_cells(setting, floor)
         handles.append(
             marks.draw_floor(axes, 1 - cells["place"], cells["mean"], axes.get_ylim()[0])
         )
     for one in view.context:
-        cells = results.measured(setting, one)
+        cells = results.measured_cells(setting, one)
         marks.draw_background(axes, 1 - cells["place"], cells["mean"])
     shifts = marks.find_shifts([one for one in view.series if one not in view.quiet])
     shade = marks.find_shade(len(shifts))
     for one in (*view.references, *view.series):
-        cells = results.measured(setting, one)
+        cells = results.measured_cells(setting, one)
         plain = one in view.references or one in view.quiet
         half = None if plain else cells["half_width"]
         thin = one in view.references
@@ -97,7 +104,7 @@ def _draw_panel(
         handles.append(entry)
         several = cells[cells["n"].between(2, marks.SEEDS)]  # one seed is its own mean
         if not plain and len(several):
-            seeds = results.seeds(several)
+            seeds = results.seed_values(several)
             places = seeds["cell"].map(cells["place"])
             marks.draw_seeds(axes, 1 - places, seeds["value"], one, shifts[one])
     if view.context:
@@ -107,20 +114,14 @@ def _draw_panel(
     return handles
 
 
-def find_floor(results: Results, setting: Setting) -> Series | None:
-    """The series of uniformly random pruning, which a method has to beat."""
-    shown = results.find_shown(setting)
-    return next((one for one in shown if one.method == "random" and one.knobs == "{}"), None)
-
-
 def _find_limits(
     results: Results, setting: Setting, view: View, *, zoom: bool
 ) -> tuple[float, float]:
     """The y axis of a panel."""
     dense = results.find_dense(setting)
-    labels = [label for one in view.series for label in results.measured(setting, one).index]
+    labels = [label for one in view.series for label in results.measured_cells(setting, one).index]
     drawn = results.cells.loc[labels if dense is None else [*labels, dense.name]]
-    values = results.seeds(drawn)["value"]
+    values = results.seed_values(drawn)["value"]
     if zoom and dense is not None:
         top = max(
             float(values.max()),
@@ -132,8 +133,8 @@ def _find_limits(
 
 def _is_worth_a_zoom(results: Results, setting: Setting, dense: float) -> bool:
     """Whether some points lie near the dense network and others far away."""
-    means = results.of(setting)["mean"].dropna()
-    pruned = means[results.of(setting)["sparsity"].fillna(1.0) > 0]
+    means = results.cells_of(setting)["mean"].dropna()
+    pruned = means[results.cells_of(setting)["sparsity"].fillna(1.0) > 0]
     return bool(
         results.metric.unit == "%"
         and pruned.gt(dense - NEAR).any()
@@ -143,18 +144,18 @@ def _is_worth_a_zoom(results: Results, setting: Setting, dense: float) -> bool:
 
 def _remarks(results: Results, setting: Setting, views: list[View], *, zoomed: bool) -> list[str]:
     """What the caption says beside n, interval, data set and commit."""
-    cells = results.of(setting)
+    cells = results.cells_of(setting)
     remarks = []
     if (cells["n"] > 1).any():
         loud = [
-            results.measured(setting, one)
+            results.measured_cells(setting, one)
             for view in views
             for one in view.series
             if one not in view.quiet
         ]
         limits = {view: _find_limits(results, setting, view, zoom=False) for view in views}
         cut = any(
-            is_cut(results.measured(setting, one), limits[view])
+            is_cut(results.measured_cells(setting, one), limits[view])
             for view in views
             for one in view.series
             if one not in view.quiet
@@ -173,4 +174,4 @@ def _remarks(results: Results, setting: Setting, views: list[View], *, zoomed: b
         if any(view.quiet for view in views)
         else []
     )
-    return [*remarks, *tell_places(cells)]
+    return [*remarks, *describe_positions(cells)]

@@ -1,13 +1,11 @@
-"""The critical-difference diagram: average ranks of the methods over several data sets or models.
-"""
+"""The critical-difference diagram: average ranks of the methods over several data sets or models."""
 
 import pandas as pd
 
 from analysis.captions import describe_figure, format_p, name_figure
 from analysis.figures.canvas import Canvas, Margins, Picture, style
 from analysis.series import format_sparsity
-from analysis.statistics.ranking import find_rankings
-from analysis.statistics.ranks import Ranking
+from analysis.statistics.method_ranks import Ranking, find_rankings
 from analysis.statistics.results import Results
 
 ROW = 0.2  # inches of height that a method takes

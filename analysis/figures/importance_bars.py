@@ -4,10 +4,9 @@ import pandas as pd
 
 from analysis.figures.canvas import Canvas, Margins, Picture, style
 from analysis.reading.search_data import Search
-from analysis.statistics.search_importance import Importance
+from analysis.statistics.search_importance import TRUSTED_FIT, Importance
 
 BAR, ROOM = 0.17, 0.35  # inches
-TRUSTED = 0.3  # R² out of bag below which the forest has not learnt what matters
 
 
 def draw_importance(
@@ -37,7 +36,7 @@ def draw_importance(
             axes = canvas.axes[row][0]
             canvas.head(row, f"{one.where}: n = {one.n}, R² out of bag {one.fit:.2f}")
             values = [100 * value for value in [*one.shares.values(), one.rest]]
-            trusted = one.fit >= TRUSTED
+            trusted = one.fit >= TRUSTED_FIT
             colours = ["#0072B2" if trusted else "#B8CCE0"] * len(one.shares) + [
                 "0.6" if trusted else "0.85"
             ]

@@ -24,9 +24,11 @@ def draw_layers(results: Results, setting: Setting, kinds: tuple[str, ...]) -> l
     sparsities = _find_sparsities(data)
     if data.empty or not sparsities:
         return []
-    lines = set(data.loc[data["sparsity"].isin(sparsities), "line"])
+    lines = set(data.loc[data["sparsity"].isin(sparsities), "series_index"])
     shown = [
-        one for index, one in enumerate(results.series) if index in lines and one in results.last
+        one
+        for index, one in enumerate(results.series)
+        if index in lines and one in results.last_stages
     ]
     pages = find_pages(find_views(shown))
     lowest = data.loc[data["density"] > 0, "density"].min()
@@ -73,7 +75,7 @@ def draw_layers(results: Results, setting: Setting, kinds: tuple[str, ...]) -> l
                 canvas.axes[row][0].set_ylabel("density of the layer")
                 canvas.add_legend(row, handles)
             files, size = canvas.save(kinds)
-        drawn = data[data["sparsity"].isin(sparsities)].drop(columns="line")
+        drawn = data[data["sparsity"].isin(sparsities)].drop(columns="series_index")
         pictures.append(Picture(name, capitalise(title + part), caption, drawn, files, size))
     return pictures
 
@@ -82,18 +84,20 @@ def find_densities(results: Results, setting: Setting) -> pd.DataFrame:
     """The density of every layer of every requested sparsity, a mean over seeds, in the order of
     the network.
 
-    Columns: `line`, `series`, `sparsity`, `layer`, `density`, `n`.
+    Columns: `series_index`, `series`, `sparsity`, `layer`, `density`, `n`.
     """
     columns = ["key", "level", "stage", "layer", "weights", "nonzero"]
     layers = results.study.layers[columns].drop_duplicates(["key", "level", "stage", "layer"])
     if layers.empty:
-        return pd.DataFrame(columns=["line", "series", "sparsity", "layer", "density", "n"])
-    rows = results.rows(setting, ["key", "level", "stage", "method", "knobs", "sparsity", "seed"])
+        return pd.DataFrame(columns=["series_index", "series", "sparsity", "layer", "density", "n"])
+    rows = results.rows_of(
+        setting, ["key", "level", "stage", "method", "knobs", "sparsity", "seed"]
+    )
     found = layers.merge(
         rows.drop_duplicates(["key", "level", "stage"]), on=["key", "level", "stage"]
     )
     if found.empty:
-        return pd.DataFrame(columns=["line", "series", "sparsity", "layer", "density", "n"])
+        return pd.DataFrame(columns=["series_index", "series", "sparsity", "layer", "density", "n"])
     order = {name: index for index, name in enumerate(dict.fromkeys(found["layer"]))}
     # Of a network that is physically smaller, the table has the weights that are left: what there
     # was is the most.
@@ -101,29 +105,31 @@ def find_densities(results: Results, setting: Setting) -> pd.DataFrame:
     found["density"] = found["nonzero"].astype(float) / found["layer"].map(whole).astype(float)
     lines = {(one.method, one.knobs, one.stage): index for index, one in enumerate(results.series)}
     keys = zip(found["method"], found["knobs"], found["stage"], strict=True)
-    found["line"] = [lines.get(key, -1) for key in keys]
+    found["series_index"] = [lines.get(key, -1) for key in keys]
     found["sparsity"] = found["sparsity"].round(9)
-    found = found[(found["line"] >= 0) & found["sparsity"].notna()]
+    found = found[(found["series_index"] >= 0) & found["sparsity"].notna()]
     means = (
-        found.groupby(["line", "sparsity", "layer"])["density"].agg(["mean", "count"]).reset_index()
+        found.groupby(["series_index", "sparsity", "layer"])["density"]
+        .agg(["mean", "count"])
+        .reset_index()
     )
     means = means.rename(columns={"mean": "density", "count": "n"})
-    means["series"] = means["line"].map(
+    means["series"] = means["series_index"].map(
         {index: one.label for index, one in enumerate(results.series)}
     )
     means["layer"] = means["layer"].astype("str")
     means["place"] = means["layer"].map(order)
-    means = means.sort_values(["line", "sparsity", "place"], ignore_index=True).drop(
+    means = means.sort_values(["series_index", "sparsity", "place"], ignore_index=True).drop(
         columns="place"
     )
     means["layer"] = means["layer"].str.removesuffix(".weight")
-    return means[["line", "series", "sparsity", "layer", "density", "n"]]
+    return means[["series_index", "series", "sparsity", "layer", "density", "n"]]
 
 
 def _find_sparsities(data: pd.DataFrame) -> list[float]:
     """The two sparsities to show: the largest that most methods have, and the next smaller one."""
     pruned = data[data["sparsity"] > 0]
-    counts = pruned.groupby("sparsity")["line"].nunique()
+    counts = pruned.groupby("sparsity")["series_index"].nunique()
     common = sorted(counts.index[counts >= 0.5 * counts.max()]) if len(counts) else []
     return [float(value) for value in common[-2:]]
 
@@ -176,7 +182,7 @@ def _find_courses(
     results: Results, here: pd.DataFrame, names: list[str]
 ) -> dict[Series, np.ndarray]:
     """The densities of every series at one sparsity, layer by layer, NaN where there is none."""
-    table = here.pivot(index="line", columns="layer", values="density")
+    table = here.pivot(index="series_index", columns="layer", values="density")
     found = table.reindex(index=range(len(results.series)), columns=names).to_numpy(dtype=float)
     return dict(zip(results.series, found, strict=True))
 

@@ -25,9 +25,11 @@ def draw_curves(results: Results, setting: Setting, kinds: tuple[str, ...]) -> l
     data, sparsity = find_curves(results, setting)
     if data.empty:
         return []
-    lines = set(data["line"])
+    lines = set(data["series_index"])
     shown = [
-        one for index, one in enumerate(results.series) if index in lines and one in results.last
+        one
+        for index, one in enumerate(results.series)
+        if index in lines and one in results.last_stages
     ]
     pages = find_pages(find_views(shown) or [View("", tuple(shown))])
     where = f"at {format_sparsity(sparsity)} %, " if sparsity is not None else ""
@@ -60,7 +62,7 @@ def draw_curves(results: Results, setting: Setting, kinds: tuple[str, ...]) -> l
             canvas.axes[-1][0].set_xlabel("epoch of the last training")
             files, size = canvas.save(kinds)
         pictures.append(
-            Picture(name, title + part, caption, data.drop(columns="line"), files, size)
+            Picture(name, title + part, caption, data.drop(columns="series_index"), files, size)
         )
     return pictures
 
@@ -70,18 +72,20 @@ def find_curves(results: Results, setting: Setting) -> tuple[pd.DataFrame, float
     iterated, and that one.
 
     The sparsity is the largest that half as many methods have as the one most of them have.
-    Columns: `line`, `series`, `sparsity`, `split`, `epoch` (from 1), `mean`, `half_width`, `n`.
+    Columns: `series_index`, `series`, `sparsity`, `split`, `epoch` (from 1), `mean`, `half_width`, `n`.
     Validation accuracy, or that on the training images where nothing was held out.
     """
     curves = results.study.curves
     if curves.empty:
         return pd.DataFrame(), None
-    rows = results.rows(setting, ["key", "level", "method", "knobs", "sparsity"])
+    rows = results.rows_of(setting, ["key", "level", "method", "knobs", "sparsity"])
     rows = rows.sort_values(["key", "level"]).drop_duplicates("key", keep="last")
-    last = {(one.method, one.knobs): results.series.index(one) for one in results.last}
+    last = {(one.method, one.knobs): results.series.index(one) for one in results.last_stages}
     lines = [last.get(key, -1) for key in zip(rows["method"], rows["knobs"], strict=True)]
-    rows = rows.assign(sparsity=rows["sparsity"].round(9), line=lines)
-    rows = rows[rows["line"] >= 0]  # without those that nothing was measured of in this metric
+    rows = rows.assign(sparsity=rows["sparsity"].round(9), series_index=lines)
+    rows = rows[
+        rows["series_index"] >= 0
+    ]  # without those that nothing was measured of in this metric
     curves = curves[curves["key"].isin(set(rows["key"])) & curves["top1"].notna()]
     if curves.empty:
         return pd.DataFrame(), None
@@ -91,22 +95,24 @@ def find_curves(results: Results, setting: Setting) -> tuple[pd.DataFrame, float
     counts = trained[trained["sparsity"] > 0].groupby("sparsity")["method"].nunique()
     common = [float(str(value)) for value in counts.index[counts >= 0.5 * counts.max()]]
     sparsity = max(common) if common else None
-    cells = results.of(setting)
+    cells = results.cells_of(setting)
     iterated = set(
         zip(*(cells.loc[cells["iterated"], name] for name in ("method", "knobs")), strict=True)
     )
     keys = zip(trained["method"], trained["knobs"], strict=True)
     ends = trained["method"].eq("dense") | np.array([key in iterated for key in keys], dtype=bool)
     chosen = trained[ends if sparsity is None else ends | trained["sparsity"].eq(sparsity)]
-    curves = _keep_last_training(curves.merge(chosen[["key", "line", "sparsity"]], on="key"))
-    by = ["line", "sparsity", "split", "epoch"]
+    curves = _keep_last_training(
+        curves.merge(chosen[["key", "series_index", "sparsity"]], on="key")
+    )
+    by = ["series_index", "sparsity", "split", "epoch"]
     found = curves.groupby(by, dropna=False)["top1"].agg(["mean", "std", "count"]).reset_index()
     found["half_width"] = half_width(found.pop("std").to_numpy(), found["count"].to_numpy())
     found["epoch"] = found["epoch"].astype(int) + 1
     found.insert(
         1,
         "series",
-        found["line"].map({index: one.label for index, one in enumerate(results.series)}),
+        found["series_index"].map({index: one.label for index, one in enumerate(results.series)}),
     )
     return found.rename(columns={"count": "n"}), sparsity
 
@@ -128,7 +134,7 @@ def _draw_panel(axes: Axes, results: Results, data: pd.DataFrame, view: View) ->
     dense = [one for one in results.series if one.method == "dense" and one not in view.series]
     longest = 0
     for one in (*view.series, *dense):
-        curve = data[data["line"] == results.series.index(one)].sort_values("epoch")
+        curve = data[data["series_index"] == results.series.index(one)].sort_values("epoch")
         if curve.empty:
             continue
         look = _find_look(one)
@@ -145,7 +151,9 @@ def _draw_panel(axes: Axes, results: Results, data: pd.DataFrame, view: View) ->
         )
         handles.append(Line2D([], [], label=one.label, **look))
         longest = max(longest, int(curve["epoch"].max()))
-    here = data[data["line"].isin([results.series.index(one) for one in (*view.series, *dense)])]
+    here = data[
+        data["series_index"].isin([results.series.index(one) for one in (*view.series, *dense)])
+    ]
     low, high = float(here["mean"].min()), float(here["mean"].max())
     margin = 0.06 * max(high - low, 1.0)
     axes.set_ylim(low - margin, min(high + margin, 100.6))

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analysis.captions import capitalise, describe_figure, name_figure, tell_places
+from analysis.captions import capitalise, describe_figure, describe_positions, name_figure
 from analysis.figures import marks
 from analysis.figures.axes import set_axis
 from analysis.figures.canvas import LINE, Canvas, Margins, Picture, count_lines, find_top, style
@@ -22,10 +22,10 @@ TICKS = (1, 2, 5, 10, 20, 50, 100)
 def draw_drop(results: Results, setting: Setting, kinds: tuple[str, ...]) -> list[Picture]:
     """The figures of a setting, in panels as those of the accuracy; none where no seed has a dense
     network."""
-    cells = results.of(setting)
+    cells = results.cells_of(setting)
     if cells["drop"].isna().all():
         return []
-    pages = find_pages(find_views(results.find_shown(setting)))
+    pages = find_pages(find_views(results.list_measured_series(setting)))
     title = f"{capitalise(results.metric.title)}: difference to the dense network of the same seed, {setting.label}"
     columns = [
         "series",
@@ -47,7 +47,7 @@ def draw_drop(results: Results, setting: Setting, kinds: tuple[str, ...]) -> lis
             "0 is the dense network",
         ]
         remarks.append("the axis is linear within 1 and logarithmic beyond")
-        remarks += tell_places(cells)
+        remarks += describe_positions(cells)
         caption, foot = describe_figure(results, setting, remarks)
         with style():
             counts = [
@@ -73,13 +73,13 @@ def draw_drop(results: Results, setting: Setting, kinds: tuple[str, ...]) -> lis
 
 def _draw_panel(axes: Axes, results: Results, setting: Setting, view: View) -> list[Line2D]:
     drawn = [
-        results.measured(setting, one).dropna(subset=["drop"])
+        results.measured_cells(setting, one).dropna(subset=["drop"])
         for one in (*view.references, *view.series)
     ]
     _set_scale(axes, pd.concat(drawn))
     axes.axhline(0, color="black", linestyle=(0, (6, 3)), linewidth=0.9, zorder=2)
     for one in view.context:
-        cells = results.measured(setting, one)
+        cells = results.measured_cells(setting, one)
         marks.draw_background(axes, 1 - cells["place"], cells["drop"])
     handles = []
     shade = marks.find_shade(len(view.series) - len(view.quiet))

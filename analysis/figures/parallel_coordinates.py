@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from analysis.figures.canvas import Canvas, Margins, Picture, style
 from analysis.reading.search_data import Search
 from analysis.series import format_sparsity
-from analysis.statistics.search_importance import encode, find_places
+from analysis.statistics.search_importance import encode_dimension, find_relative_ranks
 
 HEIGHT, PANELS, LABELS = 1.7, 4, 7
 PLACE = "place"
@@ -22,7 +22,9 @@ PLACE = "place"
 def draw_parallel(search: Search, head: str, foot: str, kinds: tuple[str, ...]) -> list[Picture]:
     """One figure with a panel for each of the first sparsities, further ones on further figures."""
     ended = {
-        s: search.at(s).assign(place=find_places(search.at(s))).dropna(subset=[PLACE])
+        s: search.candidates_at(s)
+        .assign(place=find_relative_ranks(search.candidates_at(s)))
+        .dropna(subset=[PLACE])
         for s in search.sparsities
     }
     shown = [sparsity for sparsity, here in ended.items() if len(here) > 1]
@@ -112,7 +114,7 @@ def _scale(search: Search, name: str, values: pd.Series) -> tuple[np.ndarray, di
     """Heights 0 ... 1 on the axis of a dimension, below it where it has no value, and its labels by
     height."""
     known = values.notna().to_numpy()
-    codes = encode(search, name, values)
+    codes = encode_dimension(search, name, values)
     if search.choices(name) and not search.is_number(name):
         count = len(search.choices(name))
         labels = {

@@ -11,7 +11,7 @@ from analysis.captions import capitalise, describe_figure, name_figure
 from analysis.figures import marks
 from analysis.figures.canvas import LINE, Canvas, Margins, Picture, count_lines, style
 from analysis.series import Series, Setting
-from analysis.statistics.pareto import COSTS, find_points
+from analysis.statistics.pareto import COSTS, find_results_with_cost
 from analysis.statistics.results import Results
 
 HEIGHT = 2.6
@@ -25,11 +25,11 @@ def draw_pareto(results: Results, setting: Setting, kinds: tuple[str, ...]) -> l
     costs = [
         cost
         for cost in COSTS
-        if cost.column in DRAWN and len(find_points(results, setting, cost)) > 1
+        if cost.column in DRAWN and len(find_results_with_cost(results, setting, cost)) > 1
     ]
     if not costs:
         return []
-    points = {cost: find_points(results, setting, cost) for cost in costs}
+    points = {cost: find_results_with_cost(results, setting, cost) for cost in costs}
     best = {cost: _name(results, found[found["front"]]) for cost, found in points.items()}
     limits = {
         cost: _find_limits(found, results.metric.unit, higher=results.metric.higher)
@@ -91,7 +91,7 @@ def draw_pareto(results: Results, setting: Setting, kinds: tuple[str, ...]) -> l
 
 def _name(results: Results, cells: pd.DataFrame) -> list[Series]:
     """The series of some cells, in the order of legends."""
-    lines = set(cells["line"])
+    lines = set(cells["series_index"])
     return [one for index, one in enumerate(results.series) if index in lines]
 
 
@@ -102,7 +102,7 @@ def _draw_panel(
     axes.set_xscale("log")
     axes.grid(True)
     shown = points[points["mean"].between(low, high)]
-    for line, cells in shown[~shown["front"]].groupby("line"):
+    for line, cells in shown[~shown["front"]].groupby("series_index"):
         look = marks.find_look(results.series[int(str(line))]) | {
             "linestyle": "",
             "alpha": 0.35,
@@ -119,7 +119,7 @@ def _draw_panel(
         look = marks.find_look(one) | {"linestyle": ""}
         if one.method == "dense":
             look |= {"marker": "s", "markerfacecolor": "black", "markersize": 5.0}
-        cells = front[front["line"] == results.series.index(one)]
+        cells = front[front["series_index"] == results.series.index(one)]
         axes.plot(cells["cost"], cells["mean"], zorder=4, **look)
         handles.append(Line2D([], [], label=one.label, **look))
     width = np.log10(shown["cost"].max() / shown["cost"].min())

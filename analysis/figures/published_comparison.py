@@ -6,7 +6,7 @@ from matplotlib.lines import Line2D
 from analysis.captions import describe_figure, name_figure
 from analysis.figures.canvas import Canvas, Margins, Picture, style
 from analysis.series import format_sparsity
-from analysis.statistics.published import find_pairs
+from analysis.statistics.published import compare_published
 from analysis.statistics.results import Results
 
 ROW = 0.24  # inches of height that a number takes
@@ -16,7 +16,7 @@ BLUE, RED = "#0072B2", "#D55E00"
 def draw_published(results: Results, kinds: tuple[str, ...]) -> list[Picture]:
     """The figure of a study: published numbers of its metric beside our means; none where there is
     no pair."""
-    pairs = [pair for pair in find_pairs(results) if pair.match.cell is not None]
+    pairs = [pair for pair in compare_published(results) if pair.ours.cell is not None]
     if not pairs:
         return []
     title = f"{results.metric.heading[:1].upper() + results.metric.heading[1:]}: published and ours"
@@ -25,14 +25,14 @@ def draw_published(results: Results, kinds: tuple[str, ...]) -> list[Picture]:
     longest = 0
     with style():
         labels = [
-            f"{pair.match.method}, {format_sparsity(pair.published.sparsity)} %" for pair in pairs
+            f"{pair.ours.method}, {format_sparsity(pair.published.sparsity)} %" for pair in pairs
         ]
         longest = max(map(len, labels))
         margins = Margins(left=min(0.35 + 0.056 * longest, 3.4), legend=1.2, top=0.38)
         canvas = Canvas(title, heights=[max(0.8, ROW * len(pairs))], margins=margins, foot=foot)
         axes = canvas.axes[0][0]
         for place, pair in enumerate(reversed(pairs)):
-            cell = pair.match.cell
+            cell = pair.ours.cell
             half = None if pd.isna(cell.half_width) else cell.half_width
             axes.plot(
                 [pair.published.value, cell.mean],

@@ -19,9 +19,11 @@ HEIGHT = 2.3
 def draw_reached(results: Results, setting: Setting, kinds: tuple[str, ...]) -> list[Picture]:
     """The figure of a setting; none where every method reached what was asked for."""
     shown = [
-        one for one in results.find_shown(setting) if one in results.last and one.method != "dense"
+        one
+        for one in results.list_measured_series(setting)
+        if one in results.last_stages and one.method != "dense"
     ]
-    cells = {one: results.measured(setting, one) for one in shown}
+    cells = {one: results.measured_cells(setting, one) for one in shown}
     off = [one for one in shown if _misses(cells[one])]
     own = [one for one in shown if cells[one]["sparsity"].isna().any()]
     exact = [one for one in shown if one not in off and one not in own]
@@ -53,7 +55,7 @@ def draw_reached(results: Results, setting: Setting, kinds: tuple[str, ...]) -> 
         )
         canvas = Canvas(title, heights=[height], margins=Margins(top=0.38, left=0.75), foot=foot)
         axes = canvas.axes[0][0]
-        span = set_axis(axes, results.of(setting)["place"])
+        span = set_axis(axes, results.cells_of(setting)["place"])
         axes.set_xlim(*span)
         line: dict[str, object] = {"color": "0.4", "linewidth": 1.0}
         axes.axhline(0, **line)  # type: ignore[arg-type]
@@ -97,9 +99,3 @@ def _find_difference(cells: pd.DataFrame) -> pd.Series:
 def _misses(cells: pd.DataFrame) -> bool:
     """Whether a series missed a requested sparsity."""
     return bool(((cells["sparsity_reached"] - cells["sparsity"]).abs() > SHIFT).any())
-
-
-def find_misses(results: Results, setting: Setting) -> list[Series]:
-    """The series that missed a requested sparsity."""
-    shown = [one for one in results.find_shown(setting) if one in results.last]
-    return [one for one in shown if _misses(results.measured(setting, one))]

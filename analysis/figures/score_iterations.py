@@ -62,7 +62,7 @@ def find_iterations(results: Results, setting: Setting) -> pd.DataFrame:
     Columns: `method`, `iterations`, `sparsity`, `mean`, `half_width`, `n`, `connected` (fraction of
     the seeds).
     """
-    cells = results.of(setting)
+    cells = results.cells_of(setting)
     cells = cells[(cells["n"] > 0) & cells["sparsity"].notna()]
     counts = {}
     for method, knobs in (
@@ -75,7 +75,7 @@ def find_iterations(results: Results, setting: Setting) -> pd.DataFrame:
     cells = cells.assign(
         iterations=[counts[key] for key in zip(cells["method"], cells["knobs"], strict=True)]
     )
-    rows = results.rows(setting, ["method", "knobs", "sparsity", "connected"])
+    rows = results.rows_of(setting, ["method", "knobs", "sparsity", "connected"])
     rows = rows[rows["method"].isin({method for method, _ in counts})]
     rows = rows.assign(
         sparsity=rows["sparsity"].round(9), connected=rows["connected"].astype(float)

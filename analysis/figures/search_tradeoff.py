@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from analysis.figures.canvas import Canvas, Margins, Picture, style
 from analysis.reading.search_data import Search
 from analysis.series import format_sparsity
-from analysis.statistics.search_best import find_best, is_front
+from analysis.statistics.search_best import find_best_candidates, seeks_pareto_front
 
 HEIGHT = 2.8
 COLOURS = ("#7FCDBB", "#41B6C4", "#1D91C0", "#225EA8", "#253494", "#081D58")
@@ -22,12 +22,12 @@ def draw_traded(search: Search, head: str, foot: str, kinds: tuple[str, ...]) ->
     objective = search.spec.get("objective")
     limit = objective.get("max_effective_macs") if isinstance(objective, dict) else None
     done = search.candidates.dropna(subset=["val_top1", "effective_macs"])
-    if done.empty or not (is_front(search) or isinstance(limit, int | float)):
+    if done.empty or not (seeks_pareto_front(search) or isinstance(limit, int | float)):
         return []
-    best = find_best(search)
+    best = find_best_candidates(search)
     title = f"Validation accuracy against effective MACs, {head}"
     remarks = [f"{len(done)} candidates trained to the end, one seed each"]
-    if is_front(search):
+    if seeks_pareto_front(search):
         remarks.append(
             "on the line: no candidate of this sparsity is more accurate and as cheap, or cheaper and as accurate"
         )
@@ -56,7 +56,7 @@ def draw_traded(search: Search, head: str, foot: str, kinds: tuple[str, ...]) ->
                 **look,
             )
             front = front.sort_values("effective_macs")
-            if is_front(search):
+            if seeks_pareto_front(search):
                 axes.plot(
                     front["effective_macs"],
                     front["val_top1"],

@@ -5,7 +5,7 @@ from matplotlib.lines import Line2D
 from analysis.captions import describe_figure, format_duration, name_figure
 from analysis.figures.canvas import Canvas, Margins, Picture, style
 from analysis.series import Setting
-from analysis.statistics.device_time import find_costs, find_device
+from analysis.statistics.device_time import find_device_times, find_trial_device
 from analysis.statistics.results import Results
 
 BAR = 0.175  # inches of height that a method takes
@@ -14,12 +14,12 @@ MOST = 60  # methods in one figure, the dearest
 
 def draw_cost(results: Results, setting: Setting, kinds: tuple[str, ...]) -> list[Picture]:
     """The figure of a setting; none where trials have no times."""
-    costs = find_costs(results, setting)
+    costs = find_device_times(results, setting)
     if costs.empty:
         return []
-    device, part = find_device(results.study)
+    device, part = find_trial_device(results.study)
     shown = costs.sort_values("total").tail(MOST) if len(costs) > MOST else costs
-    shown = shown.sort_values("line", ascending=False, ignore_index=True)
+    shown = shown.sort_values("series_index", ascending=False, ignore_index=True)
     title = f"Cost of the methods, {setting.label}"
     remarks = [
         f"bars: {device} seconds of a trial, mean over its trials; grey: the dense training it starts from"
@@ -35,7 +35,7 @@ def draw_cost(results: Results, setting: Setting, kinds: tuple[str, ...]) -> lis
         axes = canvas.axes[0][0]
         places = range(len(shown))
         axes.barh(places, shown["shared"], color="0.82", height=0.62, zorder=2)
-        colours = [results.series[line].colour for line in shown["line"]]
+        colours = [results.series[line].colour for line in shown["series_index"]]
         axes.barh(
             places, shown["seconds"], left=shown["shared"], color=colours, height=0.62, zorder=2
         )
@@ -64,7 +64,7 @@ def draw_cost(results: Results, setting: Setting, kinds: tuple[str, ...]) -> lis
         )
         files, size = canvas.save(kinds)
     name = name_figure("cost", results.metric, setting)
-    return [Picture(name, title, caption, costs.drop(columns="line"), files, size)]
+    return [Picture(name, title, caption, costs.drop(columns="series_index"), files, size)]
 
 
 def _shorten(text: str) -> str:

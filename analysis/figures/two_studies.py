@@ -15,12 +15,12 @@ from analysis.series import find_series
 from analysis.statistics.paired_tests import EQUAL
 
 if TYPE_CHECKING:
-    from analysis.statistics.study_comparison import Versus
+    from analysis.statistics.study_comparison import StudyComparison
 
 HEIGHT = 1.5
 
 
-def draw_versus(versus: Versus, kinds: tuple[str, ...]) -> list[Picture]:
+def draw_versus(versus: StudyComparison, kinds: tuple[str, ...]) -> list[Picture]:
     """A figure per data set and model: the difference B less A against sparsity, in panels as those
     of the accuracy."""
     metric = versus.a.metric

@@ -1,18 +1,16 @@
-"""The fourth table beside the rows: what each measured level takes, and how much faster than the
-dense network."""
+"""The latency table joined to the rows: how long each measured level takes for a batch, and how
+much faster that is than the dense network."""
 
 import pandas as pd
 
-BATCHES = (1, 256)
-COLUMNS = tuple(
-    f"{name}_b{batch}" for batch in BATCHES for name in ("latency_ms", "latency_iqr_ms", "speedup")
-)
-LEVEL = ["key", "level", "stage"]
-ALIKE = ["dataset", "model", "batch", "device", "threads", "precision"]
+from analysis.columns import LATENCY_BATCHES, LATENCY_COLUMNS, LEVEL
+
+# A level is compared with a dense network that was timed alike: in all of these.
+TIMED_ALIKE = ["dataset", "model", "batch", "device", "threads", "precision"]
 
 
 def join_latency(rows: pd.DataFrame, latency: pd.DataFrame) -> pd.DataFrame:
-    """The rows with `COLUMNS`, in their order; null where a level was not measured.
+    """The rows with `LATENCY_COLUMNS`, in their order; null where a level was not measured.
 
     latency_ms and latency_iqr_ms: median and interquartile range of one batch. speedup: the median
     of the dense network of the same data set and model, on the same device, with the same threads
@@ -20,20 +18,25 @@ def join_latency(rows: pd.DataFrame, latency: pd.DataFrame) -> pd.DataFrame:
     two passes, theirs is the median of their medians.
 
     Args:
-        latency: the table of that name, see `trainables.storage.parquet_tables.LATENCY`.
+        latency: the table of that name, see `trainables.storage.schema.LATENCY_SCHEMA`.
     """
     if latency.empty:
-        return rows.assign(**dict.fromkeys(COLUMNS, float("nan")))
+        return rows.assign(**dict.fromkeys(LATENCY_COLUMNS, float("nan")))
     settings = rows[[*LEVEL, "dataset", "model"]].drop_duplicates(LEVEL)
     timed = latency.drop_duplicates([*LEVEL, "batch"]).merge(settings, on=LEVEL)
-    dense = timed[timed["form"] == "dense"].groupby(ALIKE)["median_ms"].median().rename("dense_ms")
-    timed = timed.merge(dense.reset_index(), how="left", on=ALIKE)
+    dense = (
+        timed[timed["form"] == "dense"]
+        .groupby(TIMED_ALIKE)["median_ms"]
+        .median()
+        .rename("dense_ms")
+    )
+    timed = timed.merge(dense.reset_index(), how="left", on=TIMED_ALIKE)
     timed["speedup"] = timed["dense_ms"] / timed["median_ms"]
     joined = rows
-    for batch in BATCHES:
+    for batch in LATENCY_BATCHES:
         named = {"median_ms": f"latency_ms_b{batch}", "iqr_ms": f"latency_iqr_ms_b{batch}"}
         part = timed.loc[timed["batch"] == batch, [*LEVEL, *named, "speedup"]]
         joined = joined.merge(
             part.rename(columns={**named, "speedup": f"speedup_b{batch}"}), how="left", on=LEVEL
         )
-    return joined.astype(dict.fromkeys(COLUMNS, "float64"))
+    return joined.astype(dict.fromkeys(LATENCY_COLUMNS, "float64"))

@@ -13,20 +13,24 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from analysis.columns import SETTING
 from analysis.reading.join_latency import join_latency
 from analysis.reading.plan_and_failures import (
     Failure,
-    check_spec,
+    check_study_file,
     first_line,
     read_failures,
     read_plan,
-    read_text,
+    read_yaml_or_json,
 )
-from analysis.reading.stale_rows import drop_outdated
-from analysis.reading.superseded_rows import drop_superseded
-from analysis.statistics.aggregate import SETTING
+from analysis.reading.stale_rows import (
+    drop_rows_of_old_method_files,
+    drop_rows_of_old_sparsity_lists,
+)
 from pruning.user_error import UserError
-from trainables.storage.parquet_tables import SCHEMA_VERSION, TABLES, DamagedTable, decode
+from trainables.storage import layout
+from trainables.storage.parquet_tables import DamagedTable, decode_table
+from trainables.storage.schema import SCHEMA_VERSION, TABLES
 from trainables.storage.store import Store, is_remote
 
 
@@ -35,10 +39,10 @@ class Study:
     """Everything known of a study; `rows` and `plan` are empty frames with all columns where there
     is nothing yet.
 
-    `rows` has the columns of `trainables.storage.parquet_tables.ROWS` and those of
+    `rows` has the columns of `trainables.storage.schema.ROW_SCHEMA` and those of
     `analysis.reading.join_latency`, null where nothing was timed; `plan` one row per planned trial
     with `PLAN_COLUMNS`. In both, `knobs` and `recipe` are JSON with sorted keys, so that equal
-    settings are equal texts. `cards` has for every planned method its card (title, paper, summary,
+    values are equal texts. `cards` has for every planned method its card (title, paper, summary,
     kind, cost, when) and under `knobs` the defaults of its knobs; empty where the plan was written
     without.
     """
@@ -59,18 +63,17 @@ class Study:
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """The learning curves, read when first asked for; unreadable files are added to `warnings`.
-        """
-        return _load_table(self.store, "curves", self.warnings)
+        """The learning curves, read at the first use; unreadable files are added to `warnings`."""
+        return _load_table(self.store, layout.CURVES, self.warnings)
 
     @cached_property
     def layers(self) -> pd.DataFrame:
-        """The layers of every measured level, read when first asked for; unreadable files are added
-        to `warnings`."""
-        return _load_table(self.store, "layers", self.warnings)
+        """The layers of every measured level, read at the first use; unreadable files are added to
+        `warnings`."""
+        return _load_table(self.store, layout.LAYERS, self.warnings)
 
 
-def load(place: Store | str | Path) -> Study:
+def load_study(place: Store | str | Path) -> Study:
     """Read a study directory, given as a path, a URI such as `s3://bucket/study`, or a store.
 
     Raises:
@@ -79,87 +82,100 @@ def load(place: Store | str | Path) -> Study:
     """
     store = place if isinstance(place, Store) else Store.at(place)
     warnings: list[str] = []
-    spec = read_text(store, "study.yaml", warnings)
-    planned = read_text(store, "plan.json", warnings)
-    rows = drop_outdated(_load_table(store, "rows", warnings), planned, warnings)
-    rows = join_latency(rows, _load_table(store, "latency", warnings))
+    spec = read_yaml_or_json(store, layout.STUDY_FILE, warnings)
+    planned = read_yaml_or_json(store, layout.PLAN_FILE, warnings)
+    rows = drop_rows_of_old_method_files(
+        _load_table(store, layout.ROWS, warnings), planned, warnings
+    )
+    rows = join_latency(rows, _load_table(store, layout.LATENCY, warnings))
     if spec is None and planned is None and rows.empty and not warnings:
         raise UserError(_explain(store))
+    _warn_of_newer_schema(rows, warnings)
+    plan = read_plan(planned, warnings)
+    for frame in (rows, plan):
+        for column in ("knobs", "recipe"):
+            with_sorted_keys = {text: _sort_keys(text) for text in frame[column].unique()}
+            if any(text != sorted_text for text, sorted_text in with_sorted_keys.items()):
+                frame[column] = frame[column].map(with_sorted_keys)
+            frame[column] = frame[column].astype("str")
+    _name_retrain_recipes(rows, plan)
+    rows = drop_rows_of_old_sparsity_lists(rows, plan, warnings)
+    spec = check_study_file(spec, warnings)
+    name = str(spec.get("name") or store.place().rstrip("/").rsplit("/", 1)[-1])
+    failures = read_failures(store, warnings)
+    return Study(store, name, rows, plan, failures, spec, _find_cards(planned), warnings)
+
+
+def _warn_of_newer_schema(rows: pd.DataFrame, warnings: list[str]) -> None:
+    """Say so where rows were written by a newer version of the project."""
     newest = rows["schema_version"].max() if len(rows) else SCHEMA_VERSION
     if pd.notna(newest) and newest > SCHEMA_VERSION:
         newer = rows.loc[rows["schema_version"] > SCHEMA_VERSION, "key"].unique()
         warnings.append(
-            f"rows of schema version {newest} are read as version {SCHEMA_VERSION}, without newer columns: update this "
-            f"project to see them ({len(newer)} files, e.g. rows/{newer[0]}.parquet)"
+            f"rows of schema version {newest} are read as version {SCHEMA_VERSION}, without newer "
+            "columns: update this project to see them "
+            f"({len(newer)} files, e.g. {layout.table_file(layout.ROWS, newer[0])})"
         )
-    plan = read_plan(planned, warnings)
-    for frame in (rows, plan):
-        for column in ("knobs", "recipe"):
-            sorted_ = {text: _sort_keys(text) for text in frame[column].unique()}
-            if any(text != known for text, known in sorted_.items()):
-                frame[column] = frame[column].map(sorted_)
-            frame[column] = frame[column].astype("str")
-    _tell_retraining_apart(rows, plan)
-    rows = drop_superseded(rows, plan, warnings)
-    spec = check_spec(spec, warnings)
-    name = str(spec.get("name") or store.place().rstrip("/").rsplit("/", 1)[-1])
+
+
+def _find_cards(planned: object) -> dict[str, dict[str, object]]:
+    """The cards of the methods in `plan.json`, without what is damaged of them."""
     cards = planned.get("cards") if isinstance(planned, dict) else None
-    cards = (
-        {str(key): card for key, card in cards.items() if isinstance(card, dict)}
-        if isinstance(cards, dict)
-        else {}
-    )
-    return Study(store, name, rows, plan, read_failures(store, warnings), spec, cards, warnings)
+    if not isinstance(cards, dict):
+        return {}
+    return {str(method): card for method, card in cards.items() if isinstance(card, dict)}
 
 
-def _tell_retraining_apart(rows: pd.DataFrame, plan: pd.DataFrame) -> None:
+def _name_retrain_recipes(rows: pd.DataFrame, plan: pd.DataFrame) -> None:
     """Where a method was retrained by several recipes in one setting, make the recipe one of its
-    knobs there, so that each is a series. From one setting to the next a recipe may differ as the
-    training recipe does."""
-    same = [*SETTING, "method"]
-    both = pd.concat([rows[[*same, "retrain"]], plan[[*same, "retrain"]]])
-    several = (
-        both.groupby(same, dropna=False)["retrain"].transform("nunique").gt(1)
-        & both["retrain"].notna()
-    )
-    told = several.to_numpy()
-    for frame, chosen in ((rows, told[: len(rows)]), (plan, told[len(rows) :])):
+    knobs there, so that each is a series of its own. From one setting to the next the retrain
+    recipe may differ without being named, as the training recipe does."""
+    method = [*SETTING, "method"]
+    both = pd.concat([rows[[*method, "retrain"]], plan[[*method, "retrain"]]])
+    recipes = both.groupby(method, dropna=False)["retrain"].transform("nunique")
+    named = (recipes.gt(1) & both["retrain"].notna()).to_numpy()
+    for frame, chosen in ((rows, named[: len(rows)]), (plan, named[len(rows) :])):
         pairs = list(zip(frame.loc[chosen, "knobs"], frame.loc[chosen, "retrain"], strict=True))
-        names = {pair: _add_retraining(*map(str, pair)) for pair in set(pairs)}
-        frame.loc[chosen, "knobs"] = [names[pair] for pair in pairs]
+        knobs = {pair: _add_retrain_recipe(*map(str, pair)) for pair in set(pairs)}
+        frame.loc[chosen, "knobs"] = [knobs[pair] for pair in pairs]
 
 
-def _add_retraining(knobs: str, retrain: str) -> str:
-    """Knobs with a recipe of retraining among them."""
+def _add_retrain_recipe(knobs: str, retrain: str) -> str:
+    """Knobs with the retrain recipe among them."""
     return json.dumps({**json.loads(knobs), "retrain": json.loads(retrain)}, sort_keys=True)
 
 
 def _load_table(store: Store, table: str, warnings: list[str]) -> pd.DataFrame:
-    """All files of one table, in the order of their keys."""
-    again = "; run the study again and its trial is repeated" if table == "rows" else ""
+    """All files of one table, in the order of their keys; files that cannot be used are skipped and
+    named in `warnings`."""
 
     def read(path: str) -> pa.Table | str:
-        try:
-            found = decode(table, store.read(path))
-        except FileNotFoundError:
-            return f"skipped {first_line(path)}: it went away while the study was read"
-        except DamagedTable as error:
-            return f"skipped {first_line(path)}: not a readable Parquet file ({first_line(error)}){again}"
-        if set(found["key"].unique().to_pylist()) - {
-            path.removeprefix(f"{table}/").removesuffix(".parquet")
-        }:
-            return f"skipped {first_line(path)}: it is of another trial than its name says; delete it{again}"
-        if table == "rows" and found["method"].null_count:
-            return f"skipped {first_line(path)}: it names no method; delete it{again}"
-        return found
+        content, damage = _read_table_file(store, table, path)
+        return content if content is not None else f"skipped {first_line(path)}: {damage}"
 
-    parts = store.spread(read, store.list(table, ".parquet"))
+    parts = store.parallel_map(read, store.list(table, ".parquet"))
     warnings += [part for part in parts if isinstance(part, str)]
     tables = [part for part in parts if isinstance(part, pa.Table)]
     whole = pa.concat_tables(tables) if tables else TABLES[table].empty_table()
     # Nullable integers, so that one file without a column does not turn all counts into floats.
     frame: pd.DataFrame = whole.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
     return frame
+
+
+def _read_table_file(store: Store, table: str, path: str) -> tuple[pa.Table | None, str]:
+    """The content of one file of a table; None, and why, where it cannot be used."""
+    again = "; run the study again and its trial is repeated" if table == layout.ROWS else ""
+    try:
+        content = decode_table(table, store.read(path))
+    except FileNotFoundError:
+        return None, "it went away while the study was read"
+    except DamagedTable as error:
+        return None, f"not a readable Parquet file ({first_line(error)}){again}"
+    if set(content["key"].unique().to_pylist()) - {layout.table_key(table, path)}:
+        return None, f"it is of another trial than its name says; delete it{again}"
+    if table == layout.ROWS and content["method"].null_count:
+        return None, f"it names no method; delete it{again}"
+    return content, ""
 
 
 def _sort_keys(text: object) -> str:
@@ -178,9 +194,12 @@ def _explain(store: Store) -> str:
         return f"{store.place()} holds no study (neither study.yaml nor rows/)"
     folder = Path(store.uri)
     if not folder.exists():
-        return f"no directory '{folder}'; give the study directory (--out of the study, default studies/<name>)"
+        return (
+            f"no directory '{folder}'; give the study directory "
+            "(--out of the study, default studies/<name>)"
+        )
     if not folder.is_dir():
         return f"'{folder}' is a file; give the study directory that it lies in"
-    inside = sorted(path.parent for path in folder.glob("*/study.yaml"))
+    inside = sorted(path.parent for path in folder.glob(f"*/{layout.STUDY_FILE}"))
     hint = f"; did you mean '{inside[0]}'?" if inside else " (neither study.yaml nor rows/)"
     return f"'{folder}' is not a study directory{hint}"

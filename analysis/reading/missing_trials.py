@@ -1,4 +1,4 @@
-"""What a study still lacks, and why: trials that failed, could not run, are under way, waiting or
+"""What a study still lacks, and why: trials that failed, were not run, are in progress, waiting or
 unreadable."""
 
 from dataclasses import dataclass, field
@@ -7,16 +7,17 @@ import pandas as pd
 
 from analysis.reading.load import Study
 from analysis.reading.plan_and_failures import Failure
+from trainables.storage import layout
 
 
 @dataclass(frozen=True)
-class Gaps:
-    """Planned trials by what became of them.
+class MissingTrials:
+    """The planned trials without rows, by what became of them.
 
     done and planned: counts; planned is 0 where there is no plan. failed: trials without rows that
-    gave up. blocked: keys that were not run, with the failed trial they needed. missing: all other
-    keys without rows; of those, begun ones have a checkpoint, unreadable ones a file of rows that
-    cannot be read, the rest waits.
+    were given up. blocked: keys of trials that were not run, with the failed trial that they
+    needed. missing: all other keys without rows; of those, begun ones have a checkpoint, unreadable
+    ones have a file of rows that cannot be read, the rest waits.
     """
 
     done: int
@@ -55,7 +56,7 @@ class Gaps:
 
     def explain(self, key: str) -> str:
         """Why a trial has no rows, in a few words."""
-        failure = next((one for one in self.failed if one.key == key), None)
+        failure = next((failure for failure in self.failed if failure.key == key), None)
         if failure:
             return f"failed: {failure.error}"
         if key in self.blocked:
@@ -65,61 +66,62 @@ class Gaps:
         return "begun, not done" if key in self.begun else "not begun"
 
 
-def find_gaps(study: Study) -> Gaps:
-    """Compare rows with the plan. A failure whose trial has rows by now was retried and does not
-    count."""
+def find_missing_trials(study: Study) -> MissingTrials:
+    """Compare the rows with the plan. A failure whose trial has rows by now was retried and does
+    not count."""
     measured = set(study.rows["key"].unique())
     planned = list(study.plan["key"])
     failed = tuple(failure for failure in study.failures if failure.key not in measured)
-    dead = {failure.key for failure in failed}
+    failed_keys = {failure.key for failure in failed}
+    without_rows = [key for key in planned if key not in measured and key not in failed_keys]
     parents = {
         key: list(given) if isinstance(given, list) else []
         for key, given in zip(study.plan["key"], study.plan["parents"], strict=True)
     }
-
-    def find_cause(key: str, seen: frozenset[str] = frozenset()) -> str | None:
-        """The nearest ancestor that failed; the way up stops at trials that are done."""
-        for parent in parents.get(key, []):
-            if parent in dead:
-                return str(parent)
-            if parent not in measured and parent not in seen:
-                cause = find_cause(parent, seen | {key})
-                if cause:
-                    return cause
-        return None
-
-    open_keys = [key for key in planned if key not in measured and key not in dead]
-    causes = {key: find_cause(key) for key in open_keys}
+    causes = {key: _find_cause(key, parents, measured, failed_keys) for key in without_rows}
     blocked = {key: cause for key, cause in causes.items() if cause}
-    missing = tuple(key for key in open_keys if key not in blocked)
-    unreadable = (
-        frozenset(missing) & _list_keys(study, "rows", ".parquet") if missing else frozenset()
-    )
-    begun = (
-        (frozenset(missing) & _list_keys(study, "checkpoints")) - unreadable
-        if missing
-        else frozenset()
-    )
+    missing = tuple(key for key in without_rows if key not in blocked)
     done = len(measured & set(planned)) if planned else len(measured)
-    return Gaps(done, len(planned), failed, blocked, missing, begun, unreadable)
+    if not missing:
+        return MissingTrials(done, len(planned), failed, blocked, missing)
+    unreadable = frozenset(missing) & _list_keys_with_rows(study)
+    begun = frozenset(missing) & _list_keys_with_checkpoints(study) - unreadable
+    return MissingTrials(done, len(planned), failed, blocked, missing, begun, unreadable)
 
 
-def list_gaps(study: Study, gaps: Gaps) -> pd.DataFrame:
-    """One line per planned trial without rows: what it is, and `reason`."""
-    lacking = {*(one.key for one in gaps.failed), *gaps.blocked, *gaps.missing}
-    plan = study.plan[study.plan["key"].isin(lacking)]
+def _find_cause(
+    key: str,
+    parents: dict[str, list[str]],
+    measured: set[str],
+    failed: set[str],
+    seen: frozenset[str] = frozenset(),
+) -> str | None:
+    """The nearest ancestor of a trial that failed; the way up stops at trials that are done."""
+    for parent in parents.get(key, []):
+        if parent in failed:
+            return str(parent)
+        if parent not in measured and parent not in seen:
+            cause = _find_cause(parent, parents, measured, failed, seen | {key})
+            if cause:
+                return cause
+    return None
+
+
+def list_missing_trials(study: Study, missing: MissingTrials) -> pd.DataFrame:
+    """One row per planned trial without rows: what it is, and `reason`."""
+    keys = {*(failure.key for failure in missing.failed), *missing.blocked, *missing.missing}
+    plan = study.plan[study.plan["key"].isin(keys)]
     columns = ["dataset", "model", "recipe", "method", "knobs", "sparsities", "seed", "key"]
-    return (
-        plan[columns]
-        .assign(reason=[gaps.explain(key) for key in plan["key"]])
-        .reset_index(drop=True)
-    )
+    reasons = [missing.explain(key) for key in plan["key"]]
+    return plan[columns].assign(reason=reasons).reset_index(drop=True)
 
 
-def _list_keys(study: Study, folder: str, suffix: str = "") -> frozenset[str]:
-    """The keys that have a file in a folder: the file itself by its name, or whatever lies in a
-    folder of that name."""
-    paths = [path.removeprefix(f"{folder}/") for path in study.store.list(folder, suffix)]
-    return frozenset(
-        path.removesuffix(suffix) if suffix else path.rsplit("/", 1)[0] for path in paths
-    )
+def _list_keys_with_rows(study: Study) -> frozenset[str]:
+    """The keys of trials with a file of rows, which may be damaged."""
+    paths = study.store.list(layout.ROWS, ".parquet")
+    return frozenset(layout.table_key(layout.ROWS, path) for path in paths)
+
+
+def _list_keys_with_checkpoints(study: Study) -> frozenset[str]:
+    """The keys of trials with a checkpoint."""
+    return frozenset(layout.state_key(path) for path in study.store.list(layout.CHECKPOINTS))

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from trainables.storage import layout
 from trainables.storage.store import Store, StoreLost
 
 PLAN_COLUMNS = (
@@ -26,14 +27,14 @@ PLAN_COLUMNS = (
     "parents",
 )
 ADVICE = {
-    "study.yaml": "delete it and run the study again, which writes it anew",
-    "plan.json": "run the study again, which writes it anew",
+    layout.STUDY_FILE: "delete it and run the study again, which writes it anew",
+    layout.PLAN_FILE: "run the study again, which writes it anew",
 }
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A trial that gave up, from `failures/<key>.json`; `error` is one line."""
+    """A trial that was given up, from `failures/<key>.json`; `error` is one line."""
 
     key: str
     error: str
@@ -45,16 +46,23 @@ class Failure:
 def first_line(error: object) -> str:
     """The first line of a text, safe to print: what it quotes may be anything."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in line
+    )
 
 
-def read_text(store: Store, path: str, warnings: list[str]) -> object:
+def read_yaml_or_json(store: Store, path: str, warnings: list[str]) -> object:
     """The content of a YAML or JSON file, or None where it is absent or broken."""
     if not store.exists(path):
         return None
     try:
         content = store.read(path)
-        return json.loads(content) if path.endswith(".json") else _Plain(content).get_single_data()
+        return (
+            json.loads(content)
+            if path.endswith(".json")
+            else _LoaderWithoutAliases(content).get_single_data()
+        )
     except StoreLost:
         raise
     except Exception as error:  # damaged text fails in as many ways as YAML has tags
@@ -63,9 +71,9 @@ def read_text(store: Store, path: str, warnings: list[str]) -> object:
         return None
 
 
-class _Plain(yaml.SafeLoader):
-    """A loader without aliases: a study's file holds none, and few of them can unfold to more than
-    memory holds."""
+class _LoaderWithoutAliases(yaml.SafeLoader):
+    """A YAML loader that refuses aliases: the project writes none, and a few of them can unfold to
+    more than memory holds."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -73,13 +81,14 @@ class _Plain(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def check_spec(spec: object, warnings: list[str]) -> dict[str, object]:
+def check_study_file(spec: object, warnings: list[str]) -> dict[str, object]:
     """What can be used of a study file; what is of another kind than the project writes is left
     out, with a warning."""
     if not isinstance(spec, dict):
         if spec is not None:
             warnings.append(
-                f"skipped study.yaml: it is no mapping of keys to values; {ADVICE['study.yaml']}"
+                "skipped study.yaml: it is no mapping of keys to values; "
+                f"{ADVICE[layout.STUDY_FILE]}"
             )
         return {}
     kinds = {
@@ -94,8 +103,8 @@ def check_spec(spec: object, warnings: list[str]) -> dict[str, object]:
     ):
         wrong.append("resources")
     warnings += [
-        f"skipped '{first_line(one)}' of study.yaml: it is not what the project writes there"
-        for one in wrong
+        f"skipped '{first_line(name)}' of study.yaml: it is not what the project writes there"
+        for name in wrong
     ]
     return {str(name): value for name, value in spec.items() if name not in wrong}
 
@@ -108,21 +117,29 @@ def read_plan(planned: object, warnings: list[str]) -> pd.DataFrame:
     listed = trials if isinstance(trials, list) else [None]
     whole = [trial for trial in listed if isinstance(trial, dict) and _is_planned(trial)]
     if len(whole) < len(listed) or not isinstance(planned, dict | None):
-        warnings.append(f"skipped what is damaged of plan.json; {ADVICE['plan.json']}")
+        warnings.append(f"skipped what is damaged of plan.json; {ADVICE[layout.PLAN_FILE]}")
     plan = pd.DataFrame([{column: trial.get(column) for column in PLAN_COLUMNS} for trial in whole])
     return plan.reindex(columns=list(PLAN_COLUMNS)).drop_duplicates("key", ignore_index=True)
 
 
 def _is_planned(trial: dict[str, Any]) -> bool:
-    """Whether an entry of the plan has what is needed of it, in the kinds that the project writes.
-    """
-    texts = all(isinstance(trial.get(name), str) for name in ("key", "dataset", "model", "method"))
-    told = all(isinstance(trial.get(name), str | None) for name in ("knobs", "recipe", "retrain"))
+    """Whether an entry of the plan has what is needed, in the types that the project writes."""
+    names = ("key", "dataset", "model", "method")
+    has_names = all(isinstance(trial.get(name), str) for name in names)
+    options = ("knobs", "recipe", "retrain")
+    has_options = all(isinstance(trial.get(name), str | None) for name in options)
     sparsities, parents, seed = (trial.get(name) for name in ("sparsities", "parents", "seed"))
-    numbers = isinstance(sparsities, list) and _are_shares(sparsities)
-    keys = isinstance(parents, list) and all(isinstance(one, str) for one in parents)
-    whole = texts and told and (sparsities is None or numbers) and (parents is None or keys)
-    return whole and (seed is None or (isinstance(seed, int) and 0 <= seed < 2**63))
+    return (
+        has_names
+        and has_options
+        and (sparsities is None or (isinstance(sparsities, list) and _are_shares(sparsities)))
+        and (parents is None or (isinstance(parents, list) and _are_texts(parents)))
+        and (seed is None or (isinstance(seed, int) and 0 <= seed < 2**63))
+    )
+
+
+def _are_texts(values: list[object]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def _are_shares(values: list[object]) -> bool:
@@ -130,29 +147,25 @@ def _are_shares(values: list[object]) -> bool:
     if not set(map(type, values)) <= {int, float, bool}:
         return False
     numbers: list[float] = values  # type: ignore[assignment]
-    return not numbers or (
-        min(numbers) >= 0 and max(numbers) <= 1 and sum(numbers) >= 0
-    )  # of a NaN the sum is one
+    # The sum is NaN where one of them is, and then not >= 0.
+    return not numbers or (min(numbers) >= 0 and max(numbers) <= 1 and sum(numbers) >= 0)
 
 
 def read_failures(store: Store, warnings: list[str]) -> tuple[Failure, ...]:
     """All failure files, in the order of their keys."""
     failures = []
-    for path in store.list("failures", ".json"):
-        read = read_text(store, path, warnings)
-        found = (
-            read
-            if isinstance(read, dict)
-            else {"error": "the record of this failure cannot be read"}
-        )
-        attempts = found.get("attempts")
+    for path in store.list(layout.FAILURES, ".json"):
+        record = read_yaml_or_json(store, path, warnings)
+        if not isinstance(record, dict):
+            record = {"error": "the record of this failure cannot be read"}
+        attempts = record.get("attempts")
         failures.append(
             Failure(
-                first_line(path.removeprefix("failures/").removesuffix(".json")),
-                first_line(found.get("error") or "no reason was recorded"),
+                first_line(layout.failure_key(path)),
+                first_line(record.get("error") or "no reason was recorded"),
                 attempts if isinstance(attempts, int) and attempts > 0 else 1,
-                str(found.get("traceback") or ""),
-                str(found.get("finished") or ""),
+                str(record.get("traceback") or ""),
+                str(record.get("finished") or ""),
             )
         )
     return tuple(failures)

@@ -1,5 +1,5 @@
-"""The candidates of a search as a data frame, and what its own files say: only where the directory
-is a search's."""
+"""A search as data: its candidates as a data frame, and what its own files say; only where a
+directory holds a search."""
 
 import json
 from dataclasses import dataclass
@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.reading.load import Study, load
-from analysis.reading.plan_and_failures import read_text
+from analysis.reading.load import Study, load_study
+from analysis.reading.plan_and_failures import read_yaml_or_json
 from pruning.user_error import UserError
+from trainables.storage import layout
 from trainables.storage.store import Store
 
-FILE, BEST, BEST_FOLDER, FOLDER = "search.yaml", "best.yaml", "best", "candidates"
-PLAIN: dict[str, Any] = {  # columns of every frame, with their values where a file lacks them
+# Columns of every frame of candidates, with the values where a file lacks them.
+CANDIDATE_COLUMNS: dict[str, Any] = {
     "sparsity": float("nan"),
     "number": -1,
     "key": "",
@@ -36,14 +37,14 @@ PLAIN: dict[str, Any] = {  # columns of every frame, with their values where a f
 
 @dataclass(frozen=True)
 class Search:
-    """A search: `spec` as in search.yaml, one line of `candidates` for each, `best_text` the study
-    file of the best.
+    """A search: `spec` is the content of search.yaml, `candidates` has one row per candidate,
+    `best_text` is the study file of the best.
 
-    `candidates` has the columns of `PLAIN`, `reached` (the last validation accuracy, of the end
-    where there is one), `share` (of its own training that it got to, 0 to 1), `early` (the
-    validation accuracy after `rung` epochs), and one column for each dimension, null where its
-    condition was not met. `rung`: after how many epochs the first candidates were stopped, 0 where
-    none was.
+    Beside `CANDIDATE_COLUMNS`, the candidates have the columns `reached` (the validation accuracy
+    at the end, else the last one known), `share` (how much of the whole training it got, 0 to 1),
+    `early` (the validation accuracy after `rung` epochs), and one column per dimension, null where
+    its condition was not met. `rung`: after how many epochs the first candidates were stopped, 0
+    where none was.
     """
 
     spec: dict[str, Any]
@@ -63,7 +64,7 @@ class Search:
         """The sparsities that were searched, rising."""
         return sorted(self.candidates["sparsity"].dropna().unique())
 
-    def at(self, sparsity: float) -> pd.DataFrame:
+    def candidates_at(self, sparsity: float) -> pd.DataFrame:
         """The candidates at one sparsity."""
         return self.candidates[self.candidates["sparsity"] == sparsity]
 
@@ -83,74 +84,93 @@ class Search:
         )
 
     def _dimension(self, name: str) -> dict[str, Any]:
-        found = self.spec["space"].get(name)
-        return found if isinstance(found, dict) else {}
+        dimension = self.spec["space"].get(name)
+        return dimension if isinstance(dimension, dict) else {}
 
 
-def find_search(study: Study) -> Search | None:
-    """The search that a directory holds; None where it is a plain study's.
+def load_search(study: Study) -> Search | None:
+    """The search that a directory holds; None where it holds a plain study.
 
     What cannot be read is passed over and named in the study's warnings.
     """
-    spec = read_text(study.store, FILE, study.warnings)
+    spec = read_yaml_or_json(study.store, layout.SEARCH_FILE, study.warnings)
     if not isinstance(spec, dict) or not isinstance(spec.get("space"), dict):
         return None
-    found = [_read(study.store, path, study.warnings) for path in study.store.list(FOLDER, ".json")]
-    lines = [one for one in found if one is not None]
-    frame = pd.DataFrame(lines, columns=[*PLAIN, "values", "configuration"])
-    for name, value in PLAIN.items():
-        if isinstance(value, float | int):
-            frame[name] = pd.to_numeric(frame[name], errors="coerce")
-    last = [
-        values[-1] if isinstance(values, list) and values else float("nan")
-        for values in frame["values"]
-    ]
-    frame["reached"] = frame["val_top1"].fillna(pd.Series(last, index=frame.index, dtype=float))
-    longest = float(frame["epochs"].max() or 1) if len(frame) else 1.0
-    frame["share"] = (frame["epochs"] / max(longest, 1.0)).where(frame["outcome"] != "done", 1.0)
-    stopped = frame.loc[frame["outcome"] == "stopped", "epochs"]
+    candidates = _read_candidates(study.store, study.warnings)
+    stopped = candidates.loc[candidates["outcome"] == "stopped", "epochs"]
     rung = int(stopped.min()) if len(stopped) else 0
-    frame["early"] = [
-        float(values[rung - 1])
-        if rung and isinstance(values, list) and len(values) >= rung
-        else float("nan")
-        for values in frame["values"]
-    ]
+    candidates = _add_progress(candidates, rung)
     for name in spec["space"]:
-        frame[name] = [
-            one.get(name) if isinstance(one, dict) else None for one in frame["configuration"]
+        candidates[name] = [
+            configuration.get(name) if isinstance(configuration, dict) else None
+            for configuration in candidates["configuration"]
         ]
-    frame = frame.drop(columns=["values", "configuration"]).sort_values(
+    candidates = candidates.drop(columns=["values", "configuration"]).sort_values(
         ["sparsity", "number"], ignore_index=True
     )
-    return Search(spec, frame, _read_best(study.store), _load_best(study.store), rung)
+    return Search(spec, candidates, _read_best_file(study.store), _load_best(study.store), rung)
 
 
-def _read(store: Store, path: str, warnings: list[str]) -> dict[str, Any] | None:
+def _read_candidates(store: Store, warnings: list[str]) -> pd.DataFrame:
+    """One row per candidate, with `CANDIDATE_COLUMNS`, `values` (the validation accuracy after each
+    epoch) and `configuration`."""
+    paths = store.list(layout.CANDIDATES, ".json")
+    records = [_read_candidate(store, path, warnings) for path in paths]
+    frame = pd.DataFrame(
+        [record for record in records if record is not None],
+        columns=[*CANDIDATE_COLUMNS, "values", "configuration"],
+    )
+    for name, value in CANDIDATE_COLUMNS.items():
+        if isinstance(value, float | int):
+            frame[name] = pd.to_numeric(frame[name], errors="coerce")
+    return frame
+
+
+def _read_candidate(store: Store, path: str, warnings: list[str]) -> dict[str, Any] | None:
+    """The record of a candidate; None where it is gone or cannot be read."""
     try:
-        found = json.loads(store.read(path))
+        record = json.loads(store.read(path))
     except FileNotFoundError:
         return None
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        record = None
+    if not isinstance(record, dict):
         warnings.append(f"skipped {path}: it is no record of a candidate")
         return None
-    known = {**PLAIN, "values": [], "configuration": {}}
-    return {name: found.get(name, value) for name, value in known.items()}
+    defaults = {**CANDIDATE_COLUMNS, "values": [], "configuration": {}}
+    return {name: record.get(name, value) for name, value in defaults.items()}
 
 
-def _read_best(store: Store) -> str:
+def _add_progress(candidates: pd.DataFrame, rung: int) -> pd.DataFrame:
+    """Candidates with `reached`, `share` and `early`, see `Search`."""
+    curves = [values if isinstance(values, list) else [] for values in candidates["values"]]
+    last = [values[-1] if values else float("nan") for values in curves]
+    last_values = pd.Series(last, index=candidates.index, dtype=float)
+    longest = float(candidates["epochs"].max() or 1) if len(candidates) else 1.0
+    share = candidates["epochs"] / max(longest, 1.0)
+    early = [
+        float(values[rung - 1]) if rung and len(values) >= rung else float("nan")
+        for values in curves
+    ]
+    return candidates.assign(
+        reached=candidates["val_top1"].fillna(last_values),
+        share=share.where(candidates["outcome"] != "done", 1.0),
+        early=early,
+    )
+
+
+def _read_best_file(store: Store) -> str:
+    """The study file of the best; empty where there is none."""
     try:
-        return store.read(BEST).decode("utf-8", errors="replace")
+        return store.read(layout.BEST_FILE).decode("utf-8", errors="replace")
     except FileNotFoundError:
         return ""
 
 
 def _load_best(store: Store) -> Study | None:
-    """The study of the best, where it has rows."""
+    """The study in which the best was trained anew, where it has rows."""
     try:
-        study = load(store.below(BEST_FOLDER))
+        study = load_study(store.below(layout.BEST))
     except UserError:
         return None
     return study if len(study.rows) else None

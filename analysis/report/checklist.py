@@ -11,63 +11,67 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.captions import format_counts
-from analysis.reading.missing_trials import Gaps
+from analysis.reading.missing_trials import MissingTrials
 from analysis.statistics.results import Results
 
 RATIOS = 5  # operating points they ask for
 PLACES = 3  # pairs of data set and network they ask for
+CONTROLS = {
+    *("dense", "magnitude", "random", "shuffled", "reinitialised", "small_from_scratch"),
+}
 EXTREME = 5.0  # points lost that count as a substantial decline
 
 
 @dataclass(frozen=True)
-class Point:
-    """One point of the checklist: `met` is None where the data cannot decide; `evidence` says why.
-    """
+class ChecklistPoint:
+    """One point: `met` is None where the data cannot decide; `evidence` says why."""
 
     asks: str
     met: bool | None
     evidence: str
 
 
-def tick(results: Results, gaps: Gaps) -> list[Point]:
+def make_checklist(results: Results, missing: MissingTrials) -> list[ChecklistPoint]:
     """The points in the order of the paper."""
     return [
-        *_tick_experiments(results),
-        *_tick_results(results, gaps),
-        *_tick_comparisons(results),
-        *_tick_author(),
+        *_check_experiments(results),
+        *_check_results(results, missing),
+        *_check_comparisons(results),
+        *_list_points_for_author(),
     ]
 
 
-def _tick_experiments(results: Results) -> list[Point]:
+def _check_experiments(results: Results) -> list[ChecklistPoint]:
     spec, rows = results.study.spec, results.study.rows
-    pairs = {(one.dataset, one.model) for one in results.settings}
+    pairs = {(setting.dataset, setting.model) for setting in results.settings}
     described = bool(spec.get("recipe")) and bool(spec.get("model")) and bool(spec.get("dataset"))
     versions = rows["versions"].dropna().unique()
     devices = rows["device"].dropna().unique()
     commits = results.commits
     clean = bool(commits) and not any(
-        str(one).endswith(("+", "dirty")) or str(one) == "unknown" for one in commits
+        str(commit).endswith(("+", "dirty")) or str(commit) == "unknown" for commit in commits
     )
     return [
-        Point(
-            "architecture, data and all hyperparameters in enough detail to train the same network again",
+        ChecklistPoint(
+            "architecture, data and all hyperparameters in enough detail to train the same network "
+            "again",
             described,
             "the study file is part of this report"
             if described
             else "there is no study file with model and recipe",
         ),
-        Point(
+        ChecklistPoint(
             "library and hardware named",
             len(versions) > 0 and len(devices) > 0,
-            f"{'; '.join(map(str, versions[:2])) or 'no versions'}; {', '.join(map(str, devices[:3])) or 'no device'}",
+            f"{'; '.join(map(str, versions[:2])) or 'no versions'}; "
+            f"{', '.join(map(str, devices[:3])) or 'no device'}",
         ),
-        Point(
+        ChecklistPoint(
             "the code that produced the numbers identified",
             clean,
             f"commit {', '.join(commits[:3]) or 'unknown'}",
         ),
-        Point(
+        ChecklistPoint(
             f"at least {PLACES} pairs of data set and architecture",
             len(pairs) >= PLACES,
             f"{len(pairs)}: {'; '.join(sorted(f'{data}, {model}' for data, model in pairs)[:4])}",
@@ -75,10 +79,10 @@ def _tick_experiments(results: Results) -> list[Point]:
     ]
 
 
-def _tick_results(results: Results, gaps: Gaps) -> list[Point]:
+def _check_results(results: Results, missing: MissingTrials) -> list[ChecklistPoint]:
     cells = results.cells[results.cells["n"] > 0]
     pruned = cells[cells["method"] != "dense"]
-    counts = pruned.groupby(["site", "line"])["place"].nunique()
+    counts = pruned.groupby(["setting_index", "series_index"])["place"].nunique()
     ratios = 1 / (1 - pruned["place"].dropna())
     drops = pruned["drop"].dropna()
     worst = float((-drops if results.metric.higher else drops).max()) if len(drops) else 0.0
@@ -87,103 +91,96 @@ def _tick_results(results: Results, gaps: Gaps) -> list[Point]:
     top5 = "test_top5" in cells and cells["test_top5"].notna().any()
     macs = bool(cells["effective_macs"].notna().any())
     timed = [
-        name
-        for name in ("latency_ms_b1", "latency_ms_b256")
-        if name in cells and cells[name].notna().any()
+        column
+        for column in ("latency_ms_b1", "latency_ms_b256")
+        if column in cells and cells[column].notna().any()
     ]
     return [
-        Point(
+        ChecklistPoint(
             f"a range of compression ratios, at least {RATIOS} operating points for each method",
             bool(len(counts) and (counts >= RATIOS).all()),
-            f"{_span(counts)} points a method"
+            f"{_format_range(counts)} points a method"
             + (
                 f", {ratios.min():.3g} to {ratios.max():.3g} times fewer weights"
                 if len(ratios)
                 else ""
             ),
         ),
-        Point(
+        ChecklistPoint(
             "extreme ratios, at which accuracy falls substantially",
             worst >= EXTREME,
             f"the largest mean loss is {worst:.2f} points"
             if len(drops)
             else "no loss against dense is known",
         ),
-        Point(
+        ChecklistPoint(
             "raw accuracy at each point, not only differences",
             len(pruned) > 0,
             "tables 'accuracy', 'efficiency'",
         ),
-        Point(
+        ChecklistPoint(
             "the unpruned network's accuracy beside it",
             bool(dense) and all(dense),
             "row 'Dense' of every table",
         ),
-        Point(
+        ChecklistPoint(
             "top-1 and top-5 accuracy",
             bool(top5),
             "table 'efficiency'" if top5 else "no top-5 was measured",
         ),
-        Point(
+        ChecklistPoint(
             "several runs with separate seeds",
             bool(len(pruned) and several.all()),
             format_counts(pruned["n"].tolist()) if len(pruned) else "nothing is measured yet",
         ),
-        Point(
+        ChecklistPoint(
             "error bars that are defined, with a mean and a measure of variation",
             bool(len(pruned) and several.all()),
             "mean and 95 % Student t-interval over seeds"
             if several.any()
             else "one seed has no interval",
         ),
-        Point(
+        ChecklistPoint(
             "compression and theoretical cost (MACs) both",
             macs,
             "effective MACs and nonzero parameters",
         ),
-        Point(
+        ChecklistPoint(
             "measured speed where speed is claimed",
             bool(timed),
-            f"{', '.join(timed)}"
-            if timed
-            else "latency was not measured (--measure): claim no speed",
+            ", ".join(timed) if timed else "latency was not measured (--measure): claim no speed",
         ),
-        Point(
+        ChecklistPoint(
             "nothing left out",
-            bool(gaps.planned) and gaps.done == gaps.planned,
-            f"{gaps.summarise()}" if gaps.planned else "there is no plan to compare with",
+            bool(missing.planned) and missing.done == missing.planned,
+            missing.summarise() if missing.planned else "there is no plan to compare with",
         ),
     ]
 
 
-def _tick_comparisons(results: Results) -> list[Point]:
+def _check_comparisons(results: Results) -> list[ChecklistPoint]:
     methods = set(results.cells.loc[results.cells["n"] > 0, "method"])
-    rest = methods - {
-        "dense",
-        "magnitude",
-        "random",
-        "shuffled",
-        "reinitialised",
-        "small_from_scratch",
-    }
+    others = methods - CONTROLS
     return [
-        Point("a random pruning baseline", "random" in methods, _name(methods, "random")),
-        Point(
+        ChecklistPoint(
+            "a random pruning baseline", "random" in methods, _find_method(methods, "random")
+        ),
+        ChecklistPoint(
             "a random baseline with the same proportions in each layer",
             "shuffled" in methods,
-            _name(methods, "shuffled"),
+            _find_method(methods, "shuffled"),
         ),
-        Point(
+        ChecklistPoint(
             "a magnitude pruning baseline, global or uniform",
             "magnitude" in methods,
-            _name(methods, "magnitude"),
+            _find_method(methods, "magnitude"),
         ),
-        Point(
+        ChecklistPoint(
             "other methods beside the proposed one",
-            len(rest) > 1,
-            f"{len(rest)}: {', '.join(sorted(rest)[:6])}",
+            len(others) > 1,
+            f"{len(others)}: {', '.join(sorted(others)[:6])}",
         ),
-        Point(
+        ChecklistPoint(
             "published numbers beside one's own",
             bool(results.study.spec.get("published")),
             "table 'published'"
@@ -193,18 +190,20 @@ def _tick_comparisons(results: Results) -> list[Point]:
     ]
 
 
-def _tick_author() -> list[Point]:
+def _list_points_for_author() -> list[ChecklistPoint]:
     return [
-        Point("claims that go no further than the experiments", None, "for the author to see to"),
-        Point("a public link to the code", None, "for the author to see to"),
+        ChecklistPoint(
+            "claims that go no further than the experiments", None, "for the author to see to"
+        ),
+        ChecklistPoint("a public link to the code", None, "for the author to see to"),
     ]
 
 
-def _name(methods: set[str], name: str) -> str:
+def _find_method(methods: set[str], name: str) -> str:
     return f"method '{name}'" if name in methods else f"method '{name}' is not in the study"
 
 
-def _span(counts: pd.Series) -> str:
+def _format_range(counts: pd.Series) -> str:
     if not len(counts):
         return "0"
     low, high = int(counts.min()), int(counts.max())

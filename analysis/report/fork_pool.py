@@ -1,5 +1,5 @@
-"""Forked processes that share the work of one command: they see what was read and hand back what
-they made."""
+"""A pool of forked processes that share the work of one command: they see what was read, and
+return their results."""
 
 import gc
 import os
@@ -13,42 +13,44 @@ from multiprocessing import connection, get_context, parent_process
 from signal import SIG_IGN, SIGINT, signal
 from typing import TypeVar
 
-MOST = 8  # a report has hardly more figures that take long, and each process takes memory
+MOST_PROCESSES = 8  # hardly more figures take long, and each process takes memory
 
-Made = TypeVar("Made")
-_tasks: Sequence[Callable[[], object]] = ()  # of this process, where it is a forked one
+Result = TypeVar("Result")
+_tasks: Sequence[Callable[[], object]] = ()  # the tasks of this process, where it is a forked one
 
 
-def count_workers() -> int:
+def count_processes() -> int:
     """How many processes may work side by side: the cores that this one may use; 1 where forking is
     not safe."""
     if sys.platform != "linux" or threading.active_count() > 1:
         return 1
-    return min(len(os.sched_getaffinity(0)), MOST)
+    return min(len(os.sched_getaffinity(0)), MOST_PROCESSES)
 
 
 @contextmanager
-def spread(tasks: Sequence[Callable[[], Made]], workers: int) -> Iterator[Callable[[], list[Made]]]:
-    """Begin tasks in forked processes; yields what waits for their results, in the order of the
-    tasks.
+def run_forked(
+    tasks: Sequence[Callable[[], Result]], processes: int
+) -> Iterator[Callable[[], list[Result]]]:
+    """Begin tasks in forked processes; yields the function that waits for their results, in the
+    order of the tasks.
 
-    With one worker nothing is forked: the tasks are then run when the results are asked for, and
+    With one process nothing is forked: the tasks then run when the results are asked for, and
     likewise where a process was killed. What a task raises is raised there. Tasks are never
     pickled, results are.
     """
-    count = min(workers, len(tasks))
+    count = min(processes, len(tasks))
     if count < 2:
         yield lambda: [task() for task in tasks]
         return
     pool = ProcessPoolExecutor(
-        count, mp_context=get_context("fork"), initializer=_settle, initargs=(tasks,)
+        count, mp_context=get_context("fork"), initializer=_prepare_process, initargs=(tasks,)
     )
     try:
-        parts = [pool.submit(_work, index) for index in range(len(tasks))]
+        futures = [pool.submit(_run_task, index) for index in range(len(tasks))]
 
-        def gather() -> list[Made]:
+        def gather() -> list[Result]:
             try:
-                return [part.result() for part in parts]  # type: ignore[misc]
+                return [future.result() for future in futures]  # type: ignore[misc]
             except BrokenProcessPool:
                 return [task() for task in tasks]
 
@@ -57,24 +59,25 @@ def spread(tasks: Sequence[Callable[[], Made]], workers: int) -> Iterator[Callab
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _settle(tasks: Sequence[Callable[[], object]]) -> None:
+def _prepare_process(tasks: Sequence[Callable[[], object]]) -> None:
     """What a forked process does first."""
     global _tasks
     _tasks = tasks
-    signal(SIGINT, SIG_IGN)  # Ctrl-C goes to all of them; the one that was called answers it
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    gc.freeze()  # what was read stays: looking through it again and again takes a tenth of the time
+    signal(SIGINT, SIG_IGN)  # Ctrl-C reaches all of them; the one that was called handles it
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    # What was read stays: collecting garbage among it over and over takes a tenth of the time.
+    gc.freeze()
     gc.disable()
 
 
-def _leave_with_parent() -> None:
-    """End this process when the one that forked it is gone, however it went."""
+def _exit_with_parent() -> None:
+    """End this process when the one that forked it is gone, however it ended."""
     if parent := parent_process():
         connection.wait([parent.sentinel])
         os._exit(1)
 
 
-def _work(index: int) -> object:
-    made = _tasks[index]()
+def _run_task(index: int) -> object:
+    result = _tasks[index]()
     gc.collect()
-    return made
+    return result

@@ -1,5 +1,4 @@
-"""One page that shows everything: the report as Markdown, and as a single HTML file without any
-external reference."""
+"""The page of a report: as Markdown, and as one HTML file that loads nothing from elsewhere."""
 
 import base64
 from collections.abc import Sequence
@@ -11,19 +10,19 @@ from typing import Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from analysis.figures.canvas import Picture
-from analysis.report.checklist import Point
+from analysis.report.checklist import ChecklistPoint
 from analysis.tables.table import Table
 
-LINES = 400  # of a table on the page; its files have them all
+SHOWN_ROWS = 400  # of a table on the page; its files have them all
 
 
 @dataclass(frozen=True)
-class Card:
-    """What one method is: a title, a line, and some facts (name, text)."""
+class MethodCard:
+    """The card of a method: a title, a line, and properties (name, text)."""
 
     title: str
     text: str
-    facts: tuple[tuple[str, str], ...]
+    properties: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Section:
     """A part of the page after figures and tables; `kind` says what its items are."""
 
     title: str
-    kind: Literal["list", "code", "facts", "cards", "checklist"]
+    kind: Literal["list", "code", "properties", "cards", "checklist"]
     items: tuple[object, ...]
     note: str = ""
 
@@ -51,7 +50,7 @@ class Page:
 
     def to_html(self) -> str:
         """The page as one HTML file."""
-        return _template().render(page=self, lines=LINES)
+        return _load_template().render(page=self, shown_rows=SHOWN_ROWS)
 
     def to_markdown(self, formats: Sequence[str]) -> str:
         """The page as Markdown; figures and tables are files beside it, in these formats."""
@@ -60,8 +59,8 @@ class Page:
         for picture in self.pictures:
             kinds = [kind for kind in ("png", "svg", "pdf", "csv") if kind in formats]
             lines += ["", f"## {picture.title}", ""]
-            if seen := [kind for kind in kinds if kind in ("png", "svg")]:
-                lines += [f"![{picture.title}](figures/{picture.name}.{seen[0]})", ""]
+            if images := [kind for kind in kinds if kind in ("png", "svg")]:
+                lines += [f"![{picture.title}](figures/{picture.name}.{images[0]})", ""]
             lines += [
                 picture.caption,
                 "",
@@ -73,8 +72,8 @@ class Page:
             lines += ["", f"## {table.title}", ""]
             shown = (
                 table.to_markdown()
-                if len(table.cells) <= LINES
-                else f"{len(table.cells)} lines, see the files.\n"
+                if len(table.cells) <= SHOWN_ROWS
+                else f"{len(table.cells)} rows, see the files.\n"
             )
             lines += [shown, links]
         for section in self.sections:
@@ -88,25 +87,27 @@ def _write_section(section: Section) -> list[str]:
     match section.kind:
         case "code":
             return ["```yaml", *(str(item).rstrip() for item in section.items), "```"]
-        case "facts":
-            return [f"* {one[0]}: {one[1]}" for one in section.items if isinstance(one, tuple)]
+        case "properties":
+            return [f"* {pair[0]}: {pair[1]}" for pair in section.items if isinstance(pair, tuple)]
         case "checklist":
             marks = {True: "[x]", False: "[ ]", None: "[?]"}
             return [
-                f"* {marks[one.met]} {one.asks} ({one.evidence})"
-                for one in section.items
-                if isinstance(one, Point)
+                f"* {marks[point.met]} {point.asks} ({point.evidence})"
+                for point in section.items
+                if isinstance(point, ChecklistPoint)
             ]
         case "cards":
             return [
-                f"* **{one.title}**: {one.text}" for one in section.items if isinstance(one, Card)
+                f"* **{card.title}**: {card.text}"
+                for card in section.items
+                if isinstance(card, MethodCard)
             ]
         case _:
             return [f"* {item}" for item in section.items]
 
 
 @cache
-def _template() -> Template:
+def _load_template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -114,13 +115,13 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["glue"] = _glue
+    environment.filters["keep_together"] = _keep_together
     environment.filters["image"] = _embed_image
     environment.filters["download"] = _embed_text
     return environment.get_template("page.html.j2")
 
 
-def _glue(text: str) -> str:
+def _keep_together(text: str) -> str:
     """A text whose lines do not break within `n = 3` or `98.9 ± 0.7 %`."""
     for mark in (" = ", " ± "):
         text = text.replace(mark, mark.replace(" ", "\u00a0"))

@@ -5,10 +5,10 @@ import math
 
 import pandas as pd
 
-MOST = 100_000  # rows written without being asked to: a million would be a file of 1.5 GB
+MOST_ROWS = 100_000  # rows that are written unless --format names json: a million would be 1.5 GB
 
 
-def write_records(rows: pd.DataFrame) -> bytes:
+def encode_rows_as_json(rows: pd.DataFrame) -> bytes:
     """All rows as a JSON array of flat objects, one a line.
 
     Each starts with method, sparsity, seed, test_accuracy (percent), params_millions, model_size_mb
@@ -18,7 +18,7 @@ def write_records(rows: pd.DataFrame) -> bytes:
     lines = []
     for row in rows.sort_values(["key", "level", "stage"]).astype(object).to_dict("records"):
         plain = {str(name): None if _is_nothing(value) else value for name, value in row.items()}
-        front = {
+        first = {
             "method": plain["method"],
             "sparsity": plain["sparsity"],
             "seed": plain["seed"],
@@ -27,7 +27,7 @@ def write_records(rows: pd.DataFrame) -> bytes:
             "model_size_mb": None if plain["bytes"] is None else plain["bytes"] / 1e6,
             "inference_latency_ms": plain.get("latency_ms_b1"),
         }
-        lines.append(json.dumps(front | plain, allow_nan=False))
+        lines.append(json.dumps(first | plain, allow_nan=False))
     return ("[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n").encode()
 
 

@@ -3,137 +3,159 @@
 import pandas as pd
 
 from analysis.captions import format_counts, format_duration, format_interval
-from analysis.figures.accuracy_by_sparsity import find_floor
-from analysis.reading.missing_trials import Gaps
-from analysis.series import Setting, format_sparsity
-from analysis.statistics.device_time import find_costs, find_device
+from analysis.reading.missing_trials import MissingTrials
+from analysis.series import Series, Setting, format_sparsity
+from analysis.statistics.device_time import find_device_times, find_trial_device
 from analysis.statistics.paired_tests import ALPHA, compare_to_best, compare_to_dense
 from analysis.statistics.results import Results
-from analysis.statistics.sparsity_curves import TOLERANCE, find_critical
+from analysis.statistics.sparsity_curves import TOLERANCE, find_critical_sparsity
 
-SPARSITIES = 8  # that the summary speaks of; of more it takes some, evenly spread
+SPARSITIES = 8  # that the summary mentions; of more it takes some, evenly spread
 NAMED = 4  # methods that a sentence lists; more are counted
 
 
-def write_summary(results: Results, gaps: Gaps) -> list[str]:
+def write_summary(results: Results, missing: MissingTrials) -> list[str]:
     """The sentences, those on the whole study first, then those on each setting."""
-    sentences = [f"{gaps.summarise()}."]
-    compared = compare_to_best(results)
+    sentences = [f"{missing.summarise()}."]
+    to_best, to_dense = compare_to_best(results), compare_to_dense(results)
     for setting in results.settings:
-        where = f"{setting.label}: " if len(results.settings) > 1 else ""
-        found = [*_tell_dense(results, setting), *_tell_best(results, setting, compared)]
-        found += [
-            *_tell_losses(results, setting),
-            *_tell_critical(results, setting),
-            *_tell_floor(results, setting),
+        of_setting = [
+            *_describe_dense(results, setting),
+            *_describe_best(results, _select_setting(results, to_best, setting)),
+            *_describe_differences(results, _select_setting(results, to_dense, setting)),
+            *_describe_critical_sparsities(results, setting),
+            *_compare_with_random(results, setting),
+            *_describe_connectivity(results, setting),
+            *_describe_device_times(results, setting),
         ]
-        found += [*_tell_health(results, setting), *_tell_cost(results, setting)]
-        sentences += [f"{where}{sentence}" for sentence in found]
+        where = f"{setting.label}: " if len(results.settings) > 1 else ""
+        sentences += [f"{where}{sentence}" for sentence in of_setting]
     return sentences
 
 
-def _tell_dense(results: Results, setting: Setting) -> list[str]:
+def _select_setting(results: Results, compared: pd.DataFrame, setting: Setting) -> pd.DataFrame:
+    """The comparisons of one setting."""
+    setting_index = results.settings.index(setting)
+    in_setting = results.cells.loc[compared.index, "setting_index"] == setting_index
+    selected: pd.DataFrame = compared[in_setting]
+    return selected
+
+
+def _describe_dense(results: Results, setting: Setting) -> list[str]:
     dense = results.find_dense(setting)
     if dense is None:
         return ["The dense network is not measured yet."]
-    value = format_interval(dense["mean"], dense["half_width"], results.metric.decimals)
-    return [
-        f"The dense network has a {results.metric.title} of {value}{_unit(results)} (n = {dense['n']})."
-    ]
+    value = _format_value(results, dense)
+    return [f"The dense network has a {results.metric.title} of {value} (n = {dense['n']})."]
 
 
-def _tell_best(results: Results, setting: Setting, compared: pd.DataFrame) -> list[str]:
+def _describe_best(results: Results, compared: pd.DataFrame) -> list[str]:
     """Per requested sparsity: which method is best, and how many are not separable from it."""
-    here = compared[results.cells.loc[compared.index, "site"] == results.settings.index(setting)]
+    sparsities = results.cells.loc[compared.index, "sparsity"]
+    mentioned = _spread_evenly(sorted(sparsities.unique()), SPARSITIES)
     sentences = []
-    sparsities = results.cells.loc[here.index, "sparsity"]
-    told = _spread(sorted(sparsities.unique()), SPARSITIES)
-    for sparsity, found in here.groupby(sparsities):
-        if sparsity not in told:
-            continue
-        best = results.cells.loc[found["best"].iloc[0]]
-        value = format_interval(best["mean"], best["half_width"], results.metric.decimals)
-        begin = f"At {format_sparsity(float(str(sparsity)))} %, {best['series']} is best with {value}{_unit(results)}"
-        tested = found[found["p"].notna()]
-        count = format_counts([int(best["n"]), *tested["n"].astype(int)])
-        if tested.empty:
-            sentences.append(f"{begin} ({count}); with one seed nothing can be tested.")
-            continue
-        separable = int((tested["adjusted"] < ALPHA).sum())
-        others = len(tested)
-        if not separable:
-            verdict = f"no method is separable from it ({others} compared, {count})"
-        elif separable == others:
-            verdict = f"every other method is separable from it ({others} compared, {count})"
-        else:
-            verdict = f"{others - separable} of {others} other methods are not separable from it ({count})"
-        sentences.append(f"{begin}; {verdict}.")
+    for sparsity, comparisons in compared.groupby(sparsities):
+        if sparsity in mentioned:
+            sentences.append(_describe_best_at(results, float(str(sparsity)), comparisons))
     return sentences
 
 
-def _tell_losses(results: Results, setting: Setting) -> list[str]:
-    """How many results are separably different from dense."""
-    compared = compare_to_dense(results)
-    here = compared[results.cells.loc[compared.index, "site"] == results.settings.index(setting)]
-    tested = here[here["p"].notna()]
+def _describe_best_at(results: Results, sparsity: float, compared: pd.DataFrame) -> str:
+    """Which method is best at one sparsity."""
+    best = results.cells.loc[compared["best"].iloc[0]]
+    value = _format_value(results, best)
+    start = f"At {format_sparsity(sparsity)} %, {best['series']} is best with {value}"
+    tested = compared[compared["p"].notna()]
+    count = format_counts([int(best["n"]), *tested["n"].astype(int)])
+    if tested.empty:
+        return f"{start} ({count}); with one seed nothing can be tested."
+    separable = int((tested["adjusted"] < ALPHA).sum())
+    others = len(tested)
+    if not separable:
+        verdict = f"no method is separable from it ({others} compared, {count})"
+    elif separable == others:
+        verdict = f"every other method is separable from it ({others} compared, {count})"
+    else:
+        number = f"{others - separable} of {others}"
+        verdict = f"{number} other methods are not separable from it ({count})"
+    return f"{start}; {verdict}."
+
+
+def _describe_differences(results: Results, compared: pd.DataFrame) -> list[str]:
+    """How many results are separably different from the dense network."""
+    tested = compared[compared["p"].notna()]
     if tested.empty:
         return []
-    found = tested[tested["adjusted"] < ALPHA]
-    worse = int(
-        (found["difference"] < 0).sum()
-        if results.metric.higher
-        else (found["difference"] > 0).sum()
-    )
-    text = f"Of {len(tested)} results compared with the dense network of the same seeds, {worse} are separably worse"
-    return [f"{text} and {len(found) - worse} separably better (paired t-test, Holm, 5 %)."]
+    separable = tested.loc[tested["adjusted"] < ALPHA, "difference"]
+    worse = int((separable < 0).sum() if results.metric.higher else (separable > 0).sum())
+    return [
+        f"Of {len(tested)} results compared with the dense network of the same seeds, {worse} are "
+        f"separably worse and {len(separable) - worse} separably better "
+        "(paired t-test, Holm, 5 %)."
+    ]
 
 
-def _tell_critical(results: Results, setting: Setting) -> list[str]:
-    """Who keeps within the tolerance of dense for longest."""
+def _describe_critical_sparsities(results: Results, setting: Setting) -> list[str]:
+    """Which methods stay within the tolerance of the dense network up to the largest sparsity."""
     if results.metric.unit != "%":
         return []
-    shown = [
-        one for one in results.find_shown(setting) if one in results.last and one.method != "dense"
+    methods = [
+        series
+        for series in results.list_measured_series(setting)
+        if series in results.last_stages and series.method != "dense"
     ]
-    found = {one: critical for one in shown if (critical := find_critical(results, setting, one))}
-    if not found:
-        paired = any((results.measured(setting, one)["drop_n"] > 0).any() for one in shown)
-        return (
-            [f"No method stays within {TOLERANCE:g} point of the dense network."] if paired else []
-        )
-    top = max(critical.sparsity for critical in found.values())
-    best = [one for one, critical in found.items() if critical.sparsity >= top - 1e-9]
-    drop = found[best[0]].drop
-    loss = format_interval(drop.mean, drop.half_width, results.metric.decimals, sign=True)
-    told = f" ({loss} points, n = {drop.n})" if len(best) == 1 else ""
-    verb = "stays" if len(best) == 1 else "stay"
-    text = f"{_list([one.label for one in best])} {verb} within {TOLERANCE:g} point of the dense network, in the mean, up "
-    text += f"to {format_sparsity(top)} %{told}"
-    text += ", further than any other method" if len(best) < len(shown) else ""
-    if lost := len(shown) - len(found):
-        text += f"; {lost} of {len(shown)} methods do so at no sparsity measured"
+    criticals = {
+        series: critical
+        for series in methods
+        if (critical := find_critical_sparsity(results, setting, series))
+    }
+    if not criticals:
+        return _describe_no_critical_sparsity(results, setting, methods)
+    top = max(critical.sparsity for critical in criticals.values())
+    best = [series for series, critical in criticals.items() if critical.sparsity >= top - 1e-9]
+    text = (
+        f"{_list_names([series.label for series in best])} {'stays' if len(best) == 1 else 'stay'} "
+        f"within {TOLERANCE:g} point of the dense network, in the mean, up to "
+        f"{format_sparsity(top)} %"
+    )
+    if len(best) == 1:
+        drop = criticals[best[0]].drop
+        decimals = results.metric.decimals
+        loss = format_interval(drop.mean, drop.half_width, decimals, sign=True)
+        text += f" ({loss} points, n = {drop.n})"
+    text += ", further than any other method" if len(best) < len(methods) else ""
+    if nowhere := len(methods) - len(criticals):
+        text += f"; {nowhere} of {len(methods)} methods do so at no sparsity measured"
     return [f"{text}."]
 
 
-def _tell_floor(results: Results, setting: Setting) -> list[str]:
+def _describe_no_critical_sparsity(
+    results: Results, setting: Setting, methods: list[Series]
+) -> list[str]:
+    """That every method loses more than the tolerance, where something is paired with dense."""
+    if any((results.measured_cells(setting, series)["drop_n"] > 0).any() for series in methods):
+        return [f"No method stays within {TOLERANCE:g} point of the dense network."]
+    return []
+
+
+def _compare_with_random(results: Results, setting: Setting) -> list[str]:
     """Which methods are not better than random pruning, at the largest sparsity both have."""
-    floor = find_floor(results, setting)
-    if floor is None:
+    series = results.find_random_pruning(setting)
+    if series is None:
         return []
-    random = results.measured(setting, floor).dropna(subset=["sparsity"])
+    random = results.measured_cells(setting, series).dropna(subset=["sparsity"])
     random = random[random["sparsity"] > 0]
     if random.empty:
         return []
     cell = random.iloc[-1]
-    cells = results.of(setting)
-    lines = [
+    cells = results.cells_of(setting)
+    methods = [
         index
-        for index, one in enumerate(results.series)
-        if one in results.last and one.family != "controls"
+        for index in results.list_last_stages(dense=True)
+        if results.series[index].family != "controls"
     ]
-    peers = cells[
-        cells["line"].isin(lines) & (cells["sparsity"] == cell["sparsity"]) & (cells["n"] > 0)
-    ]
+    same_sparsity = (cells["sparsity"] == cell["sparsity"]) & (cells["n"] > 0)
+    peers = cells[cells["series_index"].isin(methods) & same_sparsity]
     if peers.empty:
         return []
     sign = 1 if results.metric.higher else -1
@@ -141,60 +163,58 @@ def _tell_floor(results: Results, setting: Setting) -> list[str]:
     where = f"At {format_sparsity(float(cell['sparsity']))} %"
     if not below:
         return [f"{where}, every method is above uniformly random pruning, in the mean."]
-    return [
-        f"{where}, {_list(below)} {'is' if len(below) == 1 else 'are'} no better than uniformly random pruning."
-    ]
+    verb = "is" if len(below) == 1 else "are"
+    return [f"{where}, {_list_names(below)} {verb} no better than uniformly random pruning."]
 
 
-def _tell_health(results: Results, setting: Setting) -> list[str]:
-    """Networks that came apart."""
-    here = results.rows(setting, ["method", "connected"])
-    known = here["connected"].dropna()
-    apart = here[here["connected"].eq(False).fillna(False).astype(bool)]
-    if not len(known) or apart.empty:
-        return (
-            [f"All {len(known)} measured networks are connected from input to output."]
-            if len(known)
-            else []
-        )
-    names = dict.fromkeys(apart["method"])
-    titles = [
-        next(one.label for one in results.series if one.method == name).split(" (")[0]
-        for name in names
-    ]
-    return [f"{len(apart)} of {len(known)} measured networks are disconnected: {_list(titles)}."]
-
-
-def _tell_cost(results: Results, setting: Setting) -> list[str]:
-    costs = find_costs(results, setting)
-    if len(costs) < 2:
+def _describe_connectivity(results: Results, setting: Setting) -> list[str]:
+    """How many networks are disconnected, and of which methods."""
+    rows = results.rows_of(setting, ["method", "connected"])
+    count = int(rows["connected"].notna().sum())
+    disconnected = rows[rows["connected"].eq(False).fillna(False).astype(bool)]
+    if not count:
         return []
-    device, _ = find_device(results.study)
-    total = format_duration(float(costs["total"].sum()))
-    pruned = costs[costs["method"] != "dense"]
-    dearest, cheapest = (
-        pruned.sort_values("seconds").iloc[-1],
-        pruned.sort_values("seconds").iloc[0],
-    )
-    text = f"All trials took {total} of one {device}; a trial of {dearest['series']} took longest"
+    if disconnected.empty:
+        return [f"All {count} measured networks are connected from input to output."]
+    titles = [
+        next(series.label for series in results.series if series.method == method).split(" (")[0]
+        for method in dict.fromkeys(disconnected["method"])
+    ]
     return [
-        f"{text} ({format_duration(dearest['seconds'])}), one of {cheapest['series']} least "
-        f"({format_duration(cheapest['seconds'])}), without the dense trainings they share."
+        f"{len(disconnected)} of {count} measured networks are disconnected: {_list_names(titles)}."
     ]
 
 
-def _spread(values: list[float], most: int) -> set[float]:
+def _describe_device_times(results: Results, setting: Setting) -> list[str]:
+    """The device time of all trials, and of the longest and shortest ones."""
+    times = find_device_times(results, setting)
+    if len(times) < 2:
+        return []
+    device, _ = find_trial_device(results.study)
+    total = format_duration(float(times["total"].sum()))
+    pruned = times[times["method"] != "dense"].sort_values("seconds")
+    longest, shortest = pruned.iloc[-1], pruned.iloc[0]
+    return [
+        f"All trials took {total} of one {device}; a trial of {longest['series']} took longest "
+        f"({format_duration(longest['seconds'])}), one of {shortest['series']} least "
+        f"({format_duration(shortest['seconds'])}), without the dense trainings they share."
+    ]
+
+
+def _spread_evenly(values: list[float], most: int) -> set[float]:
     """At most so many of some values, evenly spread, both ends among them."""
     if len(values) <= most:
         return set(values)
     return {values[round(index * (len(values) - 1) / (most - 1))] for index in range(most)}
 
 
-def _unit(results: Results) -> str:
-    return f" {results.metric.unit}" if results.metric.unit else ""
+def _format_value(results: Results, cell: pd.Series) -> str:
+    """The mean of a cell with its interval and unit."""
+    value = format_interval(cell["mean"], cell["half_width"], results.metric.decimals)
+    return f"{value} {results.metric.unit}" if results.metric.unit else value
 
 
-def _list(names: list[str]) -> str:
+def _list_names(names: list[str]) -> str:
     """Names as they are listed in a sentence; many are counted."""
     if len(names) > NAMED:
         return f"{', '.join(names[: NAMED - 1])} and {len(names) - NAMED + 1} more"

@@ -1,16 +1,14 @@
-"""The cells of a study: one per data set, model, recipe, method, knobs, sparsity, level and stage,
-over its seeds."""
+"""Rows aggregated over seeds: one cell per data set, model, recipe, method, knobs, sparsity, level
+and stage, with its mean, interval and number of seeds."""
 
 import numpy as np
 import pandas as pd
 
+from analysis.columns import CELL, METHOD_IN_SETTING, PLANNED
 from analysis.statistics.intervals_and_tests import half_width
 
-SETTING = ["dataset", "model", "recipe"]  # what is held fixed in one figure
-SERIES = ["method", "knobs", "stage"]  # what is one line in it
-CELL = [*SETTING, "method", "knobs", "sparsity", "level", "stage"]
-PLANNED = [*SETTING, "method", "knobs", "sparsity"]  # a plan knows neither levels nor stages
-SHIFT = 0.0005  # a reached sparsity counts as another one than the requested where it is more than 0.05 points off
+# A reached sparsity counts as another one than the requested where it is more than 0.05 points off.
+SHIFT = 0.0005
 SIZES = [  # columns of the rows whose mean over seeds every cell has
     "test_top5",
     "sparsity_reached",
@@ -28,15 +26,14 @@ SIZES = [  # columns of the rows whose mean over seeds every cell has
 
 
 def number_cells(rows: pd.DataFrame) -> pd.Series:
-    """The number of the cell that each row belongs to, counted from 0 in the order of appearance.
-    """
+    """The number of the cell that each row belongs to, from 0 in the order of appearance."""
     # A study may ask for 0.1 + 0.2 in one place and 0.3 in another.
     keys = rows[CELL].assign(sparsity=rows["sparsity"].round(9))
     return keys.groupby(CELL, dropna=False, sort=False).ngroup()
 
 
 def gather_values(rows: pd.DataFrame, column: str, codes: pd.Series | None = None) -> pd.DataFrame:
-    """One line per cell and seed that has a value of the column: `code` (see `number_cells`),
+    """One row per cell and seed that has a value of the column: `code` (see `number_cells`),
     `seed`, `value`.
 
     A seed counts once, with the mean of its rows.
@@ -58,7 +55,7 @@ def gather_values(rows: pd.DataFrame, column: str, codes: pd.Series | None = Non
     return values.reset_index(drop=True)
 
 
-def summarise(
+def aggregate_cells(
     rows: pd.DataFrame,
     metric: str,
     *,
@@ -79,8 +76,8 @@ def summarise(
     """
     codes = number_cells(rows) if codes is None else codes
     values = gather_values(rows, metric, codes)
-    found = values.groupby("code")["value"].agg(["mean", "std", "count"])
-    cells = _identify(rows, codes).merge(found, left_on="code", right_index=True, how="inner")
+    means = values.groupby("code")["value"].agg(["mean", "std", "count"])
+    cells = _identify(rows, codes).merge(means, left_on="code", right_index=True, how="inner")
     cells["n"] = cells.pop("count").astype(int)
     cells["half_width"] = half_width(cells.pop("std").to_numpy(), cells["n"].to_numpy())
     cells["expected"] = np.nan
@@ -93,46 +90,39 @@ def summarise(
     return cells.sort_values(CELL, ignore_index=True)[columns]
 
 
-def find_places(cells: pd.DataFrame) -> pd.Series:
-    """Where cells stand on an axis of sparsity: at the requested one, or at the mean of
+def find_axis_positions(cells: pd.DataFrame) -> pd.Series:
+    """Where cells stand on an axis of sparsity: at the requested sparsity, or at the mean of
     `sparsity_reached` where that is more than `SHIFT` off or nothing was requested; NaN where
     nothing is known of either."""
-    asked, reached = cells["sparsity"].astype(float), cells["sparsity_reached"].astype(float)
-    return asked.where((reached - asked).abs().le(SHIFT) | reached.isna(), reached)
+    requested = cells["sparsity"].astype(float)
+    reached = cells["sparsity_reached"].astype(float)
+    as_requested = (reached - requested).abs().le(SHIFT) | reached.isna()
+    return requested.where(as_requested, reached)
 
 
-def find_iterated(
+def find_iterated_methods(
     rows: pd.DataFrame, plan: pd.DataFrame | None, *, codes: pd.Series | None = None
 ) -> pd.DataFrame:
     """For every method with its knobs in every setting, whether one of its trials measures several
-    levels."""
-    course = PLANNED[:-1]
+    levels: `iterated`."""
     codes = number_cells(rows) if codes is None else codes
     cells = _identify(rows, codes).set_index("code")
-    spots = cells.groupby(
-        ["sparsity", "level"], dropna=False
-    ).ngroup()  # the stages of a level are one
-    found = pd.DataFrame(
-        {"key": rows["key"].factorize()[0], "spot": spots.loc[codes].to_numpy(), "code": codes}
-    )
-    found = found.drop_duplicates(["key", "spot"])
-    several = found.loc[found.groupby("key")["spot"].transform("size") > 1, "code"]
+    # The stages of a level count once.
+    levels = cells.groupby(["sparsity", "level"], dropna=False).ngroup()
+    measured = pd.DataFrame(
+        {"key": rows["key"].factorize()[0], "level": levels.loc[codes].to_numpy(), "code": codes}
+    ).drop_duplicates(["key", "level"])
+    several = measured.loc[measured.groupby("key")["level"].transform("size") > 1, "code"]
     cells["iterated"] = cells.index.isin(several) | cells["sparsity"].isna()
     parts = [cells]
     if plan is not None and len(plan):
-        parts.append(
-            plan.assign(
-                iterated=[
-                    isinstance(asked, list) and len(asked) != 1 for asked in plan["sparsities"]
-                ]
-            )
-        )
-    return (
-        pd.concat([part[[*course, "iterated"]] for part in parts])
-        .groupby(course)["iterated"]
-        .any()
-        .reset_index()
-    )
+        iterated = [
+            isinstance(sparsities, list) and len(sparsities) != 1
+            for sparsities in plan["sparsities"]
+        ]
+        parts.append(plan.assign(iterated=iterated))
+    both = pd.concat([part[[*METHOD_IN_SETTING, "iterated"]] for part in parts])
+    return both.groupby(METHOD_IN_SETTING)["iterated"].any().reset_index()
 
 
 def _identify(rows: pd.DataFrame, codes: pd.Series) -> pd.DataFrame:
@@ -145,19 +135,14 @@ def _identify(rows: pd.DataFrame, codes: pd.Series) -> pd.DataFrame:
 
 def _count_planned(plan: pd.DataFrame) -> pd.DataFrame:
     """`PLANNED` and `expected`, the number of seeds that are planned of it."""
-    course = PLANNED[:-1]
-    number = plan.groupby(course).ngroup()
-    asked = pd.DataFrame(
+    number = plan.groupby(METHOD_IN_SETTING).ngroup()
+    requested = pd.DataFrame(
         {"number": number, "seed": plan["seed"], "sparsity": plan["sparsities"]}
     ).explode("sparsity")
-    asked["sparsity"] = asked["sparsity"].astype(float).round(9)
-    counts = (
-        asked.groupby(["number", "sparsity"], dropna=False)["seed"]
-        .nunique()
-        .rename("expected")
-        .reset_index()
-    )
-    names = plan[course].assign(number=number).drop_duplicates("number")
+    requested["sparsity"] = requested["sparsity"].astype(float).round(9)
+    groups = requested.groupby(["number", "sparsity"], dropna=False)
+    counts = groups["seed"].nunique().rename("expected").reset_index()
+    names = plan[METHOD_IN_SETTING].assign(number=number).drop_duplicates("number")
     return counts.merge(names, on="number")[[*PLANNED, "expected"]]
 
 
@@ -166,31 +151,31 @@ def _join_plan(cells: pd.DataFrame, rows: pd.DataFrame, plan: pd.DataFrame) -> p
     expected = _count_planned(plan)
     joined = cells.merge(expected, on=PLANNED, how="left")
 
-    # Stages are only known from rows: of the same method and knobs, else of none, and then it is
-    # the usual one. So are the levels of a method that sets its own sparsities; those of others
+    # Stages are only known from rows: those of the same method and knobs, else the usual one. The
+    # same holds for the levels of a method whose own rule decides the sparsity; those of others
     # follow from the sparsity.
-    same = [*SETTING, "method", "knobs"]
     own = expected["sparsity"].isna()
-    stages = rows[[*same, "stage"]].drop_duplicates()
-    levels = rows.loc[rows["sparsity"].isna(), [*same, "level", "stage"]].drop_duplicates()
-    wanted = expected[~own].merge(stages, on=same, how="left").fillna({"stage": "final"})
-    ruled = expected[own].merge(levels, on=same, how="left").fillna({"stage": "final"})
+    stages = rows[[*METHOD_IN_SETTING, "stage"]].drop_duplicates()
+    levels = rows.loc[rows["sparsity"].isna(), [*METHOD_IN_SETTING, "level", "stage"]]
+    requested = expected[~own].merge(stages, on=METHOD_IN_SETTING, how="left")
+    ruled = expected[own].merge(levels.drop_duplicates(), on=METHOD_IN_SETTING, how="left")
+    requested, ruled = requested.fillna({"stage": "final"}), ruled.fillna({"stage": "final"})
     # A requested cell has no column for its level: the concatenation leaves it empty.
-    parts = [_drop_known(wanted, cells, [*PLANNED, "stage"]), _drop_known(ruled, cells, CELL)]
-    absent = pd.concat(parts, ignore_index=True).assign(
-        n=0, mean=np.nan, half_width=np.nan, code=-1
-    )
+    parts = [
+        _drop_measured(requested, cells, [*PLANNED, "stage"]),
+        _drop_measured(ruled, cells, CELL),
+    ]
+    absent = pd.concat(parts, ignore_index=True)
+    absent = absent.assign(n=0, mean=np.nan, half_width=np.nan, code=-1)
     if absent.empty:
         return joined
     absent["level"] = absent["level"].astype("Int64")
-    return (
-        pd.concat([joined, absent[list(joined.columns)]], ignore_index=True)
-        if len(joined)
-        else absent
-    )
+    if joined.empty:
+        return absent
+    return pd.concat([joined, absent[list(joined.columns)]], ignore_index=True)
 
 
-def _drop_known(wanted: pd.DataFrame, cells: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+def _drop_measured(wanted: pd.DataFrame, cells: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """The wanted cells that are not among the measured ones."""
     both = wanted.merge(cells[columns].drop_duplicates(), on=columns, how="left", indicator=True)
     return both[both.pop("_merge") == "left_only"]

@@ -1,5 +1,5 @@
-"""What trials cost: device seconds of each method, its own and those of the dense training it
-stands on."""
+"""The device time of trials: device seconds of each method, of its own trials and of the dense
+trainings that they start from."""
 
 from math import inf
 
@@ -10,7 +10,7 @@ from analysis.series import Setting
 from analysis.statistics.results import Results
 
 
-def find_device(study: Study) -> tuple[str, float]:
+def find_trial_device(study: Study) -> tuple[str, float]:
     """What a trial occupies, as a name and how many or what part of one: a GPU where the study file
     grants one."""
     resources = study.spec.get("resources")
@@ -28,42 +28,43 @@ def _read_amount(value: object, default: float) -> float:
     return amount if 0 < amount < inf else default
 
 
-def find_costs(results: Results, setting: Setting) -> pd.DataFrame:
-    """One line per method and knobs: `line`, `series`, `trials`, `seconds` (mean of a trial in its
-    worker, times the part of the device it occupies), `shared` (mean of the dense training it
-    starts from, 0 where it needs none) and `total` (sum of its trials, without what is shared).
+def find_device_times(results: Results, setting: Setting) -> pd.DataFrame:
+    """One row per method and knobs: `series_index`, `series`, `trials`, `seconds` (mean of a trial
+    in its worker, times the part of the device it occupies), `shared` (mean of the dense training
+    it starts from, 0 where it needs none) and `total` (sum of its trials, without what is shared).
 
     Empty where no row has `trial_seconds`.
     """
-    rows = results.rows(setting, ["key", "method", "knobs", "trial_seconds"])
+    rows = results.rows_of(setting, ["key", "method", "knobs", "trial_seconds"])
     trials = rows.dropna(subset=["trial_seconds"]).drop_duplicates("key")
-    columns = ["line", "series", "method", "knobs", "trials", "seconds", "shared", "total"]
+    columns = ["series_index", "series", "method", "knobs", "trials", "seconds", "shared", "total"]
     if trials.empty:
         return pd.DataFrame(columns=columns)
-    _, part = find_device(results.study)
+    _, part = find_trial_device(results.study)
     seconds = trials["trial_seconds"].astype(float) * part
-    spent = dict(zip(trials["key"], seconds, strict=True))
+    seconds_of = dict(zip(trials["key"], seconds, strict=True))
     parents = results.study.plan.set_index("key")["parents"].to_dict()
     shared = [
-        sum(spent.get(parent, 0.0) for parent in _list(parents.get(key))) for key in trials["key"]
+        sum(seconds_of.get(parent, 0.0) for parent in _list_parents(parents.get(key)))
+        for key in trials["key"]
     ]
     trials = trials.assign(seconds=seconds, shared=shared)
-    found = trials.groupby(["method", "knobs"]).agg(
+    times = trials.groupby(["method", "knobs"]).agg(
         trials=("key", "size"),
         seconds=("seconds", "mean"),
         total=("seconds", "sum"),
         shared=("shared", "mean"),
     )
-    lines = {
-        (one.method, one.knobs): index
-        for index, one in enumerate(results.series)
-        if one in results.last
+    index_of = {
+        (results.series[index].method, results.series[index].knobs): index
+        for index in results.list_last_stages(dense=True)
     }
-    found = found[[key in lines for key in found.index]].reset_index()
-    found["line"] = [lines[key] for key in zip(found["method"], found["knobs"], strict=True)]
-    found["series"] = [results.series[line].label for line in found["line"]]
-    return found.sort_values("line", ignore_index=True)[columns]
+    times = times[[key in index_of for key in times.index]].reset_index()
+    keys = zip(times["method"], times["knobs"], strict=True)
+    times["series_index"] = [index_of[key] for key in keys]
+    times["series"] = [results.series[index].label for index in times["series_index"]]
+    return times.sort_values("series_index", ignore_index=True)[columns]
 
 
-def _list(parents: object) -> list[str]:
+def _list_parents(parents: object) -> list[str]:
     return [str(parent) for parent in parents] if isinstance(parents, list) else []

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri, stdtr, stdtrit
 
-LEVEL = 0.95
+CONFIDENCE = 0.95
 RESAMPLES = 10_000
 # How often a 95 % percentile bootstrap of n normal values covers their mean, in percent: 100,000
 # simulated studies.
@@ -33,7 +33,7 @@ def t_interval(values: Iterable[float]) -> Interval:
     Raises:
         ValueError: there are no values, or one is not finite.
     """
-    numbers = _read(values)
+    numbers = _check_values(values)
     mean, n = float(numbers.mean()), len(numbers)
     return Interval(mean, float(half_width(numbers.std(ddof=1), n)) if n > 1 else None, n)
 
@@ -47,11 +47,13 @@ def bootstrap_interval(values: Iterable[float], *, seed: int = 0) -> tuple[float
     Raises:
         ValueError: there are no values, or one is not finite.
     """
-    numbers = _read(values)
+    numbers = _check_values(values)
     if len(numbers) == 1:
         return None
     picks = np.random.default_rng(seed).integers(len(numbers), size=(RESAMPLES, len(numbers)))
-    low, high = np.quantile(numbers[picks].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(
+        numbers[picks].mean(axis=1), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    )
     return float(low), float(high)
 
 
@@ -64,9 +66,10 @@ def wilson_interval(share: float, n: int) -> tuple[float, float]:
     """
     if n < 1 or not 0 <= share <= 1:
         raise ValueError(
-            f"an interval of a share needs 0 <= share <= 1 of at least 1 trial, but got {share:g} of {n}"
+            "an interval of a share needs 0 <= share <= 1 of at least 1 trial, "
+            f"but got {share:g} of {n}"
         )
-    z = float(ndtri((1 + LEVEL) / 2))
+    z = float(ndtri((1 + CONFIDENCE) / 2))
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * float(np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)))
     return max(0.0, middle - half), min(1.0, middle + half)
@@ -79,10 +82,9 @@ def find_bootstrap_coverage(n: int) -> int:
 
 
 def half_width(std: np.ndarray | float, n: np.ndarray | int) -> np.ndarray:
-    """Half width of the t-interval of a mean from the sample standard deviation; NaN where n < 2.
-    """
+    """Half width of a mean's t-interval, from the sample standard deviation; NaN where n < 2."""
     freedom = np.where(np.asarray(n) > 1, np.asarray(n) - 1, np.nan)
-    return np.asarray(stdtrit(freedom, (1 + LEVEL) / 2) * std / np.sqrt(freedom + 1))
+    return np.asarray(stdtrit(freedom, (1 + CONFIDENCE) / 2) * std / np.sqrt(freedom + 1))
 
 
 def p_value(mean: np.ndarray | float, std: np.ndarray | float, n: np.ndarray | int) -> np.ndarray:
@@ -101,10 +103,12 @@ def p_value(mean: np.ndarray | float, std: np.ndarray | float, n: np.ndarray | i
     return np.asarray(np.where(flat & (n > 1), certain, p))
 
 
-def adjust(p_values: Iterable[float]) -> np.ndarray:
-    """p-values adjusted for their number (Holm 1979), in the order given: below alpha, a difference
-    is separable with at most alpha risk of a single false one among them all. NaN stays NaN and
-    does not count."""
+def adjust_holm(p_values: Iterable[float]) -> np.ndarray:
+    """p-values adjusted for their number (Holm 1979), in the order given.
+
+    Where differences below alpha are called separable, the risk of a single false one among them
+    all is at most alpha. NaN stays NaN and does not count.
+    """
     given = np.asarray(list(p_values), dtype=float)
     adjusted = np.full(len(given), np.nan)
     known = np.flatnonzero(~np.isnan(given))
@@ -114,7 +118,7 @@ def adjust(p_values: Iterable[float]) -> np.ndarray:
     return adjusted
 
 
-def _read(values: Iterable[float]) -> np.ndarray:
+def _check_values(values: Iterable[float]) -> np.ndarray:
     numbers = np.asarray(list(values), dtype=float)
     if not len(numbers) or not np.isfinite(numbers).all():
         raise ValueError(

@@ -1,13 +1,13 @@
-"""Comparisons paired by seed: to the dense network and to the best method, corrected for their
-number."""
+"""Comparisons paired by seed: with the dense network and with the best method, p-values corrected
+for their number."""
 
 import numpy as np
 import pandas as pd
 
-from analysis.statistics.intervals_and_tests import LEVEL, adjust, half_width, p_value
+from analysis.statistics.intervals_and_tests import CONFIDENCE, adjust_holm, half_width, p_value
 from analysis.statistics.results import Results
 
-ALPHA = 1 - LEVEL
+ALPHA = 1 - CONFIDENCE
 EQUAL = 1e-9  # differences below this are rounding errors
 
 
@@ -18,10 +18,11 @@ def compare_to_dense(results: Results) -> pd.DataFrame:
     Columns: `difference`, `half_width`, `n` (pairs), `p` and `adjusted` (Holm, over all of them).
     Only the last stage of a method counts; cells without a pair are left out.
     """
-    cells = results.cells[_find_candidates(results) & (results.cells["drop_n"] > 0)]
+    takes_part = results.cells["series_index"].isin(results.list_last_stages())
+    cells = results.cells[takes_part & (results.cells["drop_n"] > 0)]
     names = {"drop": "difference", "drop_half_width": "half_width", "drop_n": "n", "drop_p": "p"}
-    found = cells[list(names)].rename(columns=names)
-    return found.assign(adjusted=adjust(found["p"]))
+    compared = cells[list(names)].rename(columns=names)
+    return compared.assign(adjusted=adjust_holm(compared["p"]))
 
 
 def compare_to_best(results: Results) -> pd.DataFrame:
@@ -32,33 +33,27 @@ def compare_to_best(results: Results) -> pd.DataFrame:
     themselves are not in it. The best is chosen among cells with at least two seeds where there are
     such. Results without a requested sparsity have no peers to be compared with.
     """
-    cells = results.cells[
-        _find_candidates(results) & (results.cells["n"] > 0) & results.cells["sparsity"].notna()
-    ]
+    takes_part = results.cells["series_index"].isin(results.list_last_stages())
+    has_peers = (results.cells["n"] > 0) & results.cells["sparsity"].notna()
+    cells = results.cells[takes_part & has_peers]
     best = _find_best(cells, higher=results.metric.higher)
     rest = cells.assign(best=best.reindex(cells.index))
     rest = rest[rest["best"] != rest.index]
-    pairs = results.values[["cell", "seed", "value"]].merge(
-        rest["best"].rename_axis("cell").reset_index(), on="cell"
-    )
-    rivals = results.values[["cell", "seed", "value"]].rename(
-        columns={"cell": "best", "value": "rival"}
-    )
-    pairs = pairs.merge(rivals, on=["best", "seed"])
-    spread = (
-        (pairs["value"] - pairs["rival"])
-        .groupby(pairs["cell"])
-        .agg(["mean", "std", "count"])
-        .reindex(rest.index)
-    )
+    columns = ["cell", "seed", "value"]
+    best_cells = rest["best"].rename_axis("cell").reset_index()
+    pairs = results.values[columns].merge(best_cells, on="cell")
+    best_values = results.values[columns].rename(columns={"cell": "best", "value": "best_value"})
+    pairs = pairs.merge(best_values, on=["best", "seed"])
+    differences = (pairs["value"] - pairs["best_value"]).groupby(pairs["cell"])
+    spread = differences.agg(["mean", "std", "count"]).reindex(rest.index)
     n = spread["count"].fillna(0).astype(int).to_numpy()
     mean, std = spread["mean"].to_numpy(dtype=float), spread["std"].to_numpy(dtype=float)
-    found = pd.DataFrame(
+    compared = pd.DataFrame(
         {"difference": mean, "half_width": half_width(std, n), "n": n}, index=rest.index
     )
-    found["p"] = p_value(mean, std, n)
-    found["adjusted"] = adjust(found["p"])
-    return found.assign(best=rest["best"].astype(int))
+    compared["p"] = p_value(mean, std, n)
+    compared["adjusted"] = adjust_holm(compared["p"])
+    return compared.assign(best=rest["best"].astype(int))
 
 
 def find_leaders(results: Results) -> frozenset[int]:
@@ -73,22 +68,10 @@ def find_leaders(results: Results) -> frozenset[int]:
     return frozenset(int(index) for index in {*equal, *tested["best"]})
 
 
-def _find_candidates(results: Results) -> pd.Series:
-    """Which cells take part: the last stages of the methods."""
-    lines = [
-        index
-        for index, one in enumerate(results.series)
-        if one in results.last and one.method != "dense"
-    ]
-    return results.cells["line"].isin(lines)
-
-
 def _find_best(cells: pd.DataFrame, *, higher: bool) -> pd.Series:
     """For every cell the index of the best one of its setting and sparsity."""
+    groups = [cells["setting_index"], cells["sparsity"]]
     several = cells["n"].ge(2)
     score = cells["mean"] if higher else -cells["mean"]
-    score = score.where(
-        several | ~several.groupby([cells["site"], cells["sparsity"]]).transform("any"), -np.inf
-    )
-    groups = score.groupby([cells["site"], cells["sparsity"]])
-    return groups.transform("idxmax")
+    score = score.where(several | ~several.groupby(groups).transform("any"), -np.inf)
+    return score.groupby(groups).transform("idxmax")

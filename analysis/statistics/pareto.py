@@ -1,4 +1,4 @@
-"""Pareto fronts: what is not beaten in accuracy by anything as cheap."""
+"""Pareto fronts: the results that are more accurate than everything that costs as little."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,7 @@ from analysis.statistics.results import Results
 
 @dataclass(frozen=True)
 class Cost:
-    """Something that one wants little of: a column, its name for readers, and what to multiply it
-    by."""
+    """A cost that should be low: a column, its name for readers, and the factor to its unit."""
 
     column: str
     title: str
@@ -28,7 +27,7 @@ COSTS = (
 )
 
 
-def find_front(cost: np.ndarray, gain: np.ndarray) -> np.ndarray:
+def find_pareto_front(cost: np.ndarray, gain: np.ndarray) -> np.ndarray:
     """Which points are on the front: no other costs as little and gains as much, one of the two
     strictly better."""
     on = np.zeros(len(cost), dtype=bool)
@@ -43,18 +42,17 @@ def find_front(cost: np.ndarray, gain: np.ndarray) -> np.ndarray:
     return on
 
 
-def find_points(results: Results, setting: Setting, cost: Cost) -> pd.DataFrame:
-    """The measured results of a setting with a cost, dense included: the columns of cells, `cost`
-    and `front`; the cheapest first. Empty where the cost was not measured."""
-    lines = [index for index, one in enumerate(results.series) if one in results.last]
-    cells = results.of(setting)
-    cells = cells[cells["line"].isin(lines) & (cells["n"] > 0)]
+def find_results_with_cost(results: Results, setting: Setting, cost: Cost) -> pd.DataFrame:
+    """The measured results of a setting with a cost, the dense network included: the columns of
+    cells, `cost` and `front` (whether it is on the Pareto front); the cheapest first. Empty where
+    the cost was not measured."""
+    cells = results.cells_of(setting)
+    is_last = cells["series_index"].isin(results.list_last_stages(dense=True))
+    cells = cells[is_last & (cells["n"] > 0)]
     if cost.column not in cells.columns:
         return cells.head(0)
-    cells = cells.assign(cost=cells[cost.column].astype(float) * cost.factor).dropna(
-        subset=["cost"]
-    )
+    cells = cells.assign(cost=cells[cost.column].astype(float) * cost.factor)
+    cells = cells.dropna(subset=["cost"])
     gain = cells["mean"].to_numpy(dtype=float) * (1 if results.metric.higher else -1)
-    return cells.assign(front=find_front(cells["cost"].to_numpy(), gain)).sort_values(
-        ["cost", "mean"]
-    )
+    front = find_pareto_front(cells["cost"].to_numpy(), gain)
+    return cells.assign(front=front).sort_values(["cost", "mean"])

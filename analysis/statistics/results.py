@@ -1,23 +1,23 @@
-"""What a study measured of one metric, ready to be drawn and written: cells, single seeds, and
-differences to dense."""
+"""What a study measured of one metric, ready for figures and tables: cells, the values of single
+seeds, and differences to the dense network."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
+from analysis.columns import METHOD_IN_SETTING, SERIES, SETTING
 from analysis.metrics import Metric, find_metric
 from analysis.reading.load import Study
-from analysis.series import Series, Setting, find_series, find_settings, rank_stage, select
+from analysis.series import Series, Setting, find_series, find_settings, rank_stage, select_rows
 from analysis.statistics.aggregate import (
-    SETTING,
-    find_iterated,
-    find_places,
+    aggregate_cells,
+    find_axis_positions,
+    find_iterated_methods,
     gather_values,
     number_cells,
-    summarise,
 )
 from analysis.statistics.intervals_and_tests import half_width, p_value
 
@@ -26,14 +26,15 @@ from analysis.statistics.intervals_and_tests import half_width, p_value
 class Results:
     """One metric of a study.
 
-    cells: the columns of `cells.summarise`, and `series` (the name of the line), `place`
-        (`cells.find_places`), `iterated` (whether its trials measure several levels), `site` and
-        `line` (positions in `settings` and `series`), and the mean difference to the dense network
-        of the same seed: `drop`, `drop_half_width`, `drop_n`, `drop_p`.
-    values: one line per measured cell and seed: `cell` (a position in cells), `site`, `line`,
-        `seed`, `value`, `place` (as that of the cell; the sparsity this seed reached where that
-        stands at a reached one), `dense` (the value of the same setting and seed, NaN where there
-        is none).
+    cells: the columns of `aggregate.aggregate_cells`, and `series` (its label), `place`
+        (`aggregate.find_axis_positions`), `iterated` (whether its trials measure several levels),
+        `setting_index` and `series_index` (positions in `settings` and `series`), and the mean
+        difference to the dense network of the same seed: `drop`, `drop_half_width`, `drop_n`,
+        `drop_p`.
+    values: one row per measured cell and seed: `cell` (a position in cells), `setting_index`,
+        `series_index`, `seed`, `value`, `place` (that of the cell; the sparsity that this seed
+        reached where the cell stands at a reached one), `dense` (the dense network's value in the
+        same setting with the same seed, NaN where there is none).
     Both are in the order of settings, series, sparsities and levels.
     """
 
@@ -44,30 +45,32 @@ class Results:
     settings: tuple[Setting, ...]
     series: tuple[Series, ...]
 
-    def of(self, setting: Setting | None = None, series: Series | None = None) -> pd.DataFrame:
-        """The cells of a setting, of a series, or of both; also those that nothing was measured of.
-        """
-        site = None if setting is None else self.settings.index(setting)
-        line = None if series is None else self.series.index(series)
-        if site is not None and line is not None:
-            start, end = self._places.get((site, line), (0, 0))
+    def cells_of(
+        self, setting: Setting | None = None, series: Series | None = None
+    ) -> pd.DataFrame:
+        """The cells of a setting, of a series, or of both, also those without a value."""
+        setting_index = None if setting is None else self.settings.index(setting)
+        series_index = None if series is None else self.series.index(series)
+        if setting_index is not None and series_index is not None:
+            start, end = self._spans.get((setting_index, series_index), (0, 0))
             return self.cells.iloc[start:end]
-        chosen = self.cells if site is None else self.cells[self.cells["site"] == site]
-        return chosen if line is None else chosen[chosen["line"] == line]
+        cells = self.cells
+        if setting_index is not None:
+            cells = cells[cells["setting_index"] == setting_index]
+        return cells if series_index is None else cells[cells["series_index"] == series_index]
 
-    def measured(self, setting: Setting, series: Series) -> pd.DataFrame:
+    def measured_cells(self, setting: Setting, series: Series) -> pd.DataFrame:
         """The cells of a series in a setting that have a value and a place, by sparsity; not to be
         changed."""
         key = (self.settings.index(setting), self.series.index(series))
         if key not in self._measured:
-            cells = self.of(setting, series)
-            self._measured[key] = cells[(cells["n"] > 0) & cells["place"].notna()].sort_values(
-                "place"
-            )
+            cells = self.cells_of(setting, series)
+            measured = cells[(cells["n"] > 0) & cells["place"].notna()]
+            self._measured[key] = measured.sort_values("place")
         return self._measured[key]
 
-    def seeds(self, cells: pd.DataFrame) -> pd.DataFrame:
-        """The single seeds of some cells, in the order of the cells."""
+    def seed_values(self, cells: pd.DataFrame) -> pd.DataFrame:
+        """The rows of `values` of some cells, in the order of the cells."""
         wanted, known = np.sort(cells.index.to_numpy()), self.values["cell"].to_numpy()
         low, high = np.searchsorted(known, wanted), np.searchsorted(known, wanted, side="right")
         if len(wanted) and wanted[-1] - wanted[0] == len(wanted) - 1:
@@ -75,41 +78,55 @@ class Results:
         spans = [np.arange(start, end) for start, end in zip(low, high, strict=True)]
         return self.values.iloc[np.concatenate(spans) if spans else []]
 
-    def rows(self, setting: Setting, columns: list[str]) -> pd.DataFrame:
+    def rows_of(self, setting: Setting, columns: list[str]) -> pd.DataFrame:
         """Some columns of the rows of a setting."""
         if len(self.settings) == 1:
             return self.study.rows[columns]
-        return select(self.study.rows[list(dict.fromkeys([*SETTING, *columns]))], setting)[columns]
+        needed = list(dict.fromkeys([*SETTING, *columns]))
+        return select_rows(self.study.rows[needed], setting)[columns]
 
     def find_dense(self, setting: Setting) -> pd.Series | None:
         """The cell of the dense network, where it was measured."""
-        for one in self.series:
-            if one.method == "dense" and len(cells := self.measured(setting, one)):
+        for series in self.series:
+            if series.method == "dense" and len(cells := self.measured_cells(setting, series)):
                 return cells.iloc[0]
         return None
 
-    def find_shown(self, setting: Setting) -> list[Series]:
+    def find_random_pruning(self, setting: Setting) -> Series | None:
+        """The series of uniformly random pruning, which every method should beat; None where it was
+        not measured."""
+        shown = self.list_measured_series(setting)
+        return next(
+            (series for series in shown if series.method == "random" and series.knobs == "{}"), None
+        )
+
+    def list_measured_series(self, setting: Setting) -> list[Series]:
         """The series with measured cells in a setting, in the order of legends."""
-        sites = self.cells[
-            (self.cells["site"] == self.settings.index(setting)) & (self.cells["n"] > 0)
-        ]
-        lines = set(sites.loc[sites["place"].notna(), "line"])
-        return [one for index, one in enumerate(self.series) if index in lines]
+        cells = self.cells_of(setting)
+        measured = set(cells.loc[(cells["n"] > 0) & cells["place"].notna(), "series_index"])
+        return [series for index, series in enumerate(self.series) if index in measured]
 
     @cached_property
-    def last(self) -> frozenset[Series]:
-        """Of every method with its knobs, the series of the last stage: the result."""
+    def last_stages(self) -> frozenset[Series]:
+        """Of every method with its knobs, the series of the last stage: the method's result."""
         latest: dict[tuple[str, str], Series] = {}
-        for one in self.series:
-            known = latest.get((one.method, one.knobs))
-            if known is None or rank_stage(one.stage) > rank_stage(known.stage):
-                latest[one.method, one.knobs] = one
+        for series in self.series:
+            known = latest.get((series.method, series.knobs))
+            if known is None or rank_stage(series.stage) > rank_stage(known.stage):
+                latest[series.method, series.knobs] = series
         return frozenset(latest.values())
+
+    def list_last_stages(self, *, dense: bool = False) -> list[int]:
+        """The `series_index` of every method's last stage, with the dense network or without."""
+        return [
+            index
+            for index, series in enumerate(self.series)
+            if series in self.last_stages and (dense or series.method != "dense")
+        ]
 
     @cached_property
     def _measured(self) -> dict[tuple[int, int], pd.DataFrame]:
-        """What `measured` was asked for so far: figures and tables ask for the same again and
-        again."""
+        """What `measured_cells` returned so far: figures and tables need the same repeatedly."""
         return {}
 
     @cached_property
@@ -118,21 +135,18 @@ class Results:
         return sorted(self.study.rows["commit"].dropna().unique())
 
     @cached_property
-    def _places(self) -> dict[tuple[int, int], tuple[int, int]]:
-        """First and last-but-one position of each setting and series in the sorted cells."""
-        both = (
-            self.cells[["site", "line"]]
-            .assign(at=range(len(self.cells)))
-            .groupby(["site", "line"], sort=False)["at"]
-        )
-        ends = both.agg(["min", "max"]).reset_index()
+    def _spans(self) -> dict[tuple[int, int], tuple[int, int]]:
+        """Where the cells of each setting and series begin and end in `cells`."""
+        keys = ["setting_index", "series_index"]
+        positions = self.cells[keys].assign(position=range(len(self.cells)))
+        ends = positions.groupby(keys, sort=False)["position"].agg(["min", "max"]).reset_index()
         return {
-            (site, line): (low, high + 1)
-            for site, line, low, high in ends.itertuples(index=False, name=None)
+            (setting_index, series_index): (first, last + 1)
+            for setting_index, series_index, first, last in ends.itertuples(index=False, name=None)
         }
 
 
-def collect(study: Study, metric: str | Metric = "test_top1") -> Results:
+def collect_results(study: Study, metric: str | Metric = "test_top1") -> Results:
     """The results of a study that has rows or a plan.
 
     Raises:
@@ -141,33 +155,35 @@ def collect(study: Study, metric: str | Metric = "test_top1") -> Results:
     chosen = find_metric(metric, study.rows) if isinstance(metric, str) else metric
     rows = study.rows
     codes = number_cells(rows)
-    cells = summarise(rows, chosen.column, plan=study.plan, codes=codes)
-    cells = cells.merge(
-        find_iterated(rows, study.plan, codes=codes), on=[*SETTING, "method", "knobs"], how="left"
-    )
+    cells = aggregate_cells(rows, chosen.column, plan=study.plan, codes=codes)
+    iterated = find_iterated_methods(rows, study.plan, codes=codes)
+    cells = cells.merge(iterated, on=METHOD_IN_SETTING, how="left")
     series, settings = tuple(find_series(cells, study.cards)), tuple(find_settings(cells))
-    lines = {(one.method, one.knobs, one.stage): index for index, one in enumerate(series)}
-    sites = {(one.dataset, one.model, one.recipe): index for index, one in enumerate(settings)}
-    cells["line"] = [
-        lines[key] for key in zip(cells["method"], cells["knobs"], cells["stage"], strict=True)
-    ]
-    cells["site"] = [
-        sites[key] for key in zip(cells["dataset"], cells["model"], cells["recipe"], strict=True)
-    ]
-    cells.insert(
-        0,
-        "series",
-        cells["line"].map({index: one.label for index, one in enumerate(series)}).astype("str"),
-    )
-    cells["place"] = find_places(cells)
-    cells = cells.sort_values(["site", "line", "sparsity", "level"], ignore_index=True)
+    cells["series_index"] = _find_positions(cells, SERIES, series)
+    cells["setting_index"] = _find_positions(cells, SETTING, settings)
+    labels = {index: one_series.label for index, one_series in enumerate(series)}
+    cells.insert(0, "series", cells["series_index"].map(labels).astype("str"))
+    cells["place"] = find_axis_positions(cells)
+    order = ["setting_index", "series_index", "sparsity", "level"]
+    cells = cells.sort_values(order, ignore_index=True)
     reached = gather_values(rows, "sparsity_reached", codes).rename(columns={"value": "reached"})
-    values = gather_values(rows, chosen.column, codes).merge(
-        reached, on=["code", "seed"], how="left"
-    )
+    values = gather_values(rows, chosen.column, codes)
+    values = values.merge(reached, on=["code", "seed"], how="left")
     values = _place_values(values, cells)
-    _join_dense(cells, values, [index for index, one in enumerate(series) if one.method == "dense"])
+    dense = [index for index, one_series in enumerate(series) if one_series.method == "dense"]
+    _join_dense(cells, values, dense)
     return Results(study, chosen, cells, values, settings, series)
+
+
+def _find_positions(
+    cells: pd.DataFrame, columns: list[str], identities: Sequence[Series | Setting]
+) -> list[int]:
+    """For each cell, the position of its series or setting."""
+    positions = {
+        tuple(getattr(identity, column) for column in columns): index
+        for index, identity in enumerate(identities)
+    }
+    return [positions[key] for key in cells[columns].itertuples(index=False, name=None)]
 
 
 def _place_values(values: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
@@ -175,35 +191,29 @@ def _place_values(values: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     known = cells[cells["code"] >= 0]
     position = pd.Series(known.index, index=known["code"])
     values["cell"] = values.pop("code").map(position).astype(int)
-    for column in ("site", "line", "sparsity", "place"):
+    for column in ("setting_index", "series_index", "sparsity", "place"):
         values[column] = cells[column].to_numpy()[values["cell"]]
-    values["place"] = values["place"].where(
-        values["place"] == values["sparsity"], values["reached"]
-    )
-    return values[["cell", "site", "line", "seed", "value", "place"]].sort_values(
-        ["cell", "seed"], ignore_index=True
-    )
+    as_requested = values["place"] == values["sparsity"]
+    values["place"] = values["place"].where(as_requested, values["reached"])
+    columns = ["cell", "setting_index", "series_index", "seed", "value", "place"]
+    return values[columns].sort_values(["cell", "seed"], ignore_index=True)
 
 
-def _join_dense(cells: pd.DataFrame, values: pd.DataFrame, dense: Iterable[int]) -> None:
-    """Add the dense value of the same seed to values, and the paired differences to cells."""
-    unpruned = (
-        values[values["line"].isin(list(dense))]
-        .groupby(["site", "seed"])["value"]
-        .mean()
-        .rename("dense")
-    )
+def _join_dense(cells: pd.DataFrame, values: pd.DataFrame, dense: list[int]) -> None:
+    """Add the dense value of the same seed to `values`, and the paired differences to `cells`."""
+    same_seed = ["setting_index", "seed"]
+    dense_values = values[values["series_index"].isin(dense)].groupby(same_seed)["value"].mean()
     values["dense"] = (
-        values[["site", "seed"]]
-        .merge(unpruned, on=["site", "seed"], how="left")["dense"]
+        values[same_seed]
+        .merge(dense_values.rename("dense"), on=same_seed, how="left")["dense"]
         .to_numpy()
     )
-    paired = (
-        (values["value"] - values["dense"]).groupby(values["cell"]).agg(["mean", "std", "count"])
-    )
+    differences = values["value"] - values["dense"]
+    paired = differences.groupby(values["cell"]).agg(["mean", "std", "count"])
     paired = paired.reindex(cells.index)
     n = paired["count"].fillna(0).astype(int).to_numpy()
     cells["drop"], cells["drop_n"] = paired["mean"], n
     cells["drop_half_width"] = half_width(paired["std"].to_numpy(), n)
     cells["drop_p"] = p_value(paired["mean"].to_numpy(), paired["std"].to_numpy(), n)
-    cells.loc[cells["line"].isin(list(dense)), ["drop", "drop_half_width", "drop_p"]] = None
+    is_dense = cells["series_index"].isin(dense)
+    cells.loc[is_dense, ["drop", "drop_half_width", "drop_p"]] = None

@@ -1,5 +1,5 @@
-"""Which dimensions of a search matter: their shares of the variance of a forest fitted to the
-candidates' places."""
+"""Which dimensions of a search matter: their shares of the variance of a random forest fitted to
+the ranks of the candidates."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,8 @@ from sklearn.ensemble import RandomForestRegressor
 from analysis.reading.search_data import Search
 from analysis.series import format_sparsity
 
-FEWEST = 10  # candidates below which nothing is said
+FEWEST = 10  # candidates below which no importance is given
+TRUSTED_FIT = 0.3  # R² out of bag below which the forest has not learnt what matters
 TREES, POINTS, GRID = 150, 300, 12
 ENDED = ("done", "stopped", "disconnected", "failed")
 
@@ -22,7 +23,7 @@ class Importance:
     """The shares at one sparsity, or at all together where it is NaN: what each dimension explains
     alone, of the variance that the forest sees over the space.
 
-    rest: what only several explain together. fit: R² out of bag. n: the candidates.
+    rest: what only several dimensions together explain. fit: R² out of bag. n: how many candidates.
     """
 
     sparsity: float
@@ -34,33 +35,29 @@ class Importance:
     @property
     def where(self) -> str:
         """The sparsity in words."""
-        return (
-            "all sparsities"
-            if np.isnan(self.sparsity)
-            else f"sparsity {format_sparsity(self.sparsity)} %"
-        )
+        if np.isnan(self.sparsity):
+            return "all sparsities"
+        return f"sparsity {format_sparsity(self.sparsity)} %"
 
 
-def find_places(found: pd.DataFrame) -> pd.Series:
+def find_relative_ranks(candidates: pd.DataFrame) -> pd.Series:
     """How well each candidate did among those at its sparsity: 0 the worst, 1 the best, null where
     it has not ended.
 
-    Who got further stands above who was stopped earlier; of equals counts the validation accuracy
-    reached there. Disconnected and failed ones share the last place.
+    One that was trained for longer stands above one that was stopped earlier; of equals, the
+    validation accuracy reached decides. Disconnected and failed ones share the last place.
     """
-    ended = found[found["outcome"].isin(ENDED)]
+    ended = candidates[candidates["outcome"].isin(ENDED)]
     out = ended["outcome"].isin(["disconnected", "failed"])
-    share, reached = (
-        ended["share"].where(~out, -1.0),
-        ended["reached"].where(~out, -1.0).fillna(-1.0),
-    )
+    share = ended["share"].where(~out, -1.0)
+    reached = ended["reached"].where(~out, -1.0).fillna(-1.0)
     order = pd.Series(list(zip(share, reached, strict=True)), index=ended.index)
     codes = order.map({value: code for code, value in enumerate(sorted(set(order)))})
-    places = (rankdata(codes) - 1) / max(len(codes) - 1, 1) if len(codes) else []
-    return pd.Series(places, index=ended.index, dtype=float).reindex(found.index)
+    ranks = (rankdata(codes) - 1) / max(len(codes) - 1, 1) if len(codes) else []
+    return pd.Series(ranks, index=ended.index, dtype=float).reindex(candidates.index)
 
 
-def encode(search: Search, name: str, values: pd.Series) -> np.ndarray:
+def encode_dimension(search: Search, name: str, values: pd.Series) -> np.ndarray:
     """The values of a dimension on the scale it was searched on; -1 below it where its condition
     was not met."""
     if not search.is_number(name):
@@ -74,83 +71,86 @@ def encode(search: Search, name: str, values: pd.Series) -> np.ndarray:
 
 
 def find_importances(search: Search) -> list[Importance]:
-    """The importances over all sparsities together, places being within each, and at each of them:
-    wherever at least `FEWEST` candidates have ended, and places differ.
+    """The importances over all sparsities together, with ranks within each sparsity, and at each
+    of them: wherever at least `FEWEST` candidates have ended and their ranks differ.
 
-    As functional ANOVA (Hutter et al. 2014), of first order, by Monte Carlo: the forest is asked at
+    As functional ANOVA (Hutter et al. 2014), of first order, by Monte Carlo: the forest predicts at
     points whose coordinates are drawn independently from those that were tried.
     """
-    known = {sparsity: find_places(search.at(sparsity)).dropna() for sparsity in search.sparsities}
-    asked = [(float("nan"), pd.concat(known.values()))] if len(known) > 1 else []
-    asked += list(known.items())
+    ranks_at = {
+        sparsity: find_relative_ranks(search.candidates_at(sparsity)).dropna()
+        for sparsity in search.sparsities
+    }
+    groups = [(float("nan"), pd.concat(ranks_at.values()))] if len(ranks_at) > 1 else []
+    groups += list(ranks_at.items())
     return [
-        _fit(search, sparsity, search.candidates.loc[places.index], places)
-        for sparsity, places in asked
-        if len(places) >= FEWEST and places.nunique() > 1
+        _fit_forest(search, sparsity, search.candidates.loc[ranks.index], ranks)
+        for sparsity, ranks in groups
+        if len(ranks) >= FEWEST and ranks.nunique() > 1
     ]
 
 
-def _fit(search: Search, sparsity: float, here: pd.DataFrame, places: pd.Series) -> Importance:
-    columns = np.column_stack([encode(search, name, here[name]) for name in search.dimensions])
+def _fit_forest(
+    search: Search, sparsity: float, candidates: pd.DataFrame, ranks: pd.Series
+) -> Importance:
+    """The importance of each dimension for the ranks of some candidates."""
+    columns = np.column_stack(
+        [encode_dimension(search, name, candidates[name]) for name in search.dimensions]
+    )
     forest: Any = RandomForestRegressor(
         TREES, min_samples_leaf=2, oob_score=True, random_state=0, n_jobs=1
     )
-    forest.fit(columns, places.to_numpy())
+    forest.fit(columns, ranks.to_numpy())
     generator = np.random.default_rng(0)
     points = np.column_stack(
         [generator.choice(columns[:, index], POINTS) for index in range(columns.shape[1])]
     )
     total = float(forest.predict(points).var())
-    shares = {}
-    for index, name in enumerate(search.dimensions):
-        values, counts = np.unique(points[:, index], return_counts=True)
-        if len(values) > GRID:
-            values = np.quantile(points[:, index], np.linspace(0, 1, GRID), method="nearest")
-            counts = np.ones(GRID, dtype=counts.dtype)
-        asked = np.concatenate([_fixed(points, index, value) for value in values])
-        means = (
-            forest.predict(asked).reshape(len(values), -1).mean(axis=1)
-        )  # one call: each has a price of its own
-        mean = np.average(means, weights=counts)
-        shares[name] = (
-            float(np.average((means - mean) ** 2, weights=counts)) / total if total > 0 else 0.0
-        )
-    most = max(
-        1.0, sum(shares.values())
-    )  # by chance of the drawn points they may add up to a little more
+    shares = {
+        name: _find_variance(forest, points, index) / total if total > 0 else 0.0
+        for index, name in enumerate(search.dimensions)
+    }
+    # As points are drawn, shares may by chance add up to a little more than 1.
+    most = max(1.0, sum(shares.values()))
     shares = {name: share / most for name, share in shares.items()}
     rest = 1 - sum(shares.values()) if total > 0 else 0.0
-    return Importance(sparsity, shares, rest, float(forest.oob_score_), len(places))
+    return Importance(sparsity, shares, rest, float(forest.oob_score_), len(ranks))
 
 
-def _fixed(points: np.ndarray, index: int, value: float) -> np.ndarray:
+def _find_variance(forest: Any, points: np.ndarray, index: int) -> float:
+    """The variance of the forest's mean prediction over the values of one coordinate of points."""
+    values, counts = np.unique(points[:, index], return_counts=True)
+    if len(values) > GRID:
+        values = np.quantile(points[:, index], np.linspace(0, 1, GRID), method="nearest")
+        counts = np.ones(GRID, dtype=counts.dtype)
+    # All predictions in one call, since each call takes time of its own.
+    with_values = np.concatenate([_set_coordinate(points, index, value) for value in values])
+    means = forest.predict(with_values).reshape(len(values), -1).mean(axis=1)
+    mean = np.average(means, weights=counts)
+    return float(np.average((means - mean) ** 2, weights=counts))
+
+
+def _set_coordinate(points: np.ndarray, index: int, value: float) -> np.ndarray:
+    """Points with one coordinate set to a value."""
     changed = points.copy()
     changed[:, index] = value
     return changed
 
 
 def correlate_scores(search: Search) -> pd.DataFrame:
-    """How well the cheap score told the end: per sparsity Spearman's rho of score and final
-    validation accuracy, its p-value, and n, the candidates that were scored and trained to the end;
-    null below 3."""
+    """How well the cheap score predicts the final accuracy: per sparsity Spearman's rho of score
+    and final validation accuracy, its p-value, `n` (candidates that were scored and trained to the
+    end) and `scored`; rho and p are null where n is below 3."""
     from scipy.stats import spearmanr
 
-    lines = []
+    correlations = []
     for sparsity in search.sparsities:
-        here = search.at(sparsity).dropna(subset=["score", "val_top1"])
-        rho, p = (float("nan"), float("nan"))
-        if len(here) >= 3 and here["score"].nunique() > 1 and here["val_top1"].nunique() > 1:
-            rho, p = spearmanr(here["score"], here["val_top1"])
-        scored = int(search.at(sparsity)["score"].notna().sum())
-        lines.append(
-            {
-                "sparsity": sparsity,
-                "rho": float(rho),
-                "p": float(p),
-                "n": len(here),
-                "scored": scored,
-            }
-        )
-    return pd.DataFrame(
-        [line for line in lines if line["scored"]], columns=["sparsity", "rho", "p", "n", "scored"]
-    )
+        candidates = search.candidates_at(sparsity)
+        both = candidates.dropna(subset=["score", "val_top1"])
+        rho, p = float("nan"), float("nan")
+        if len(both) >= 3 and both["score"].nunique() > 1 and both["val_top1"].nunique() > 1:
+            rho, p = spearmanr(both["score"], both["val_top1"])
+        scored = int(candidates["score"].notna().sum())
+        if scored:
+            correlations.append((sparsity, float(rho), float(p), len(both), scored))
+    return pd.DataFrame(correlations, columns=["sparsity", "rho", "p", "n", "scored"])

@@ -1,5 +1,5 @@
-"""How a method's accuracy runs over sparsity: critical sparsity, area under the curve, values
-between two levels."""
+"""A method's accuracy over sparsity: its critical sparsity, the area under its curve, and values
+between two measured levels."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ TOLERANCE = 1.0  # points of accuracy that a pruned network may lose
 
 
 @dataclass(frozen=True)
-class Critical:
+class CriticalSparsity:
     """The largest measured sparsity at which a method loses at most `TOLERANCE` points, and what it
     loses there.
 
@@ -27,10 +27,12 @@ class Critical:
     following: float | None
 
 
-def find_critical(results: Results, setting: Setting, series: Series) -> Critical | None:
+def find_critical_sparsity(
+    results: Results, setting: Setting, series: Series
+) -> CriticalSparsity | None:
     """The critical sparsity of a method; None where it loses more everywhere or nothing is paired
     with dense."""
-    cells = results.measured(setting, series)
+    cells = results.measured_cells(setting, series)
     cells = cells[cells["drop_n"] > 0]
     loss = -cells["drop"] if results.metric.higher else cells["drop"]
     within = cells[loss <= TOLERANCE]
@@ -40,10 +42,10 @@ def find_critical(results: Results, setting: Setting, series: Series) -> Critica
     above = cells.loc[cells["place"] > cell["place"], "place"]
     half = None if pd.isna(cell["drop_half_width"]) else float(cell["drop_half_width"])
     drop = Interval(float(cell["drop"]), half, int(cell["drop_n"]))
-    return Critical(float(cell["place"]), drop, float(above.min()) if len(above) else None)
+    return CriticalSparsity(float(cell["place"]), drop, float(above.min()) if len(above) else None)
 
 
-def find_area(
+def find_area_under_curve(
     results: Results, setting: Setting, series: Series
 ) -> tuple[Interval, float, float] | None:
     """The mean of the metric over -log10(density), by the trapezoid rule over the measured
@@ -53,22 +55,21 @@ def find_area(
     sparsities were measured. Only seeds count that have all of them, so that areas are over the
     same range.
     """
-    cells = results.measured(setting, series)
+    cells = results.measured_cells(setting, series)
     if len(cells) < 2 or cells["place"].iloc[0] == cells["place"].iloc[-1]:
         return None
-    seeds = results.seeds(cells)
+    seeds = results.seed_values(cells)
     values = seeds.pivot(index="seed", columns="cell", values="value")[list(cells.index)].dropna()
     if values.empty:
         return None
-    places = seeds.pivot(index="seed", columns="cell", values="place")[list(cells.index)].loc[
-        values.index
-    ]
+    places = seeds.pivot(index="seed", columns="cell", values="place")
+    places = places.loc[values.index, list(cells.index)]
     x = -np.log10(1 - places.to_numpy(dtype=float))
     means = np.trapezoid(values.to_numpy(dtype=float), x, axis=1) / (x[:, -1] - x[:, 0])
     return t_interval(means), float(cells["place"].iloc[0]), float(cells["place"].iloc[-1])
 
 
-def interpolate(
+def interpolate_between_levels(
     results: Results, setting: Setting, series: Series, sparsity: float
 ) -> Interval | None:
     """The metric at a sparsity between two measured ones, linear in log density, for each seed and
@@ -76,19 +77,18 @@ def interpolate(
 
     None outside the measured range: nothing is extrapolated.
     """
-    seeds = results.seeds(results.measured(setting, series))
+    seeds = results.seed_values(results.measured_cells(setting, series))
     x = -np.log10(1 - sparsity)
-    found = []
+    interpolated = []
     for _, group in seeds.groupby("seed"):
-        places, values = _course(group)
+        places, values = _find_curve(group)
         if len(places) > 1 and places[0] - 1e-12 <= x <= places[-1] + 1e-12:
-            found.append(float(np.interp(x, places, values)))
-    return t_interval(found) if found else None
+            interpolated.append(float(np.interp(x, places, values)))
+    return t_interval(interpolated) if interpolated else None
 
 
-def _course(group: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """-log10(density) and values of one seed, rising."""
+def _find_curve(group: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """-log10(density) and values of one seed, in rising order."""
     ordered = group.dropna(subset=["place"]).sort_values("place")
-    return -np.log10(1 - ordered["place"].to_numpy(dtype=float)), ordered["value"].to_numpy(
-        dtype=float
-    )
+    places, values = (ordered[column].to_numpy(dtype=float) for column in ("place", "value"))
+    return -np.log10(1 - places), values

@@ -8,7 +8,7 @@ from analysis.series import Series, Setting, format_sparsity
 from analysis.statistics.aggregate import SHIFT
 from analysis.statistics.paired_tests import ALPHA, find_leaders
 from analysis.statistics.results import Results
-from analysis.statistics.sparsity_curves import interpolate
+from analysis.statistics.sparsity_curves import interpolate_between_levels
 from analysis.tables.cell_text import (
     begin_caption,
     explain_cells,
@@ -42,7 +42,9 @@ def make_accuracy_table(results: Results) -> Table:
     """
     sparsities = find_common(results)
     shown = results.cells[results.cells["sparsity"].isin(sparsities)]
-    series = [one for index, one in enumerate(results.series) if (shown["line"] == index).any()]
+    series = [
+        one for index, one in enumerate(results.series) if (shown["series_index"] == index).any()
+    ]
     down = len(sparsities) > len(series)
     leaders = find_leaders(results)
     body: list[tuple[str, ...]] = []
@@ -90,10 +92,9 @@ def make_accuracy_table(results: Results) -> Table:
 
 
 def make_levels_table(results: Results) -> Table:
-    """Every level of the series that have levels outside the matrix; no line where there is none.
-    """
+    """Every level of the series that have levels outside the matrix; no line where there is none."""
     lines = [results.series.index(one) for one in _find_left_out(results)]
-    found = results.cells[results.cells["line"].isin(lines)]
+    found = results.cells[results.cells["series_index"].isin(lines)]
 
     def write(cell: object) -> list[str]:
         level = str(cell.level).replace("<NA>", NOTHING)  # type: ignore[attr-defined]
@@ -136,13 +137,17 @@ def make_interpolated_table(results: Results) -> Table:
     raw = []
     for setting in results.settings:
         for one in results.series:
-            cells = results.of(setting, one)
-            if one not in results.last or not cells["iterated"].any():
+            cells = results.cells_of(setting, one)
+            if one not in results.last_stages or not cells["iterated"].any():
                 continue
             texts = []
             own = set(cells["sparsity"])
             for sparsity in sparsities:
-                found = None if sparsity in own else interpolate(results, setting, one, sparsity)
+                found = (
+                    None
+                    if sparsity in own
+                    else interpolate_between_levels(results, setting, one, sparsity)
+                )
                 texts.append(
                     ""
                     if found is None
@@ -206,7 +211,7 @@ def _write_grid(
     texts: dict[tuple[Series, float], str] = {}
     marked = set()
     for one in series:
-        cells = results.of(setting, one)
+        cells = results.cells_of(setting, one)
         for cell in cells[cells["sparsity"].isin(sparsities)].itertuples():
             key = (one, float(str(cell.sparsity)))
             text = format_cell(cell, results.metric)
@@ -218,7 +223,9 @@ def _write_grid(
 
 def _find_left_out(results: Results) -> list[Series]:
     """The series with a level that the matrix does not show."""
-    outside = set(results.cells.loc[~results.cells["sparsity"].isin(find_common(results)), "line"])
+    outside = set(
+        results.cells.loc[~results.cells["sparsity"].isin(find_common(results)), "series_index"]
+    )
     return [one for index, one in enumerate(results.series) if index in outside]
 
 

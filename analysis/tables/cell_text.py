@@ -11,7 +11,7 @@ from analysis.captions import NOTHING, capitalise, format_counts, format_interva
 from analysis.metrics import Metric
 from analysis.series import format_sparsity
 from analysis.statistics.aggregate import SHIFT
-from analysis.statistics.intervals_and_tests import LEVEL
+from analysis.statistics.intervals_and_tests import CONFIDENCE
 from analysis.statistics.results import Results
 
 
@@ -56,7 +56,7 @@ def explain_cells(cells: pd.DataFrame) -> str:
     """What the numbers are, in the words that this study needs."""
     text = f"Mean over seeds ({format_counts(cells['n'].tolist())})"
     if (cells["n"] > 1).any():
-        text += f" ± half width of the {100 * LEVEL:g} % Student t-interval"
+        text += f" ± half width of the {100 * CONFIDENCE:g} % Student t-interval"
     text += "; one seed has no interval" if (cells["n"] == 1).any() else ""
     text += "; (k/n): k of n planned seeds" if (cells["n"] < cells["expected"]).any() else ""
     return f"{text}."
@@ -72,12 +72,14 @@ def list_lines(
     rules = set()
     before = None
     for cell in cells.itertuples():
-        here = (cell.site, cell.line)
+        here = (cell.setting_index, cell.series_index)
         if before not in (None, here):
             rules.add(len(lines))
         before = here
         line = tuple(write(cell))
-        lines.append((results.settings[int(str(cell.site))].label, *line) if several else line)
+        lines.append(
+            (results.settings[int(str(cell.setting_index))].label, *line) if several else line
+        )
     return lines, frozenset(rules)
 
 

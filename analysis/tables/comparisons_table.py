@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from analysis.captions import NOTHING, format_counts, format_interval, format_p
-from analysis.statistics.intervals_and_tests import LEVEL
+from analysis.statistics.intervals_and_tests import CONFIDENCE
 from analysis.statistics.paired_tests import ALPHA, compare_to_best, compare_to_dense
 from analysis.statistics.results import Results
 from analysis.tables.cell_text import begin_caption, format_place, lead, list_lines
@@ -22,17 +22,18 @@ def make_dense_table(results: Results) -> Table:
 
 
 def make_best_table(results: Results) -> Table:
-    """Every result against the best of its setting and sparsity; no line where nothing is paired.
-    """
+    """Every result against the best of its setting and sparsity; no line where nothing is paired."""
     return _make_table(results, compare_to_best(results), "versus-best", "Against the best method")
 
 
 def _make_table(results: Results, compared: pd.DataFrame, name: str, title: str) -> Table:
     compared = compared[compared["n"] > 0]
     cells = results.cells.loc[
-        compared.index, ["series", "site", "line", "sparsity", "sparsity_reached"]
+        compared.index, ["series", "setting_index", "series_index", "sparsity", "sparsity_reached"]
     ]
-    found = cells.join(compared).sort_values(["site", "line", "sparsity"], kind="stable")
+    found = cells.join(compared).sort_values(
+        ["setting_index", "series_index", "sparsity"], kind="stable"
+    )
     with_best = "best" in found.columns
 
     def write(cell: Any) -> list[str]:
@@ -61,7 +62,7 @@ def _make_table(results: Results, compared: pd.DataFrame, name: str, title: str)
     )
     tested = int(found["p"].notna().sum())
     caption = f"{begin_caption(results)} Differences paired by seed ({format_counts(found['n'].tolist())} pairs), "
-    caption += f"mean ± half width of the {100 * LEVEL:g} % Student t-interval; paired t-test, two-sided; Holm: "
+    caption += f"mean ± half width of the {100 * CONFIDENCE:g} % Student t-interval; paired t-test, two-sided; Holm: "
     caption += f"corrected for the {tested} comparisons of this table; separable: below {ALPHA:.2f} after that."
     if tested and (least := int(found.loc[found["p"].notna(), "n"].min())) <= 5:
         needed = float(stdtrit(least - 1, 1 - ALPHA / tested / 2))
@@ -74,7 +75,7 @@ def _make_table(results: Results, compared: pd.DataFrame, name: str, title: str)
     raw = results.cells.loc[
         found.index, ["dataset", "model", "recipe", "series", "method", "knobs", "stage"]
     ]
-    raw = raw.join(found.drop(columns=["series", "site", "line"]))
+    raw = raw.join(found.drop(columns=["series", "setting_index", "series_index"]))
     if with_best:
         raw["best"] = raw["best"].map(results.cells["series"])
     text_columns = len(lead(results)) + 1 + len(versus)

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from analysis.method_styles import make_title
+from analysis.method_styles import find_method_title
 from analysis.reading.load import Study
-from analysis.reading.missing_trials import Gaps, list_gaps
+from analysis.reading.missing_trials import MissingTrials, list_missing_trials
 from analysis.series import find_settings, format_knobs, format_sparsity
 from analysis.tables.table import Table
 
@@ -12,10 +12,10 @@ HEAD = ("Method", "Knobs", "Sparsity (%)", "Seeds", "Why")
 SHOWN = 60  # letters of a reason that the table shows; the report names the whole
 
 
-def make_gaps_table(study: Study, gaps: Gaps) -> Table:
+def make_gaps_table(study: Study, gaps: MissingTrials) -> Table:
     """One line per method, knobs, sparsities and reason with the seeds that are missing; no line
     where all is there."""
-    lacking = list_gaps(study, gaps)
+    lacking = list_missing_trials(study, gaps)
     body: list[tuple[str, ...]] = []
     if len(lacking):
         lacking["asked"] = [_format_asked(asked) for asked in lacking["sparsities"]]
@@ -27,7 +27,7 @@ def make_gaps_table(study: Study, gaps: Gaps) -> Table:
             dataset, model, recipe, method, knobs, asked, reason = map(str, key)
             seeds = ", ".join(str(seed) for seed in sorted(found["seed"]))
             line = (
-                make_title(method, study.cards),
+                find_method_title(method, study.cards),
                 ", ".join(format_knobs(knobs)),
                 asked,
                 seeds,

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from analysis.statistics.device_time import find_costs, find_device
+from analysis.statistics.device_time import find_device_times, find_trial_device
 from analysis.statistics.results import Results
 from analysis.tables.cell_text import lead
 from analysis.tables.table import Table
@@ -13,9 +13,9 @@ def make_costs_table(results: Results) -> Table:
     body: list[tuple[str, ...]] = []
     parts = []
     rules = set()
-    device, _ = find_device(results.study)
+    device, _ = find_trial_device(results.study)
     for setting in results.settings:
-        costs = find_costs(results, setting)
+        costs = find_device_times(results, setting)
         if costs.empty:
             continue
         if body:
@@ -32,7 +32,7 @@ def make_costs_table(results: Results) -> Table:
                     f"{float(str(line.total)) / 3600:.4f}",
                 )
             )
-        parts.append(costs.drop(columns="line").assign(setting=setting.label))
+        parts.append(costs.drop(columns="series_index").assign(setting=setting.label))
     head = (
         *lead(results),
         "Method",

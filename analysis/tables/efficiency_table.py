@@ -66,8 +66,7 @@ COLUMNS = (
 
 
 def make_efficiency_table(results: Results) -> Table:
-    """One line per setting, series and sparsity; columns that nothing was measured of are left out.
-    """
+    """One line per setting, series and sparsity; columns that nothing was measured of are left out."""
     cells = results.cells.assign(sparse_bytes=_estimate_sparse(results.cells))
     shown = [
         one for one in COLUMNS if one.source in cells.columns and cells[one.source].notna().any()
@@ -93,7 +92,7 @@ def make_efficiency_table(results: Results) -> Table:
     caption = f"{begin_caption(results)} {explain_cells(cells)} {capitalise(remarks)}.".replace(
         " .", ""
     )
-    raw = cells.drop(columns=["site", "line", "code"])
+    raw = cells.drop(columns=["setting_index", "series_index", "code"])
     return Table(
         "efficiency", "Efficiency", caption, head, tuple(lines), len(lead(results)) + 1, rules, raw
     )

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from analysis.captions import capitalise
-from analysis.statistics.pareto import COSTS, find_points
+from analysis.statistics.pareto import COSTS, find_results_with_cost
 from analysis.statistics.results import Results
 from analysis.tables.cell_text import begin_caption, explain_cells, format_cell, format_place, lead
 from analysis.tables.table import Table
@@ -16,7 +16,7 @@ def make_fronts_table(results: Results) -> Table:
     rules = set()
     for setting in results.settings:
         for cost in COSTS:
-            points = find_points(results, setting, cost)
+            points = find_results_with_cost(results, setting, cost)
             front = points[points["front"]] if len(points) else points
             if len(points) < 2 or front["cost"].nunique() < 1:
                 continue

@@ -6,8 +6,12 @@ from analysis.captions import NOTHING, capitalise
 from analysis.metrics import Metric
 from analysis.series import format_sparsity
 from analysis.statistics.aggregate import SHIFT
-from analysis.statistics.intervals_and_tests import LEVEL
-from analysis.statistics.published import Pair, collect_published, find_pairs
+from analysis.statistics.intervals_and_tests import CONFIDENCE
+from analysis.statistics.published import (
+    PublishedComparison,
+    collect_published_metrics,
+    compare_published,
+)
 from analysis.statistics.results import Results
 from analysis.tables.cell_text import format_cell
 from analysis.tables.table import Table
@@ -28,10 +32,14 @@ HEAD = (
 def make_published_table(results: Results) -> Table:
     """One line per published number and setting it can be compared in; no line where the study file
     names none."""
-    parts = [(one.metric, pair) for one in collect_published(results) for pair in find_pairs(one)]
+    parts = [
+        (one.metric, pair)
+        for one in collect_published_metrics(results)
+        for pair in compare_published(one)
+    ]
     body = [_write_line(pair, metric) for metric, pair in parts]
     head: tuple[str, ...] = HEAD
-    caption = f"Published numbers and ours, mean over seeds ± half width of the {100 * LEVEL:g} % Student t-interval; "
+    caption = f"Published numbers and ours, mean over seeds ± half width of the {100 * CONFIDENCE:g} % Student t-interval; "
     caption += "difference: ours less the published number."
     if len({line[3] for line in body}) == 1:
         caption = f"{capitalise(body[0][3])}. {caption}"
@@ -49,8 +57,8 @@ def make_published_table(results: Results) -> Table:
     )
 
 
-def _write_line(pair: Pair, metric: Metric) -> tuple[str, ...]:
-    one, match = pair.published, pair.match
+def _write_line(pair: PublishedComparison, metric: Metric) -> tuple[str, ...]:
+    one, match = pair.published, pair.ours
     sparsity = format_sparsity(one.sparsity)
     first = (match.place, match.method, one.source, metric.heading)
     if match.cell is None or pair.difference is None:

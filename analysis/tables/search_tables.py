@@ -8,22 +8,21 @@ import pandas as pd
 from analysis.captions import NOTHING, format_interval, format_p
 from analysis.reading.search_data import Search
 from analysis.series import format_sparsity
-from analysis.statistics.search_best import find_best, find_confirmed
-from analysis.statistics.search_importance import correlate_scores, find_places
+from analysis.statistics.search_best import find_best_candidates, find_confirmed_best
+from analysis.statistics.search_importance import correlate_scores, find_relative_ranks
 from analysis.tables.table import Table
 
 
 def make_best_table(search: Search, foot: str) -> Table:
-    """One line per sparsity and best candidate, with its test accuracy where it was trained anew.
-    """
-    best, confirmed = find_best(search), find_confirmed(search)
+    """One line per sparsity and best candidate, with its test accuracy where it was trained anew."""
+    best, confirmed = find_best_candidates(search), find_confirmed_best(search)
     body = []
     lines = []
     for one in best.to_dict("records"):
         again = confirmed[(confirmed["sparsity"] == one["sparsity"])]
         again = again[again[search.dimensions].notna().any(axis=1)] if search.dimensions else again
         test = again.iloc[0] if len(again) == 1 else None
-        tried = search.at(one["sparsity"])
+        tried = search.candidates_at(one["sparsity"])
         told = format_interval(test["mean"], test["half_width"], 2) if test is not None else NOTHING
         body.append(
             (
@@ -60,8 +59,8 @@ def make_candidates_table(search: Search, foot: str) -> Table:
     rules = set()
     parts = []
     for sparsity in search.sparsities:
-        here = search.at(sparsity)
-        here = here.assign(place=find_places(here)).sort_values(
+        here = search.candidates_at(sparsity)
+        here = here.assign(place=find_relative_ranks(here)).sort_values(
             ["place", "number"], ascending=[False, True]
         )
         parts.append(here)

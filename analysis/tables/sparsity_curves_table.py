@@ -4,16 +4,20 @@ import pandas as pd
 
 from analysis.captions import NOTHING, format_interval
 from analysis.series import format_sparsity
-from analysis.statistics.intervals_and_tests import LEVEL
+from analysis.statistics.intervals_and_tests import CONFIDENCE
 from analysis.statistics.results import Results
-from analysis.statistics.sparsity_curves import TOLERANCE, Critical, find_area, find_critical
+from analysis.statistics.sparsity_curves import (
+    TOLERANCE,
+    CriticalSparsity,
+    find_area_under_curve,
+    find_critical_sparsity,
+)
 from analysis.tables.cell_text import begin_caption, lead
 from analysis.tables.table import Table
 
 
 def make_courses_table(results: Results) -> Table:
-    """One line per setting and method (last stage) with at least two sparsities or a critical one.
-    """
+    """One line per setting and method (last stage) with at least two sparsities or a critical one."""
     body: list[tuple[str, ...]] = []
     raw = []
     rules = set()
@@ -22,11 +26,11 @@ def make_courses_table(results: Results) -> Table:
         if body:
             rules.add(len(body))
         for one in results.series:
-            if one.method == "dense" or one not in results.last:
+            if one.method == "dense" or one not in results.last_stages:
                 continue
-            critical = find_critical(results, setting, one) if percent else None
-            area = find_area(results, setting, one)
-            measured = results.measured(setting, one)
+            critical = find_critical_sparsity(results, setting, one) if percent else None
+            area = find_area_under_curve(results, setting, one)
+            measured = results.measured_cells(setting, one)
             if measured.empty or (area is None and critical is None):
                 continue
             line = [one.label]
@@ -61,7 +65,7 @@ def make_courses_table(results: Results) -> Table:
     caption = begin_caption(results)
     if percent:
         caption += f" Critical: the largest measured sparsity with a mean paired loss against dense of at most {TOLERANCE:g} "
-        caption += f"point, the loss there ± half width of its {100 * LEVEL:g} % t-interval, and the next larger sparsity "
+        caption += f"point, the loss there ± half width of its {100 * CONFIDENCE:g} % t-interval, and the next larger sparsity "
         caption += "measured."
     caption += " Area: the mean over log density, by the trapezoid rule, between the sparsities named last; only areas "
     caption += "over the same range can be compared."
@@ -71,7 +75,7 @@ def make_courses_table(results: Results) -> Table:
     )  # fmt: skip
 
 
-def _write_critical(critical: Critical | None) -> list[str]:
+def _write_critical(critical: CriticalSparsity | None) -> list[str]:
     if critical is None:
         return ["none", NOTHING, NOTHING]
     drop = format_interval(critical.drop.mean, critical.drop.half_width, 2, sign=True)

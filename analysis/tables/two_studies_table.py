@@ -12,10 +12,10 @@ from analysis.statistics.paired_tests import ALPHA
 from analysis.tables.table import Table
 
 if TYPE_CHECKING:
-    from analysis.statistics.study_comparison import Versus
+    from analysis.statistics.study_comparison import StudyComparison
 
 
-def make_versus_table(versus: Versus) -> Table:
+def make_versus_table(versus: StudyComparison) -> Table:
     """One line per result that both studies have."""
     cells = versus.cells
     several = cells[["dataset", "model"]].drop_duplicates().shape[0] > 1

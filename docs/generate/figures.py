@@ -1,5 +1,5 @@
-"""The figure of one method on the embedded study: its course with intervals, the dense network and
-random pruning."""
+"""The figure of one method on the embedded study: its sparsity curve with intervals, the dense
+network and random pruning."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.axes import set_axis
 from analysis.figures.canvas import METADATA, style
-from analysis.method_styles import find_looks
+from analysis.method_styles import find_method_styles
 
 SIZE = (5.6, 2.7)  # inches
 ROOM = 0.6  # points of accuracy above and below what is drawn
@@ -22,9 +22,9 @@ def draw_method(table: pd.DataFrame, method: str) -> bytes:
 
     Args:
         table: as `digits.tabulate` makes it.
-        method: its name; has lines in the table.
+        method: its name; has rows in the table.
     """
-    look = find_looks(set(table["method"]) | {method})[method]
+    method_style = find_method_styles(set(table["method"]) | {method})[method]
     dense = table[table["method"] == "dense"].iloc[0]
     random = table[table["method"] == "random"].sort_values("sparsity")
     cells = table[table["method"] == method].sort_values("sparsity")
@@ -55,23 +55,24 @@ def draw_method(table: pd.DataFrame, method: str) -> bytes:
                 x,
                 cells["mean"] - cells["half_width"],
                 cells["mean"] + cells["half_width"],
-                color=look.colour,
+                color=method_style.colour,
                 alpha=0.18,
                 linewidth=0,
             )
             axes.plot(
                 x,
                 cells["mean"],
-                color=look.colour,
-                marker=look.marker,
+                color=method_style.colour,
+                marker=method_style.marker,
                 markersize=5,
-                label=look.title,
+                label=method_style.title,
             )
         shown = (
             pd.concat([cells, random]) if method != "dense" else pd.concat([cells, random.iloc[:0]])
         )
         axes.set_ylim(
-            _find_floor(cells, shown), min(100.4, max(shown["mean"].max(), dense["mean"]) + ROOM)
+            _find_lower_limit(cells, shown),
+            min(100.4, max(shown["mean"].max(), dense["mean"]) + ROOM),
         )
         axes.set_xlim(*span)
         axes.set_ylabel("test top-1 accuracy (%)")
@@ -81,7 +82,7 @@ def draw_method(table: pd.DataFrame, method: str) -> bytes:
     return buffer.getvalue()
 
 
-def _find_floor(cells: pd.DataFrame, shown: pd.DataFrame) -> float:
+def _find_lower_limit(cells: pd.DataFrame, shown: pd.DataFrame) -> float:
     """Where the y axis begins: below all means and, as far as that does not double the height,
     below the band."""
     low, high = float(shown["mean"].min()), float(shown["mean"].max())

@@ -45,7 +45,7 @@ def _extend(nav: list[Any], more: dict[str, list[Any]]) -> None:
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """Add the methods' pages and figures, and copies of what is linked outside of `docs/`."""
     table = pd.read_csv(DOCS / "digits.csv")
-    for name in registry.names():
+    for name in registry.list_methods():
         _add(files, config, f"methods/{name}.md", write_page(name, table))
         if name in set(table["method"]):
             _add(files, config, f"methods/{name}.svg", draw_method(table, name))

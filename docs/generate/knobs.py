@@ -1,4 +1,4 @@
-"""What the fields of a pydantic model are, as lines of a table: name, type, default, meaning."""
+"""The fields of a pydantic model as rows of a table: name, type, default, meaning."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ def read_meanings(model: type[BaseModel]) -> dict[str, str]:
     The lines of an entry that follow the first are indented; those of a class come before those of
     its bases.
     """
-    found: dict[str, str] = {}
+    meanings: dict[str, str] = {}
     for kind in model.__mro__:
         if not (issubclass(kind, BaseModel) and kind is not BaseModel):
             continue
         names: list[str] = []
-        own: dict[str, str] = {}
+        of_class: dict[str, str] = {}
         for line in inspect.cleandoc(kind.__doc__ or "").splitlines():
             entry = _ENTRY.match(line)
             if entry:
                 names = entry["names"].split(", ")
-                own |= dict.fromkeys(names, entry["text"])
+                of_class |= dict.fromkeys(names, entry["text"])
             elif line.startswith("    ") and names:
-                own |= {name: f"{own[name]} {line.strip()}" for name in names}
+                of_class |= {name: f"{of_class[name]} {line.strip()}" for name in names}
             else:
                 names = []
-        found = own | found
-    return found
+        meanings = of_class | meanings
+    return meanings
 
 
 def list_fields(model: type[BaseModel]) -> list[tuple[str, str, str, str]]:
@@ -46,9 +46,9 @@ def list_fields(model: type[BaseModel]) -> list[tuple[str, str, str, str]]:
     The meaning is the field's description or what the docstrings say of it; empty where neither
     does.
     """
-    told = read_meanings(model)
+    meanings = read_meanings(model)
     return [
-        (name, name_type(field), show_default(field), field.description or told.get(name, ""))
+        (name, name_type(field), show_default(field), field.description or meanings.get(name, ""))
         for name, field in model.model_fields.items()
     ]
 
@@ -63,7 +63,11 @@ def _name(annotation: Any) -> str:
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if hasattr(annotation, "__metadata__"):
         limits = _name_limits(
-            [part for one in annotation.__metadata__ for part in getattr(one, "metadata", [one])]
+            [
+                part
+                for entry in annotation.__metadata__
+                for part in getattr(entry, "metadata", [entry])
+            ]
         )
         return _name(inner[0]) + (f", {limits}" if limits else "")
     if origin is Literal:
@@ -71,7 +75,7 @@ def _name(annotation: Any) -> str:
     if origin in (Union, types.UnionType):
         if {bool, int, float, str} <= set(inner):
             return "value"
-        return " or ".join(_name(one) for one in inner if one is not type(None))
+        return " or ".join(_name(choice) for choice in inner if choice is not type(None))
     if origin in (list, tuple):
         return f"list of {_plural(inner[0])}"
     if origin is dict:
@@ -105,25 +109,35 @@ def _plural(annotation: Any) -> str:
 
 
 def _name_limits(metadata: list[Any]) -> str:
-    """The limits of a number, e.g. `1 ... 1000` or `above 0`; those of a text or a list are not
-    told."""
-    found = {
-        name: getattr(one, name)
-        for one in metadata
+    """The limits of a number, e.g. `1 ... 1000` or `above 0`; those of a text or a list are left
+    out."""
+    limits = {
+        name: getattr(limit, name)
+        for limit in metadata
         for name in ("ge", "gt", "le", "lt")
-        if hasattr(one, name)
+        if hasattr(limit, name)
     }
-    if found.get("le", 0) >= 2**60:
-        del found["le"]
-    low = f"{found['ge']:g}" if "ge" in found else f"above {found['gt']:g}" if "gt" in found else ""
-    high = (
-        f"{found['le']:,}" if "le" in found else f"below {found['lt']:g}" if "lt" in found else ""
+    if limits.get("le", 0) >= 2**60:
+        del limits["le"]
+    low = (
+        f"{limits['ge']:g}"
+        if "ge" in limits
+        else f"above {limits['gt']:g}"
+        if "gt" in limits
+        else ""
     )
-    if "ge" in found and "le" in found:
+    high = (
+        f"{limits['le']:,}"
+        if "le" in limits
+        else f"below {limits['lt']:g}"
+        if "lt" in limits
+        else ""
+    )
+    if "ge" in limits and "le" in limits:
         return f"{low} ... {high}"
     parts = [
-        f"at least {low}" if "ge" in found else low,
-        f"at most {high}" if "le" in found else high,
+        f"at least {low}" if "ge" in limits else low,
+        f"at most {high}" if "le" in limits else high,
     ]
     return ", ".join(part for part in parts if part)
 

@@ -55,16 +55,16 @@ def find_uri(path: str) -> str:
 
 def list_linked(text: str, uri: str) -> set[str]:
     """Paths in the repository, outside of `docs/`, that a page links."""
-    found: set[str] = set()
+    linked: set[str] = set()
 
     def note(target: str) -> str:
         path = posixpath.normpath(posixpath.join(posixpath.dirname(find_place(uri)), target))
         if find_uri(path).startswith(COPIES):
-            found.add(path)
+            linked.add(path)
         return target
 
     change_links(text, note)
-    return found
+    return linked
 
 
 def rewrite(text: str, uri: str) -> str:

@@ -20,17 +20,17 @@ KINDS = {
 }
 STARTS = {"init": "the initial weights", "dense": "the trained dense network"}
 REACHES = {
-    "exact": "exactly the one asked for",
+    "exact": "exactly the requested one",
     "nearest": "the nearest that whole channels (or n:m layers) allow",
-    "own": "what its own rule comes to, unless its knobs say otherwise",
+    "own": "what its own rule decides, unless its knobs say otherwise",
 }
 FIGURES = """
 ## The figures
 
-Each method's page has a figure and its numbers on the embedded study: real 8x8 digits (scikit-learn), ResNet-8, 12
-epochs, 6 epochs of retraining, seeds 0, 1 and 2, in bf16 on two CPU cores, 2026-11-21. All methods have their default
-knobs, except that `lottery_ticket` visits the study's sparsities in rounds of at most 60 %, and `hrank` trains 2 epochs
-after each layer.
+Each method's page has a figure and its numbers on the embedded study: real 8x8 digits
+(scikit-learn), ResNet-8, 12 epochs, 6 epochs of retraining, seeds 0, 1 and 2, in bf16 on two CPU
+cores, 2026-11-21. All methods have their default knobs, except that `lottery_ticket` visits the
+study's sparsities in rounds of at most 60 %, and `hrank` trains 2 epochs after each layer.
 Numbers of post-training methods are those after batch-norm recalibration.
 
 ```sh
@@ -38,8 +38,9 @@ make study                                                       # the study
 python docs/generate/digits.py studies/digits > docs/digits.csv  # the numbers
 ```
 
-With three seeds and a data set this easy, most differences above 90 % accuracy are not separable. The figures show the
-shape of a method's course; they rank nothing. For that, run a study of your own.
+With three seeds and a data set this easy, most differences above 90 % accuracy are not separable.
+The figures show the shape of a method's sparsity curve; they rank nothing. For that, run a study of
+your own.
 """
 _ARXIV = re.compile(r"arXiv (\d{4}\.\d{4,5})")
 
@@ -59,7 +60,11 @@ def link_methods(table: str) -> str:
 def list_pages() -> list[dict[str, list[str]]]:
     """The pages by kind, as an entry of the site's navigation."""
     kinds = {
-        kind: [name for name in registry.names() if registry.find(name).card.kind == kind]
+        kind: [
+            name
+            for name in registry.list_methods()
+            if registry.find_method_class(name).card.kind == kind
+        ]
         for kind in KINDS
     }
     return [
@@ -73,17 +78,17 @@ def write_page(name: str, table: pd.DataFrame) -> str:
     """The page of a method.
 
     Args:
-        table: as `digits.tabulate` makes it; a method without lines in it has a page without a
+        table: as `digits.tabulate` makes it; a method without rows in it has a page without a
             figure.
     """
-    kind = registry.find(name)
+    kind = registry.find_method_class(name)
     card = kind.card
-    facts = {
+    properties = {
         "Name in a study": f"`{name}`",
         "Kind": card.kind,
         "Paper": link_papers(card.paper),
         "Starts from": STARTS[kind.starts_from],
-        "Sparsity": REACHES[kind.reaches] if name != "dense" else "none",
+        "Sparsity": REACHES[kind.reaches] if kind.prunes else "none",
         "Cost": card.cost,
         "Use it when": card.when,
     }
@@ -94,10 +99,15 @@ def write_page(name: str, table: pd.DataFrame) -> str:
             card.formula,
             "```",
             "",
-            "`w` is a weight, `s` the sparsity asked for.",
+            "`w` is a weight, `s` the requested sparsity.",
             "",
         ]
-    lines += ["| | |", "|---|---|", *(f"| {title} | {text} |" for title, text in facts.items()), ""]
+    lines += [
+        "| | |",
+        "|---|---|",
+        *(f"| {title} | {text} |" for title, text in properties.items()),
+        "",
+    ]
     lines += ["## What it does", "", _read_prose(kind), "", "## Knobs", ""]
     fields = list_fields(kind)
     lines += [*make_table(fields), ""] if fields else ["None.", ""]
@@ -109,7 +119,7 @@ def write_page(name: str, table: pd.DataFrame) -> str:
 
 def _read_prose(kind: type[Method]) -> str:
     """The docstring's sentences, without the entries that the table of knobs shows."""
-    kept: list[str] = []
+    prose: list[str] = []
     skipping = False
     for line in inspect.cleandoc(kind.__doc__ or "").splitlines():
         entry = re.match(r"([a-z_]+(?:, [a-z_]+)*): ", line)
@@ -117,14 +127,17 @@ def _read_prose(kind: type[Method]) -> str:
             skipping and line.startswith("    ")
         )
         if not skipping:
-            kept.append(line)
-    return link_papers("\n".join(kept).strip()).replace("*", "\\*")
+            prose.append(line)
+    return link_papers("\n".join(prose).strip()).replace("*", "\\*")
 
 
 def _write_entry(name: str, kind: type[Method]) -> str:
-    """The method as one writes it in a study file, with its first knob where it has one."""
+    """The method as one writes it in a study file, with its first knob that has a value where it
+    is left out."""
     for knob, field in kind.model_fields.items():
         default = field.get_default(call_default_factory=True)
+        if default is None:
+            continue
         shown = str(default).lower() if isinstance(default, bool) else default
         return f"{name}: {{{knob}: {shown}}}    # the default"
     return name
@@ -146,5 +159,8 @@ def _write_results(name: str, cells: pd.DataFrame) -> list[str]:
         f"| {100 * sparsity:.4g} % | {mean:.2f} ± {half:.2f} | {n:g} |"
         for sparsity, mean, half, n in rows
     ]
-    how = "8x8 digits, ResNet-8, 12 epochs and 6 of retraining: [how it was measured](../methods.md#the-figures)"
+    how = (
+        "8x8 digits, ResNet-8, 12 epochs and 6 of retraining: "
+        "[how it was measured](../methods.md#the-figures)"
+    )
     return [*lines, "", f"Mean over seeds ± half width of the 95 % Student t-interval; {how}.", ""]

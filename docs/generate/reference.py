@@ -35,11 +35,11 @@ def write_fields() -> str:
 
 def _find_parts(model: type[BaseModel]) -> list[type[BaseModel]]:
     """A model and the models of its fields, each once, in the order in which they are met."""
-    found = [model]
-    for one in found:
-        for field in one.model_fields.values():
-            found += [part for part in _find_models(field.annotation) if part not in found]
-    return found
+    parts = [model]
+    for part in parts:
+        for field in part.model_fields.values():
+            parts += [new for new in _find_models(field.annotation) if new not in parts]
+    return parts
 
 
 def _find_models(annotation: object) -> list[type[BaseModel]]:

@@ -1,1 +1,1 @@
-"""Pruning layer by layer after training: the inputs of a layer, and what replaces its weights."""
+"""Pruning layer by layer after training: a layer's inputs, and the solvers for its weights."""

@@ -1,5 +1,4 @@
-"""Calibration: what the inputs of a layer look like over a set of images, as Hessians or column
-norms.
+"""What the inputs of a layer look like over a set of images: its Hessian, or norms of its columns.
 
 A convolution is a matrix product over unfolded inputs. Its weight [out, in / groups, kh, kw]
 becomes a matrix for each group, [groups, out / groups, cols], with columns in the order (kh, kw,
@@ -14,13 +13,16 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from pruning.eval_mode import exact_eval_mode
 from pruning.masks import prunable
 
 Layer = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
 
 CHUNK = 2**24  # entries of one unfolded piece: 64 MiB in fp32
-STRIP = 256  # rows of a Hessian that are computed together, from the diagonal on: half the work of a whole product
-WIDE = 8192  # columns beyond which a Hessian is kept in fp32: 12,544 columns take 629 MB instead of 1,259 MB
+# Rows of a Hessian that are computed together, from the diagonal on: half the work of the whole.
+STRIP = 256
+# Columns beyond which a Hessian is kept in fp32: 12,544 columns take 629 MB instead of 1,259 MB.
+WIDE = 8192
 
 
 class _ReachedError(Exception):
@@ -67,9 +69,8 @@ def unfold(layer: Layer, inputs: Tensor) -> Tensor:
         return inputs.reshape(1, -1, layer.in_features)
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
     windows = nn.functional.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
-    windows = windows.movedim(
-        1, -1
-    ).contiguous()  # channels innermost, so that unfolding copies whole runs
+    # Channels innermost, so that unfolding copies whole runs.
+    windows = windows.movedim(1, -1).contiguous()
     dims = len(layer.kernel_size)
     for axis, (size, stride, gap) in enumerate(
         zip(layer.kernel_size, layer.stride, layer.dilation, strict=True), 1
@@ -97,7 +98,7 @@ def layer_order(model: nn.Module, image: Tensor) -> list[str]:
         for name in names
     ]
     try:
-        with evaluating(model):
+        with exact_eval_mode(model):
             model(image)
     finally:
         for hook in hooks:
@@ -105,7 +106,8 @@ def layer_order(model: nn.Module, image: Tensor) -> list[str]:
     for name in names:
         if order.count(name) != 1:
             raise ValueError(
-                f"every layer must run once in a forward pass, but '{name}' runs {order.count(name)} times"
+                "every layer must run once in a forward pass, "
+                f"but '{name}' runs {order.count(name)} times"
             )
     return order
 
@@ -128,7 +130,7 @@ def hessian(
         ValueError: no such layer, no batch, or the forward pass does not reach the layer.
     """
     total, count = torch.empty(0), 0
-    with evaluating(model):
+    with exact_eval_mode(model):
         for rows in _pieces(model, name, batches, chunk):
             if not count:
                 groups, _, cols = rows.shape
@@ -160,7 +162,7 @@ def input_norms(
     running ones were made for, and through stale ones later layers see inputs that the recalibrated
     network never has.
     """
-    with evaluating(model), batch_statistics(model):
+    with exact_eval_mode(model), batch_statistics(model):
         squares = [
             rows.double().square().sum(dim=1) for rows in _pieces(model, name, batches, chunk)
         ]
@@ -175,8 +177,8 @@ def _pieces(model: nn.Module, name: str, batches: Iterable[Tensor], chunk: int) 
     for images in batches:
         inputs = _capture(model, name, layer, images)
         per_image = unfold(layer, inputs[:1]).numel()
-        for some in torch.split(inputs, max(1, chunk // per_image)):
-            yield unfold(layer, some)
+        for piece in torch.split(inputs, max(1, chunk // per_image)):
+            yield unfold(layer, piece)
         count += 1
     if not count:
         raise ValueError(
@@ -186,41 +188,20 @@ def _pieces(model: nn.Module, name: str, batches: Iterable[Tensor], chunk: int) 
 
 def _capture(model: nn.Module, name: str, layer: Layer, images: Tensor) -> Tensor:
     """The input of a layer for one batch; the forward pass ends there."""
-    found: list[Tensor] = []
+    reached: list[Tensor] = []
 
     def reach(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        found.append(inputs[0])
+        reached.append(inputs[0])
         raise _ReachedError
 
     hook = layer.register_forward_pre_hook(reach)
     try:
         model(images)
     except _ReachedError:
-        return found[0] if found[0].dtype == torch.float64 else found[0].float()
+        return reached[0] if reached[0].dtype == torch.float64 else reached[0].float()
     finally:
         hook.remove()
     raise ValueError(f"the forward pass does not reach '{name}'")
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode without gradients, autocast and TF32; the modes of all modules are put back
-    afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    precision = torch.get_float32_matmul_precision()
-    cudnn_tf32 = torch.backends.cudnn.allow_tf32
-    device = next((parameter.device.type for parameter in model.parameters()), "cpu")
-    model.eval()
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        with torch.no_grad(), torch.autocast(device, enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(precision)
-        torch.backends.cudnn.allow_tf32 = cudnn_tf32
-        for module, mode in modes.items():
-            module.training = mode
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from heapq import heapify, heapreplace
 import torch
 from torch import Tensor
 
-from pruning.layerwise.obs import Solution, check_target, inverse, least_squares
+from pruning.layerwise.damped_hessian import invert
+from pruning.layerwise.obs import Solution, check_target, least_squares
 from pruning.masks import kept_count
 from pruning.nm_pattern import NM
 
@@ -28,8 +29,8 @@ def obc(
 ) -> Solution:
     """Remove one weight at a time, always the one that costs least after all others were adjusted.
 
-    Rows do not influence each other, so each is removed to the end with its losses recorded, and
-    the weights that go are then chosen over all rows by a heap of each row's next loss: exactly
+    Rows do not influence each other, so each is emptied to the end with its losses recorded, and
+    the weights to remove are then chosen over all rows by a heap of each row's next loss: exactly
     `round(sparsity * numel)` of them. With `nm`, a run of m columns that is down to n weights is
     left alone. Removing weights one by one ends at the least-squares solution on the final mask,
     which is where the weights are taken from.
@@ -47,11 +48,11 @@ def obc(
     if nm and weight.shape[1] % nm[1]:
         raise ValueError(f"columns must be a multiple of m = {nm[1]}, but got {weight.shape[1]}")
     rows, cols = weight.shape
-    inverted, used = inverse(hessian, damping)
+    inverted, used = invert(hessian, damping)
     w = weight.double().masked_fill(hessian.diagonal() == 0, 0)
     orders, losses = [], []
-    for some in torch.split(w, max(1, CACHED // cols**2)):
-        order, loss = _trace(some, inverted, nm)
+    for some_rows in torch.split(w, max(1, CACHED // cols**2)):
+        order, loss = _trace(some_rows, inverted, nm)
         orders.append(order)
         losses.append(loss)
     order, loss = torch.cat(orders), torch.cat(losses)
@@ -88,14 +89,12 @@ def _trace(weight: Tensor, inverted: Tensor, nm: NM | None) -> tuple[Tensor, Ten
         w -= w[every, place, None] / pivot * row
         inv.baddbmm_(row[:, :, None], (row / pivot)[:, None, :], alpha=-1)
         gone[every, place] = True
-        inv[every, place, place] = (
-            1  # the eliminated entry is zero up to rounding; keeps the next division finite
-        )
+        # The eliminated entry is zero up to rounding; 1 keeps the next division finite.
+        inv[every, place, place] = 1
         if room is not None and nm is not None:
             room[every, order[:, step] // nm[1]] -= 1
-        if (
-            4 * int(gone[0].sum()) >= gone.shape[1] > 16
-        ):  # all rows have lost the same number: drop what is gone
+        # All rows have lost the same number of columns: drop those that are gone.
+        if 4 * int(gone[0].sum()) >= gone.shape[1] > 16:
             left = (~gone).nonzero()[:, 1].view(rows, -1)
             w, column, gone = w.gather(1, left), column.gather(1, left), gone.gather(1, left)
             inv = inv[every[:, None, None], left[:, :, None], left[:, None, :]]
@@ -107,10 +106,11 @@ def _cheapest(losses: Tensor, count: int) -> Tensor:
     next loss is next."""
     table = losses.tolist()
     depth = [0] * len(table)
-    heap = [(row[0], at) for at, row in enumerate(table)]
+    heap = [(row_losses[0], row) for row, row_losses in enumerate(table)]
     heapify(heap)
     for _ in range(count):
-        _, at = heap[0]
-        depth[at] += 1
-        heapreplace(heap, (table[at][depth[at]] if depth[at] < len(table[at]) else torch.inf, at))
+        _, row = heap[0]
+        depth[row] += 1
+        following = table[row][depth[row]] if depth[row] < len(table[row]) else torch.inf
+        heapreplace(heap, (following, row))
     return torch.tensor(depth)

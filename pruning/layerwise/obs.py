@@ -12,12 +12,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pruning.layerwise.damped_hessian import (
+    diagonal_scale,
+    factor_damped,
+    inverse_factor_rows,
+    thin_factor,
+)
 from pruning.layerwise.layer_inputs import WIDE
 from pruning.masks import keep_top, kept_count
 from pruning.nm_pattern import NM, keep_rowwise, nm_mask
-
-SMALLEST_DAMPING = 1e-10  # first try after a failure without any damping
-THIN_TOLERANCE = 1e-6  # of the largest diagonal entry; a wide Hessian is fp32 and knows no better
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ def sparsegpt(
     check_target(sparsity, nm)
     if nm and (block % nm[1] or weight.shape[1] % nm[1]):
         raise ValueError(
-            f"block and columns must be multiples of m = {nm[1]}, but got {block} and {weight.shape[1]}"
+            f"block and columns must be multiples of m = {nm[1]}, "
+            f"but got {block} and {weight.shape[1]}"
         )
     w, factor, damping = _prepare(weight, hessian, damping)
     cols = w.shape[1]
@@ -68,7 +72,7 @@ def sparsegpt(
     mask = torch.ones_like(w, dtype=torch.bool)
     for start in range(0, cols, block):
         end = min(start + block, cols)
-        u = _factor_rows(factor, start, end)
+        u = inverse_factor_rows(factor, start, end)
         part, diagonal = w[:, start:end], u.diagonal()
         errors = torch.zeros_like(part)
         keep = mask[:, start:end]
@@ -104,11 +108,11 @@ def least_squares(
     Raises:
         ValueError: H is not finite.
     """
-    scale, dead = _diagonal_scale(hessian)
+    scale, dead = diagonal_scale(hessian)
     w = weight.double().masked_fill(dead, 0)
     solved = torch.zeros_like(w)
     used = damping
-    thin = _thin_factor(hessian) if len(hessian) > WIDE else None
+    thin = thin_factor(hessian) if len(hessian) > WIDE else None
     for row in range(w.shape[0]):
         kept = torch.nonzero(mask[row] & ~dead).flatten()
         removed = w[row].masked_fill(mask[row], 0)
@@ -116,12 +120,12 @@ def least_squares(
             continue
         if thin is not None and thin.shape[1] < len(kept):
             # (F F' + c I)^-1 F = F (F' F + c I)^-1, with F the kept rows of the thin factor
-            some = thin[kept]
-            factor, tried = _cholesky(some.T @ some, damping, scale)
-            change = some @ torch.cholesky_solve((removed @ thin)[:, None], factor)
+            thin_rows = thin[kept]
+            factor, tried = factor_damped(thin_rows.T @ thin_rows, damping, scale)
+            change = thin_rows @ torch.cholesky_solve((removed @ thin)[:, None], factor)
         else:
             rows = hessian[kept]
-            factor, tried = _cholesky(rows[:, kept].double(), damping, scale)
+            factor, tried = factor_damped(rows[:, kept].double(), damping, scale)
             change = torch.cholesky_solve((rows.double() @ removed)[:, None], factor)
         solved[row, kept] = w[row, kept] + change.flatten()
         used = max(used, tried)
@@ -165,27 +169,6 @@ def wanda_mask(
     return keep_rowwise(scores, each + (torch.arange(weight.shape[0]) < more).long())
 
 
-def output_error(dense: Tensor, pruned: Tensor, hessian: Tensor) -> float:
-    """Squared change of a layer's output relative to its squared output: tr(D H D^T) / tr(W H W^T),
-    D = W - pruned."""
-    w, h = dense.double(), hessian.double()
-    change = w - pruned.double()
-    return float(((change @ h) * change).sum() / ((w @ h) * w).sum())
-
-
-def inverse(hessian: Tensor, damping: float) -> tuple[Tensor, float]:
-    """Inverse of the damped Hessian in fp64, dead columns decoupled, and the damping it took.
-
-    Raises:
-        ValueError: H is not finite.
-    """
-    scale, dead = _diagonal_scale(hessian)
-    damped = hessian.double()
-    damped = damped + torch.diag(dead * scale)
-    factor, damping = _cholesky(damped, damping, scale)
-    return torch.cholesky_inverse(factor), damping
-
-
 def check_target(sparsity: float | None, nm: NM | None) -> None:
     """Refuse a target that is not exactly one of a sparsity and an n:m pattern.
 
@@ -196,85 +179,11 @@ def check_target(sparsity: float | None, nm: NM | None) -> None:
         raise ValueError(f"give either sparsity or nm, but got sparsity={sparsity} and nm={nm}")
 
 
-def _diagonal_scale(hessian: Tensor) -> tuple[float, Tensor]:
-    """Mean of the diagonal over live columns (1 if there are none), and which columns are dead.
-
-    Dead columns stay out of the mean: in a network of 1x1 maps eight of nine kernel positions are
-    dead, and their stand-in would decide the damping of the rest.
-    """
-    diagonal = hessian.diagonal().double()
-    if not torch.isfinite(diagonal).all():
-        raise ValueError(
-            "a Hessian must be finite, but got NaN or infinity; check the inputs of this layer"
-        )
-    dead = diagonal == 0
-    return (float(diagonal[~dead].mean()) if not dead.all() else 1.0), dead
-
-
 def _prepare(weight: Tensor, hessian: Tensor, damping: float) -> tuple[Tensor, Tensor, float]:
     """fp64 weights with dead columns zeroed, and the Cholesky factor of the damped H in reversed
     column order."""
-    scale, dead = _diagonal_scale(hessian)
+    scale, dead = diagonal_scale(hessian)
     backwards = hessian.flip(0, 1).double()
     backwards.diagonal().add_(dead.flip(0) * scale)
-    factor, damping = _cholesky(backwards, damping, scale)
+    factor, damping = factor_damped(backwards, damping, scale)
     return weight.double().masked_fill(dead, 0), factor, damping
-
-
-def _factor_rows(factor: Tensor, start: int, end: int) -> Tensor:
-    """Rows start:end of U, the upper Cholesky factor of H^-1, from column `start` on: [end - start,
-    cols - start].
-
-    Reversing the columns of H turns its lower factor L into an upper R with H = R R^T, hence U =
-    R^-1: neither H^-1 nor U is ever held as a whole.
-    """
-    size = factor.shape[0] - start
-    unit = torch.zeros(end - start, size, dtype=factor.dtype, device=factor.device)
-    unit.diagonal().fill_(1)
-    rows: Tensor = torch.linalg.solve_triangular(
-        factor[:size, :size], unit.flip(1), upper=False, left=False
-    )
-    return rows.flip(1)
-
-
-def _thin_factor(hessian: Tensor) -> Tensor | None:
-    """F [cols, rank] with H = F F^T up to rounding, by pivoted Cholesky; None if the rank exceeds a
-    quarter of cols.
-
-    A layer with more columns than calibration samples has such an H: 12,544 columns and 1,024
-    images, for one.
-    """
-    left = hessian.diagonal().double().clone()
-    enough = THIN_TOLERANCE * float(left.max())
-    factor = torch.zeros(
-        len(hessian) // 4, len(hessian), dtype=torch.float64, device=hessian.device
-    )
-    for rank in range(len(factor)):
-        pivot = int(left.argmax())
-        if left[pivot] <= enough:
-            return factor[:rank].T
-        row = hessian[pivot].double() - factor[:rank, pivot] @ factor[:rank]
-        factor[rank] = row / left[pivot].sqrt()
-        left -= factor[rank].square()
-        left[pivot] = 0
-    return None
-
-
-def _cholesky(matrix: Tensor, damping: float, scale: float) -> tuple[Tensor, float]:
-    """Lower Cholesky factor of matrix + damping * scale * I, and the damping; ten times as much
-    after each failure.
-
-    The matrix is changed in place.
-    """
-    added = 0.0
-    while True:
-        matrix.diagonal().add_((damping - added) * scale)
-        added = damping
-        factor, failed = torch.linalg.cholesky_ex(matrix)
-        if not failed:
-            return factor, damping
-        if damping > 1e6:
-            raise ValueError(
-                "a Hessian must be symmetric and finite, but no damping makes this one positive definite"
-            )
-        damping = max(10 * damping, SMALLEST_DAMPING)

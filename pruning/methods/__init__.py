@@ -1,2 +1,1 @@
-"""One file per method. The file's name is the method's name; this folder's listing is the registry.
-"""
+"""One file per method, with the method's name; this folder's listing is the registry."""

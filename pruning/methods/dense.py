@@ -3,7 +3,7 @@
 from typing import ClassVar, Literal
 
 from pruning.method import Card, Method
-from pruning.phases import Measure, Phase, Setting, Train
+from pruning.phases import Measure, Phase, PhaseContext, Train
 
 
 class Dense(Method):
@@ -19,10 +19,11 @@ class Dense(Method):
         formula="s = 0",
     )
     starts_from: ClassVar[Literal["init", "dense"]] = "init"
+    prunes: ClassVar[bool] = False
 
     def trials(self, sparsities: tuple[float, ...]) -> list[tuple[float, ...]]:
         return [(0.0,)]
 
-    def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
-        wanted = tuple(sorted({0, *setting.rewind_epochs, setting.train_epochs}))
-        return [Train("train", setting.train_epochs, publish=wanted), Measure(0.0, level=0)]
+    def phases(self, sparsities: tuple[float, ...], context: PhaseContext) -> list[Phase]:
+        wanted = tuple(sorted({0, *context.rewind_epochs, context.train_epochs}))
+        return [Train("train", context.train_epochs, publish=wanted), Measure(0.0, level=0)]

@@ -19,15 +19,19 @@ class Fpgm(FilterMethod):
     card = Card(
         title="FPGM",
         paper="He et al. 2019, arXiv 1811.00250",
-        summary="remove the filters that the others of the layer can best stand in for; then retrain what is left",
+        summary=(
+            "remove the filters that the others of the layer can best stand in for; then retrain "
+            "what is left"
+        ),
         kind="structured",
         cost="1 retraining, of the smaller network",
         when="filter norms are all alike, so that a norm cannot tell which filter is redundant",
         formula=(
             "score of filter i = Σⱼ ‖Fᵢ − Fⱼ‖₂    over the filters j of its layer\n"
-            "score of a channel = sum over the layers that write it; remove the lowest of every group, the same share"
+            "score of a channel = sum over the layers that write it; remove the lowest of every "
+            "group, the same share"
         ),
     )
 
-    def filter_scores(self, at: PruneInput, filters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def filter_scores(self, inputs: PruneInput, filters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {layer: distance_sums(weight) for layer, weight in filters.items()}

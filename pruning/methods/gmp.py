@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from pruning.method import Card, Method, PruneInput
-from pruning.phases import Measure, Phase, Setting, Train
+from pruning.phases import Measure, Phase, PhaseContext, Train
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 class GMP(Method):
     """Prune by magnitude in small steps within one training (Zhu & Gupta 2017, arXiv 1710.01878).
 
-    The sparsity at step t is s_f - s_f (1 - (t - t0) / (n dt))^3: fast while there is much to
-    spare, slow at the end. It runs within the one training, not after it: the schedule is meant to
-    prune while the learning rate is high enough to recover, and a dense training before it would
-    double the cost. What is pruned stays pruned.
+    The sparsity at step t is s_f - s_f (1 - (t - t0) / (n dt))^3: it rises fast while many weights
+    can be spared, slowly at the end. It runs within the one training, not after it: the schedule is
+    meant to prune while the learning rate is high enough to recover, and a dense training before it
+    would double the cost. What is pruned stays pruned.
 
-    start, end: fractions of the training between which the sparsity rises; the last quarter heals.
+    start, end: fractions of the training between which the sparsity rises; after `end` the network
+        only recovers.
     every: optimiser steps dt between two prunes, fewer in short trainings (see `Method.interval`).
     """
 
@@ -32,7 +33,9 @@ class GMP(Method):
         summary="remove the smallest weights bit by bit while training, along a cubic schedule",
         kind="unstructured",
         cost="1 training",
-        when="no trained network is at hand: the strongest simple method at the cost of one training",
+        when=(
+            "no trained network is at hand: the strongest simple method at the cost of one training"
+        ),
         formula=(
             "s(t) = s − s · (1 − (t − t₀) / (nΔt))³    at t = t₀, t₀ + Δt, ..., t₀ + nΔt\n"
             "score(w) = |w|, at each of these steps; remove the lowest"
@@ -50,13 +53,13 @@ class GMP(Method):
             raise ValueError(f"end must lie after start = {self.start:g}, but got {self.end:g}")
         return self
 
-    def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
+    def phases(self, sparsities: tuple[float, ...], context: PhaseContext) -> list[Phase]:
         (sparsity,) = sparsities
-        if not setting.train_epochs:
+        if not context.train_epochs:
             raise ValueError(
                 "gmp prunes while it trains, so recipe.epochs must be at least 1, but got 0"
             )
-        return [Train("train", setting.train_epochs, updates=True), Measure(sparsity)]
+        return [Train("train", context.train_epochs, updates=True), Measure(sparsity)]
 
     def due(self, sparsity: float, progress: float, interval: float) -> float | None:
         """The sparsity of the prune at `progress`, all 0..1; None before `start` and after the
@@ -70,21 +73,17 @@ class GMP(Method):
         now = round(progress / interval)
         if not first <= now <= last:
             return None
-        return (
-            sparsity
-            if now == last
-            else sparsity - sparsity * (1 - (now - first) / (last - first)) ** 3
-        )
+        if now == last:
+            return sparsity
+        return sparsity - sparsity * (1 - (now - first) / (last - first)) ** 3
 
-    def scores(self, at: PruneInput) -> dict[str, Tensor]:
-        return {name: weight.abs() for name, weight in at.weights.items()}
+    def scores(self, inputs: PruneInput) -> dict[str, Tensor]:
+        return {name: weight.abs() for name, weight in inputs.weights.items()}
 
-    def update(self, at: PruneInput) -> dict[str, Tensor] | None:
+    def update(self, inputs: PruneInput) -> dict[str, Tensor] | None:
         from pruning.masks import keep_best
 
-        sparsity = self.due(at.sparsity, at.progress, at.interval)
-        return (
-            keep_best(self.scores(at), sparsity, masks=at.masks, scope=self.scope)
-            if sparsity is not None
-            else None
-        )
+        sparsity = self.due(inputs.requested_sparsity, inputs.progress, inputs.interval)
+        if sparsity is None:
+            return None
+        return keep_best(self.scores(inputs), sparsity, masks=inputs.masks, scope=self.scope)

@@ -16,21 +16,26 @@ class GraSP(Method):
     """Remove the weights whose absence keeps the gradient largest (Wang et al. 2020, arXiv
     2002.07376).
 
-    examples_per_class: training images of every class; the network's logits say how many classes
-    there are. temperature: the logits are divided by it. At 200, the authors' value, the softmax is
-    close to uniform, so that the
-        scores do not hang on what the untrained network happens to be confident of.
+    examples_per_class: training images of every class; the number of logits is the number of
+        classes.
+    temperature: the logits are divided by it. At 200, the authors' value, the softmax is close to
+        uniform, so that the scores do not depend on what the untrained network happens to be
+        confident of.
     """
 
     card = Card(
         title="GraSP",
         paper="Wang et al. 2020, arXiv 2002.07376",
-        summary="before training: remove the weights of largest -w x Hg, those that hold the gradient back",
+        summary=(
+            "before training: remove the weights of largest -w x Hg, those that hold the gradient "
+            "back"
+        ),
         kind="unstructured",
         cost="two passes of 10 images a class and a Hessian product, 1 training",
         when="beside SNIP, at high sparsity where the flow of gradients is at stake",
         formula=(
-            "score(w) = w · (Hg)    g = ∂L/∂w, H = ∂²L/∂w², L: cross-entropy of logits / temperature\n"
+            "score(w) = w · (Hg)    g = ∂L/∂w, H = ∂²L/∂w², L: cross-entropy of logits / "
+            "temperature\n"
             "remove the lowest: without such a weight the norm of g falls least, or rises"
         ),
     )
@@ -38,8 +43,11 @@ class GraSP(Method):
     examples_per_class: int = Field(default=10, ge=1)
     temperature: float = Field(default=200.0, gt=0)
 
-    def scores(self, at: PruneInput) -> dict[str, Tensor]:
-        from pruning.gradient_scores import examples, gradient_sensitivity
+    def scores(self, inputs: PruneInput) -> dict[str, Tensor]:
+        from pruning.class_examples import class_examples
+        from pruning.gradient_scores import gradient_sensitivity
 
-        batches = examples(at, self.examples_per_class)
-        return gradient_sensitivity(at.model, at.masks, batches, temperature=self.temperature)
+        batches = class_examples(inputs, self.examples_per_class)
+        return gradient_sensitivity(
+            inputs.model, inputs.masks, batches, temperature=self.temperature
+        )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from pruning.method import Card, Method, PruneInput
-from pruning.phases import Measure, Phase, Prune, Setting, retraining
+from pruning.phases import Measure, Phase, PhaseContext, Prune, retraining
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,14 +17,14 @@ class HanIterative(Method):
     """Prune |w| below q times the layer's standard deviation, finetune, repeat (Han et al. 2015,
     arXiv 1506.02626).
 
-    iterations: prunes; a finetuning follows each of them. q: the threshold, in standard deviations
-    of the layer. std_over: the entries of a layer whose standard deviation counts. "all": pruned
-    zeros, too, which fits published
-        runs (finetuning pulls further weights under the threshold; without it nothing more goes
-        after the first prune). "survivors": kept weights. "fixed": all weights of the dense
-        network, at every iteration.
-    reach: "own", the paper's: q is given, the sparsity is what comes of it, and every iteration is
-        measured. There is one trial, whatever sparsities a study asks for. "requested": each
+    iterations: prunes; a finetuning follows each of them.
+    q: the threshold, in standard deviations of the layer.
+    std_over: the entries of a layer whose standard deviation counts. "all": pruned zeros, too,
+        which fits published runs (finetuning pulls further weights under the threshold; without it
+        no more are removed after the first prune). "survivors": kept weights. "fixed": all weights
+        of the dense network, at every iteration.
+    reach: "own", the paper's: q is given, the sparsity is the outcome, and every iteration is
+        measured. There is one trial, whatever sparsities a study lists. "requested": each
         iteration k of n finds the q that leaves density d^(k/n), exactly; one trial for each
         sparsity, measured after its last iteration.
     """
@@ -32,12 +32,18 @@ class HanIterative(Method):
     card = Card(
         title="Han iterative",
         paper="Han et al. 2015, arXiv 1506.02626",
-        summary="seven rounds of: remove weights below one standard deviation of their layer, finetune",
+        summary=(
+            "seven rounds of: remove weights below one standard deviation of their layer, finetune"
+        ),
         kind="unstructured",
         cost="1 retraining per round",
-        when="layers shall find their own sparsities; with reach: requested a rival of iterated magnitude",
+        when=(
+            "layers shall find their own sparsities; with reach: requested a rival of iterated "
+            "magnitude"
+        ),
         formula=(
-            "remove w where |w| < q · σ    σ: standard deviation of the layer's weights, zeros included\n"
+            "remove w where |w| < q · σ    σ: standard deviation of the layer's weights, zeros "
+            "included\n"
             "then finetune; 7 times"
         ),
     )
@@ -58,32 +64,32 @@ class HanIterative(Method):
     def trials(self, sparsities: tuple[float, ...]) -> list[tuple[float, ...]]:
         return [()] if self.reach == "own" else super().trials(sparsities)
 
-    def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
+    def phases(self, sparsities: tuple[float, ...], context: PhaseContext) -> list[Phase]:
         phases: list[Phase] = []
         for level in range(1, self.iterations + 1):
             target = 1 - (1 - sparsities[0]) ** (level / self.iterations) if sparsities else None
             last = level == self.iterations
             phases += [Prune(sparsities[0] if sparsities and last else target, level)]
-            phases += retraining("finetune", setting)
+            phases += retraining("finetune", context)
             if not sparsities:
                 phases.append(Measure(None, level))
         return [*phases, Measure(sparsities[0], self.iterations)] if sparsities else phases
 
-    def scores(self, at: PruneInput) -> dict[str, Tensor]:
+    def scores(self, inputs: PruneInput) -> dict[str, Tensor]:
         """|w| in units of the layer's standard deviation, in fp64."""
         import torch
 
-        if self.std_over != "fixed" or not at.memory:
-            at.memory.update(
+        if self.std_over != "fixed" or not inputs.memory:
+            inputs.memory.update(
                 {
-                    name: self.deviation(weight, at.masks[name])
-                    for name, weight in at.weights.items()
+                    name: self.deviation(weight, inputs.masks[name])
+                    for name, weight in inputs.weights.items()
                 }
             )
         tiny = torch.finfo(torch.float64).tiny
         return {
-            name: weight.double().abs() / at.memory[name].clamp(min=tiny)
-            for name, weight in at.weights.items()
+            name: weight.double().abs() / inputs.memory[name].clamp(min=tiny)
+            for name, weight in inputs.weights.items()
         }
 
     def deviation(self, weight: Tensor, mask: Tensor) -> Tensor:
@@ -92,18 +98,18 @@ class HanIterative(Method):
         entries = (weight[mask] if self.std_over == "survivors" else weight).double()
         return entries.std(correction=0) if entries.numel() else entries.sum()
 
-    def prune(self, at: PruneInput) -> dict[str, Tensor]:
-        """Masks: of the weights above the threshold, or, where a sparsity is requested, of exactly
-        so many."""
+    def prune(self, inputs: PruneInput) -> dict[str, Tensor]:
+        """Masks that keep the weights above the threshold or, where a sparsity is requested,
+        exactly as many as it leaves."""
         from pruning.masks import keep_best
 
-        scores = self.scores(at)
+        scores = self.scores(inputs)
         if self.reach == "own":
-            return {name: at.masks[name] & (score >= self.q) for name, score in scores.items()}
-        masks = keep_best(scores, at.sparsity, masks=at.masks)
+            return {name: inputs.masks[name] & (score >= self.q) for name, score in scores.items()}
+        masks = keep_best(scores, inputs.requested_sparsity, masks=inputs.masks)
         kept = [score[masks[name]] for name, score in scores.items() if bool(masks[name].any())]
         if kept:
-            at.notes.append(
-                f"q {min(float(score.min()) for score in kept):.4g} in iteration {at.level}"
+            inputs.notes.append(
+                f"q {min(float(score.min()) for score in kept):.4g} in iteration {inputs.level}"
             )
         return masks

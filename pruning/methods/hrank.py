@@ -9,24 +9,24 @@ from pydantic import Field
 
 from pruning.filters import FilterMethod, l1_norms
 from pruning.method import Card, PruneInput
-from pruning.phases import Measure, Phase, Prune, Setting, Train, retraining
+from pruning.phases import Measure, Phase, PhaseContext, Prune, Train, retraining
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from pruning.structured.channel_groups import Group
-    from pruning.structured.shrink import Smaller
+    from pruning.structured.keep_plan import Smaller
 
 
 class HRank(FilterMethod):
     """Remove the channels whose maps have the lowest rank, mean over images (Lin et al. 2020, arXiv
     2002.10179).
 
-    Ranks are computed once, on the dense network, and decide which channels of all groups go; equal
-    ranks are decided by the L1 norm of the filters. The groups are then cut one after the other in
-    the order of the forward pass, each followed by `layer_epochs` epochs of the retrain recipe with
-    its schedule laid over them; at the end the network is retrained in full. A level is the cut of
-    one group; the row's level is their number.
+    Ranks are computed once, on the dense network, and decide which channels of all groups are
+    removed; where ranks are equal, the L1 norm of the filters decides. The groups are then cut one
+    after the other in the order of the forward pass, each followed by `layer_epochs` epochs of the
+    retrain recipe, whose schedule covers just these epochs; at the end the network is retrained in
+    full. A level is the cut of one group; the row's level is their number.
 
     images: training images for the ranks.
     layer_by_layer: False cuts all groups at once and only retrains at the end.
@@ -36,12 +36,19 @@ class HRank(FilterMethod):
     card = Card(
         title="HRank",
         paper="Lin et al. 2020, arXiv 2002.10179",
-        summary="remove the channels whose maps have the lowest rank, layer by layer with training in between",
+        summary=(
+            "remove the channels whose maps have the lowest rank, layer by layer with training in "
+            "between"
+        ),
         kind="structured",
         cost="ranks of 640 images, 15 epochs per layer and 1 retraining, of ever smaller networks",
-        when="you can pay for training after each layer; with layer_by_layer=False as any other filter criterion",
+        when=(
+            "you can pay for training after each layer; with layer_by_layer=False as any other "
+            "filter criterion"
+        ),
         formula=(
-            "score of channel c = mean over images of rank(map c)    map c: [height, width], after the activation\n"
+            "score of channel c = mean over images of rank(map c)    map c: [height, width], after "
+            "the activation\n"
             "remove the lowest; equal ranks are told apart by Σ|w| of the filter"
         ),
     )
@@ -49,20 +56,19 @@ class HRank(FilterMethod):
     layer_by_layer: bool = True
     layer_epochs: int = Field(default=15, ge=1, le=1000)
 
-    def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
+    def phases(self, sparsities: tuple[float, ...], context: PhaseContext) -> list[Phase]:
         """Prune and train for each group, then retrain and measure.
 
         Raises:
-            UserError: see `channels.groups`.
+            UserError: see `channel_groups.find_groups`.
         """
         if not self.layer_by_layer:
-            return super().phases(sparsities, setting)
+            return super().phases(sparsities, context)
         (sparsity,) = sparsities
-        end = retraining(self.retrain, setting, rewind_to=self.rewind_to)
-        total, residual = setting.groups or _count_groups(setting)
-        levels = max(
-            1, total if self.mode == "all" else total - residual
-        )  # with nothing to cut, the prune says so
+        end = retraining(self.retrain, context, rewind_to=self.rewind_to)
+        total, residual = context.groups or _count_groups(context)
+        cut = total if self.mode == "all" else total - residual
+        levels = max(1, cut)  # where there is nothing to cut, the prune raises an error
         phases: list[Phase] = []
         for level in range(1, levels + 1):
             phases += [
@@ -71,41 +77,42 @@ class HRank(FilterMethod):
             ]
         return [*phases, *end, Measure(sparsity, levels)]
 
-    def channel_scores(self, at: PruneInput, found: Sequence[Group]) -> Mapping[str, Tensor]:
+    def channel_scores(self, inputs: PruneInput, groups: Sequence[Group]) -> Mapping[str, Tensor]:
         from pruning.feature_map_ranks import lexicographic, mean_ranks
-        from pruning.structured.shrink import group_scores
+        from pruning.structured.keep_plan import group_scores
 
-        ranks = mean_ranks(at.model, found, (images for images, _ in at.images(self.images)))
+        batches = (images for images, _ in inputs.images(self.images))
+        ranks, weights = mean_ranks(inputs.model, groups, batches), inputs.weights
         norms = {
-            layer: l1_norms(at.weights[f"{layer}.weight"]).cpu()
-            for group in found
+            layer: l1_norms(weights[f"{layer}.weight"]).cpu()
+            for group in groups
             for layer in group.producers
         }
         return {
             name: lexicographic(ranks[name], norm)
-            for name, norm in group_scores(found, norms).items()
+            for name, norm in group_scores(groups, norms).items()
         }
 
-    def prune(self, at: PruneInput) -> Smaller:
+    def prune(self, inputs: PruneInput) -> Smaller:
         """The kept channels of one group, or of all where not `layer_by_layer`; the first call
         decides on all.
 
         Raises:
-            UserError, ValueError: see `FilterMethod.prune` and `ranks.mean_ranks`.
+            UserError, ValueError: see `FilterMethod.prune` and `feature_map_ranks.mean_ranks`.
         """
-        from pruning.structured.shrink import Smaller
+        from pruning.structured.keep_plan import Smaller
 
         if not self.layer_by_layer:
-            return super().prune(at)
-        if not at.memory:
-            at.memory.update(super().prune(at).keep)
-        name = list(at.memory)[at.level - 1]
-        return Smaller({name: at.memory[name]})
+            return super().prune(inputs)
+        if not inputs.memory:
+            inputs.memory.update(super().prune(inputs).keep)
+        name = list(inputs.memory)[inputs.level - 1]
+        return Smaller({name: inputs.memory[name]})
 
 
-def _count_groups(setting: Setting) -> tuple[int, int]:
+def _count_groups(context: PhaseContext) -> tuple[int, int]:
     """Channel groups of the network, and those of them that are residual streams."""
-    from pruning.structured.channel_groups import groups
+    from pruning.structured.channel_groups import find_groups
 
-    found = groups(setting.network, setting.image)
-    return len(found), sum(group.residual for group in found)
+    groups = find_groups(context.network, context.image)
+    return len(groups), sum(group.residual for group in groups)

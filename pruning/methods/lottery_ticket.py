@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pruning.method import Card, Method, PruneInput
-from pruning.phases import Measure, Phase, Prune, Setting, retraining
+from pruning.phases import Measure, Phase, PhaseContext, Prune, retraining
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,10 @@ class LotteryTicket(Method):
     card = Card(
         title="Lottery ticket",
         paper="Frankle & Carbin 2019, arXiv 1803.03635",
-        summary="rounds of: prune 20 % of what remains by trained magnitude, rewind to the initial weights, train",
+        summary=(
+            "rounds of: prune 20 % of what remains by trained magnitude, rewind to the initial "
+            "weights, train"
+        ),
         kind="unstructured",
         cost="1 training per round",
         when="you study trainability, or want the best sparse network and can pay for it",
@@ -62,7 +65,7 @@ class LotteryTicket(Method):
             tuple(round(1 - (1 - self.rate) ** level, 12) for level in range(1, self.levels + 1))
         ]
 
-    def phases(self, sparsities: tuple[float, ...], setting: Setting) -> list[Phase]:
+    def phases(self, sparsities: tuple[float, ...], context: PhaseContext) -> list[Phase]:
         phases: list[Phase] = []
         density, level = 1.0, 0
         for sparsity in sparsities:
@@ -73,11 +76,11 @@ class LotteryTicket(Method):
                 target = sparsity if step == rounds else 1 - density * ratio ** (step / rounds)
                 phases += [
                     Prune(target, level),
-                    *retraining(self.retrain, setting, rewind_to=self.rewind_to),
+                    *retraining(self.retrain, context, rewind_to=self.rewind_to),
                 ]
             phases.append(Measure(sparsity, level))
             density = 1 - sparsity
         return phases
 
-    def scores(self, at: PruneInput) -> dict[str, Tensor]:
-        return {name: weight.abs() for name, weight in at.weights.items()}
+    def scores(self, inputs: PruneInput) -> dict[str, Tensor]:
+        return {name: weight.abs() for name, weight in inputs.weights.items()}

@@ -28,5 +28,5 @@ class Magnitude(Method):
     retrain: Retrain = "finetune"
     rewind_to: int = 0
 
-    def scores(self, at: PruneInput) -> dict[str, Tensor]:
-        return {name: weight.abs() for name, weight in at.weights.items()}
+    def scores(self, inputs: PruneInput) -> dict[str, Tensor]:
+        return {name: weight.abs() for name, weight in inputs.weights.items()}

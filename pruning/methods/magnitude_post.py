@@ -20,11 +20,16 @@ class MagnitudePost(PostTraining):
     card = Card(
         title="Magnitude (post-training)",
         paper="Frantar & Alistarh 2023, arXiv 2301.00774 (baseline)",
-        summary="remove the smallest weights of each layer, unstructured or n:m, and do not train again",
+        summary=(
+            "remove the smallest weights of each layer, unstructured or n:m, and do not train again"
+        ),
         kind="unstructured",
         cost="seconds, no training",
         when="beside SparseGPT, Wanda and OBC, which must beat it",
-        formula="score(w) = |w|; remove the lowest, in every layer the same share, or all but n of every m inputs",
+        formula=(
+            "score(w) = |w|; remove the lowest, in every layer the same share, or all but n of "
+            "every m inputs"
+        ),
     )
 
     def observe(self, model: nn.Module, name: str, batches: list[Tensor]) -> Tensor:

@@ -22,20 +22,28 @@ class OBC(PostTraining):
     Its cost is rows x columns^3.
 
     damping: added to the diagonal of H, relative to its mean; ten times as much where a
-    factorisation fails. max_columns: layers with more columns are pruned by SparseGPT with exact
-    reconstruction, and named in the notes.
+        factorisation fails.
+    max_columns: layers with more columns are pruned by SparseGPT with exact reconstruction, and
+        named in the notes.
     """
 
     card = Card(
         title="OBC",
         paper="Frantar & Alistarh 2022, arXiv 2208.11580",
-        summary="layer by layer from 1,024 images: exact greedy removal, every other weight adjusted after each",
+        summary=(
+            "layer by layer from 1,024 images: exact greedy removal, every other weight adjusted "
+            "after each"
+        ),
         kind="unstructured",
         cost="minutes for small networks, no training",
-        when="the network is small and the best post-training result counts; the yardstick for SparseGPT",
+        when=(
+            "the network is small and the best post-training result counts; the yardstick for "
+            "SparseGPT"
+        ),
         formula=(
             "H = 2/N · Σ xxᵀ + λI    x: inputs of the layer; λ = damping · mean(diag H)\n"
-            "remove wⱼ of the lowest wⱼ² / [H⁻¹]ⱼⱼ, then w ← w − wⱼ / [H⁻¹]ⱼⱼ · H⁻¹[:, j] in its row; again and again"
+            "remove wⱼ of the lowest wⱼ² / [H⁻¹]ⱼⱼ, then w ← w − wⱼ / [H⁻¹]ⱼⱼ · H⁻¹[:, j] in its "
+            "row; again and again"
         ),
     )
     damping: float = Field(default=0.01, ge=0)

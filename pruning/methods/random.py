@@ -22,7 +22,9 @@ class Random(Method):
     card = Card(
         title="Random",
         paper="Evci et al. 2020, arXiv 1911.11134 (ERK)",
-        summary="remove weights at random before training; layers alike (uniform) or by ERK densities",
+        summary=(
+            "remove weights at random before training; layers alike (uniform) or by ERK densities"
+        ),
         kind="control",
         cost="1 training",
         when="always: a method that does not beat it has shown nothing",
@@ -35,16 +37,16 @@ class Random(Method):
     starts_from: ClassVar[Literal["init", "dense"]] = "init"
     layers: Literal["uniform", "erk"] = "uniform"
 
-    def prune(self, at: PruneInput) -> dict[str, Tensor]:
-        from pruning.masks import draw, erk_densities, kept_count, spread
+    def prune(self, inputs: PruneInput) -> dict[str, Tensor]:
+        from pruning.masks import draw_masks, erk_densities, kept_count, spread
 
-        weights = at.weights
+        weights = inputs.weights
         sizes = {name: weight.numel() for name, weight in weights.items()}
-        total = kept_count(at.sparsity, sum(sizes.values()))
+        total = kept_count(inputs.requested_sparsity, sum(sizes.values()))
         if self.layers == "erk":
             densities = erk_densities(
                 {name: tuple(weight.shape) for name, weight in weights.items()}, total
             )
         else:
-            densities = dict.fromkeys(weights, 1 - at.sparsity)
-        return draw(spread(densities, sizes, total), at.masks, at.generator)
+            densities = dict.fromkeys(weights, 1 - inputs.requested_sparsity)
+        return draw_masks(spread(densities, sizes, total), inputs.masks, inputs.generator)

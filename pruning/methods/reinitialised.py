@@ -23,7 +23,10 @@ class Reinitialised(Control):
         kind="control",
         cost="the other method up to its last prune, 1 training",
         when="you claim that mask and initial weights belong together, as lottery tickets do",
-        formula="w ← m ⊙ θ′    m: the mask after the last prune of `of`; θ′: weights drawn anew; then train",
+        formula=(
+            "w ← m ⊙ θ′    m: the mask after the last prune of `of`; θ′: weights drawn anew; then "
+            "train"
+        ),
     )
     controls: ClassVar[Literal["unstructured", "structured"]] = "unstructured"
     restart: ClassVar[Rewind | Reinitialise] = Reinitialise()

@@ -18,7 +18,10 @@ class RigL(DynamicSparse):
     card = Card(
         title="RigL",
         paper="Evci et al. 2020, arXiv 1911.11134",
-        summary="train sparse from the start; every 100 steps the smallest weights make way for large gradients",
+        summary=(
+            "train sparse from the start; every 100 steps the smallest weights make way for large "
+            "gradients"
+        ),
         kind="unstructured",
         cost="1 training",
         when="the network shall never be dense, not even while it trains; needs a long training",
@@ -29,7 +32,7 @@ class RigL(DynamicSparse):
         ),
     )
 
-    def growth(self, at: PruneInput) -> dict[str, Tensor] | None:
+    def growth(self, inputs: PruneInput) -> dict[str, Tensor] | None:
         """Absolute gradients; None where one is not finite, as fp16 with a gradient scaler makes
         them now and then."""
         import torch
@@ -38,7 +41,7 @@ class RigL(DynamicSparse):
 
         gradients = {
             name: torch.zeros_like(weight) if weight.grad is None else weight.grad.abs()
-            for name, weight in prunable(at.model).items()
+            for name, weight in prunable(inputs.model).items()
         }
         finite = torch.stack([torch.isfinite(gradient).all() for gradient in gradients.values()])
         return gradients if bool(finite.all()) else None

@@ -22,7 +22,10 @@ class SparseEvolution(DynamicSparse):
     card = Card(
         title="SET",
         paper="Mocanu et al. 2018, arXiv 1707.04780",
-        summary="train sparse from the start; every 100 steps the smallest weights make way for random others",
+        summary=(
+            "train sparse from the start; every 100 steps the smallest weights make way for random "
+            "others"
+        ),
         kind="unstructured",
         cost="1 training",
         when="beside RigL, to see what its gradients are worth; never needs a dense gradient",
@@ -33,10 +36,10 @@ class SparseEvolution(DynamicSparse):
         ),
     )
 
-    def growth(self, at: PruneInput) -> dict[str, Tensor]:
+    def growth(self, inputs: PruneInput) -> dict[str, Tensor]:
         import torch
 
         return {
-            name: torch.rand(mask.shape, generator=at.generator).to(mask.device)
-            for name, mask in at.masks.items()
+            name: torch.rand(mask.shape, generator=inputs.generator).to(mask.device)
+            for name, mask in inputs.masks.items()
         }

@@ -22,7 +22,10 @@ class SmallFromScratch(Control):
     card = Card(
         title="Small from scratch",
         paper="Liu et al. 2019, arXiv 1810.05270",
-        summary="the small network that filter pruning leaves, with freshly drawn weights, trained in full",
+        summary=(
+            "the small network that filter pruning leaves, with freshly drawn weights, trained in "
+            "full"
+        ),
         kind="control",
         cost="1 training, of the smaller network",
         when="you claim that pruning filters beats training a small network at once",

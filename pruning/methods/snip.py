@@ -16,23 +16,31 @@ class SNIP(Method):
     """Keep the weights with the largest |gradient x weight| at initialisation (Lee et al. 2019,
     arXiv 1810.02340).
 
-    examples_per_class: training images of every class; the network's logits say how many classes
-    there are.
+    examples_per_class: training images of every class; the number of logits is the number of
+        classes.
     """
 
     card = Card(
         title="SNIP",
         paper="Lee et al. 2019, arXiv 1810.02340",
-        summary="before training: keep the weights whose removal would change the loss most, to first order",
+        summary=(
+            "before training: keep the weights whose removal would change the loss most, to first "
+            "order"
+        ),
         kind="unstructured",
         cost="one pass of 10 images a class, 1 training",
         when="a sparse network without a dense training, at moderate sparsity",
-        formula="score(w) = |∂L/∂w · w|    L: cross-entropy of the initial network; remove the lowest",
+        formula=(
+            "score(w) = |∂L/∂w · w|    L: cross-entropy of the initial network; remove the lowest"
+        ),
     )
     starts_from: ClassVar[Literal["init", "dense"]] = "init"
     examples_per_class: int = Field(default=10, ge=1)
 
-    def scores(self, at: PruneInput) -> dict[str, Tensor]:
-        from pruning.gradient_scores import examples, loss_sensitivity
+    def scores(self, inputs: PruneInput) -> dict[str, Tensor]:
+        from pruning.class_examples import class_examples
+        from pruning.gradient_scores import loss_sensitivity
 
-        return loss_sensitivity(at.model, at.masks, examples(at, self.examples_per_class))
+        return loss_sensitivity(
+            inputs.model, inputs.masks, class_examples(inputs, self.examples_per_class)
+        )

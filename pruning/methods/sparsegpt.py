@@ -21,14 +21,19 @@ class SparseGPT(PostTraining):
     arXiv 2301.00774).
 
     reconstruct: "exact" then replaces the surviving weights by the least-squares solution on the
-    mask that was found. block: columns that are ranked together. damping: added to the diagonal of
-    H, relative to its mean; ten times as much where a factorisation fails.
+        mask that was found.
+    block: columns that are ranked together.
+    damping: added to the diagonal of H, relative to its mean; ten times as much where a
+        factorisation fails.
     """
 
     card = Card(
         title="SparseGPT",
         paper="Frantar & Alistarh 2023, arXiv 2301.00774",
-        summary="layer by layer from 1,024 images: prune by second-order scores and let the other weights compensate",
+        summary=(
+            "layer by layer from 1,024 images: prune by second-order scores and let the other "
+            "weights compensate"
+        ),
         kind="unstructured",
         cost="minutes, no training",
         when="the trained network is given, retraining is not affordable, or 2:4 is wanted",
@@ -36,7 +41,8 @@ class SparseGPT(PostTraining):
             "H = 2/N · Σ xxᵀ + λI    x: inputs of the layer; λ = damping · mean(diag H)\n"
             "H⁻¹ = UᵀU    U: upper triangular\n"
             "score(wᵢⱼ) = (wᵢⱼ / Uⱼⱼ)²    in blocks of 128 columns; remove the lowest\n"
-            "for each removed one, column by column: w[i, j+1:] ← w[i, j+1:] − wᵢⱼ / Uⱼⱼ · U[j, j+1:]"
+            "for each removed one, column by column: w[i, j+1:] ← w[i, j+1:] − wᵢⱼ / Uⱼⱼ · U[j, "
+            "j+1:]"
         ),
     )
     reconstruct: Literal["fast", "exact"] = "fast"

@@ -16,19 +16,24 @@ class SynFlow(Method):
     """Keep the weights that carry the most synaptic flow (Tanaka et al. 2020, arXiv 2006.05467).
 
     With d = 1 - sparsity, the density after iteration k of n is d^(k/n) (exponential) or 1 - (1 -
-    d) k / n (linear); the scores are taken anew before each.
+    d) k / n (linear); the scores are computed anew before each.
 
-    iterations: n, how often scores are taken and weights removed.
+    iterations: n, how often scores are computed and weights removed.
     schedule: of the density, as above.
     """
 
     card = Card(
         title="SynFlow",
         paper="Tanaka et al. 2020, arXiv 2006.05467",
-        summary="before training and without data: remove, in 100 steps, the weights that carry the least flow",
+        summary=(
+            "before training and without data: remove, in 100 steps, the weights that carry the "
+            "least flow"
+        ),
         kind="unstructured",
         cost="100 passes of one image, 1 training",
-        when="very high sparsity without a dense training; one-shot scores would empty whole layers",
+        when=(
+            "very high sparsity without a dense training; one-shot scores would empty whole layers"
+        ),
         formula=(
             "R = Σ logits of the network with |w| in place of w, for an input of ones\n"
             "score(w) = |∂R/∂w · w|; remove the lowest, n = 100 times\n"
@@ -55,7 +60,7 @@ class SynFlow(Method):
         ]
         return [*(max(last, round(density * total)) for density in densities), last]
 
-    def prune(self, at: PruneInput) -> dict[str, Tensor]:
+    def prune(self, inputs: PruneInput) -> dict[str, Tensor]:
         """Masks after the last iteration; the model is not touched.
 
         Raises:
@@ -66,19 +71,21 @@ class SynFlow(Method):
         from pruning.gradient_scores import flow_scores, positive_copy
         from pruning.masks import keep_top, prunable
 
-        network = positive_copy(at.model, at.masks)
+        network = positive_copy(inputs.model, inputs.masks)
         flat = {name: weight.detach().view(-1) for name, weight in prunable(network).items()}
         # Indices of what is left instead of masks: choosing among 11 million weights takes longer
         # than scoring them.
-        left = {name: at.masks[name].reshape(-1).nonzero().flatten() for name in flat}
-        counts = self.counts(at.sparsity, sum(weight.numel() for weight in flat.values()))
+        left = {name: inputs.masks[name].reshape(-1).nonzero().flatten() for name in flat}
+        counts = self.counts(
+            inputs.requested_sparsity, sum(weight.numel() for weight in flat.values())
+        )
         if counts[-1] > (available := sum(map(len, left.values()))):
             raise ValueError(f"cannot keep {counts[-1]} weights: only {available} are left")
         for count in counts:
             sizes = [len(index) for index in left.values()]
             if count >= sum(sizes):
                 continue
-            scores = flow_scores(network, at.image)
+            scores = flow_scores(network, inputs.image)
             best = keep_top(
                 torch.cat([scores[name].reshape(-1)[index] for name, index in left.items()]), count
             )
@@ -87,6 +94,6 @@ class SynFlow(Method):
                 left[name] = index[keep]
         kept = {name: torch.zeros_like(weight, dtype=torch.bool) for name, weight in flat.items()}
         return {
-            name: kept[name].index_fill_(0, index, True).view(at.masks[name].shape)
+            name: kept[name].index_fill_(0, index, True).view(inputs.masks[name].shape)
             for name, index in left.items()
         }

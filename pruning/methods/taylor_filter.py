@@ -24,16 +24,20 @@ class TaylorFilter(FilterMethod):
     card = Card(
         title="Taylor filter",
         paper="Molchanov et al. 2019, arXiv 1906.10771",
-        summary="remove the filters of smallest squared gradient x weight; then retrain the smaller network",
+        summary=(
+            "remove the filters of smallest squared gradient x weight; then retrain the smaller "
+            "network"
+        ),
         kind="structured",
         cost="a few forward and backward passes, 1 retraining of the smaller network",
         when="labels are at hand and the criterion shall know the task",
         formula=(
             "score of filter F = (Σ ∂L/∂w · w)²    over the weights w of F; mean over batches\n"
-            "score of a channel = sum over the layers that write it; remove the lowest of every group, the same share"
+            "score of a channel = sum over the layers that write it; remove the lowest of every "
+            "group, the same share"
         ),
     )
     examples: int = Field(default=1024, ge=1)
 
-    def filter_scores(self, at: PruneInput, filters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return loss_changes(at.model, filters, at.images(self.examples))
+    def filter_scores(self, inputs: PruneInput, filters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return loss_changes(inputs.model, filters, inputs.images(self.examples))

@@ -20,10 +20,16 @@ class Wanda(PostTraining):
     card = Card(
         title="Wanda",
         paper="Sun et al. 2023, arXiv 2306.11695",
-        summary="layer by layer from 1,024 images: prune by weight times input norm within each output, no update",
+        summary=(
+            "layer by layer from 1,024 images: prune by weight times input norm within each "
+            "output, no update"
+        ),
         kind="unstructured",
         cost="seconds, no training",
-        when="as SparseGPT, when even its solves are too dear; the control for what weight updates are worth",
+        when=(
+            "as SparseGPT, when even its solves are too dear; the control for what weight updates "
+            "are worth"
+        ),
         formula=(
             "score(wᵢⱼ) = |wᵢⱼ| · ‖xⱼ‖₂    xⱼ: input j over all images and positions\n"
             "remove the lowest of every row i, the same share of each"

@@ -1,1 +1,1 @@
-"""Channels removed: which of them hang together, and the smaller network."""
+"""Removing channels: which layers share them, how many to keep, and the smaller network."""

@@ -6,54 +6,52 @@ from torch.nn import functional
 
 # Only what maps zero to zero, channel by channel: then a channel of zeros and no channel are the
 # same to what follows.
+_ACTIVATIONS = [
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "celu",
+    "gelu",
+    "silu",
+    "mish",
+    "tanh",
+    "hardtanh",
+    "hardswish",
+]
+_ACTIVATION_LAYERS = [
+    "ReLU",
+    "ReLU6",
+    "LeakyReLU",
+    "ELU",
+    "SELU",
+    "CELU",
+    "GELU",
+    "SiLU",
+    "Mish",
+    "Tanh",
+    "Hardtanh",
+    "Hardswish",
+]
+_DROPOUTS = ["dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"]
+_DROPOUT_LAYERS = ["Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout"]
+_POOLS = [
+    f"{kind}_pool{sides}d"
+    for kind in ("max", "avg", "adaptive_max", "adaptive_avg")
+    for sides in (1, 2, 3)
+]
+_POOL_LAYERS = [
+    f"{kind}Pool{sides}d"
+    for kind in ("Max", "Avg", "AdaptiveMax", "AdaptiveAvg")
+    for sides in (1, 2, 3)
+]
+
 PASSING_MODULES = tuple(
-    getattr(nn, name)
-    for name in [
-        *(
-            "Identity",
-            "ReLU",
-            "ReLU6",
-            "LeakyReLU",
-            "ELU",
-            "SELU",
-            "CELU",
-            "GELU",
-            "SiLU",
-            "Mish",
-            "Tanh",
-            "Hardtanh",
-        ),
-        *("Hardswish", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout"),
-        *(
-            f"{kind}Pool{sides}d"
-            for kind in ("Max", "Avg", "AdaptiveMax", "AdaptiveAvg")
-            for sides in (1, 2, 3)
-        ),
-    ]
+    getattr(nn, name) for name in ["Identity", *_ACTIVATION_LAYERS, *_DROPOUT_LAYERS, *_POOL_LAYERS]
 )
-PASSING_FUNCTIONS = frozenset(
-    getattr(functional, name)
-    for name in [
-        *(
-            "relu",
-            "relu6",
-            "leaky_relu",
-            "elu",
-            "selu",
-            "celu",
-            "gelu",
-            "silu",
-            "mish",
-            "tanh",
-            "hardtanh",
-        ),
-        *("hardswish", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"),
-        *(
-            f"{kind}_pool{sides}d"
-            for kind in ("max", "avg", "adaptive_max", "adaptive_avg")
-            for sides in (1, 2, 3)
-        ),
-    ]
+PASSING_FUNCTIONS: frozenset[object] = frozenset(
+    getattr(functional, name) for name in [*_ACTIVATIONS, *_DROPOUTS, *_POOLS]
 ) | {torch.relu, torch.relu_, torch.tanh}
 PASSING_METHODS = frozenset({"relu", "relu_", "tanh", "contiguous", "clone"})
 

@@ -2,22 +2,14 @@
 zeros."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from pruning.masks import prunable
-from pruning.structured.shrink import KeepPlan, shrink
-
-
-def join(keeps: Sequence[KeepPlan]) -> dict[str, Tensor]:
-    """The one cut that leaves what several leave, one after the other."""
-    whole: dict[str, Tensor] = {}
-    for keep in keeps:
-        for name, index in keep.items():
-            whole[name] = whole[name][index] if name in whole else index
-    return whole
+from pruning.structured.keep_plan import KeepPlan
+from pruning.structured.shrink import shrink
 
 
 def narrow(
@@ -75,8 +67,8 @@ def _places(whole: nn.Module, keep: KeepPlan, image: tuple[int, int, int]) -> di
     """For each entry of the small network's tensors, int64, its place in the flat tensor of the
     whole one.
 
-    Found by cutting a network whose every entry is its own place; doubles hold whole numbers up to
-    2^53.
+    Found by cutting a network in which every entry holds its own place; doubles hold whole numbers
+    up to 2^53.
     """
     numbered = copy.deepcopy(whole).double()
     for tensor in numbered.state_dict().values():

@@ -2,13 +2,12 @@
 
 import argparse
 import re
+from collections.abc import Iterable, Mapping
 
 import shtab
 
 from pruning import registry
 from sweeps.loggers.selection import PACKAGES
-from sweeps.search import search_spec as search_spec
-from sweeps.study_file import study
 
 FILES = ("--study", "--search", "--method-path")
 FOLDERS = ("--data-dir", "--out")
@@ -26,41 +25,44 @@ _pruning_list() {
 # of the script.
 BASH_PYTHON = """
 _pruning_python() {
-  local at name
-  for ((at = 1; at < COMP_CWORD; at++)); do
-    name="${COMP_WORDS[at]##*/}"; name="_shtab_${name//[^a-zA-Z0-9_]/_}"
+  local index name
+  for ((index = 1; index < COMP_CWORD; index++)); do
+    name="${COMP_WORDS[index]##*/}"; name="_shtab_${name//[^a-zA-Z0-9_]/_}"
     if declare -F "$name" > /dev/null; then
-      COMP_WORDS=("${COMP_WORDS[@]:at}"); COMP_CWORD=$((COMP_CWORD - at)); "$name"; return
+      COMP_WORDS=("${COMP_WORDS[@]:index}"); COMP_CWORD=$((COMP_CWORD - index)); "$name"; return
     fi
-    [[ "${COMP_WORDS[at]}" == -* ]] || break
+    [[ "${COMP_WORDS[index]}" == -* ]] || break
   done
 }
 complete -o default -F _pruning_python python python3
 """
 
 
-def write_completion(parser: argparse.ArgumentParser, shell: str) -> str:
+def write_completion(
+    parser: argparse.ArgumentParser, shell: str, words: Mapping[str, Iterable[str]]
+) -> str:
     """The script that makes a shell complete the options of a command.
 
     Args:
         parser: of the command; `choices` and `complete` are put into it.
         shell: bash, zsh, fish or tcsh.
+        words: that an option of this command takes, e.g. the names of its presets.
     """
-    presets = study.presets() if "full" in parser.prog else search_spec.presets()
+    lists = {"--methods": registry.list_methods(), "--log": list(PACKAGES)}
     preamble = ""
     for action in parser._actions:
         option = action.option_strings[-1] if action.option_strings else ""
-        if option == "--preset":
-            action.choices = sorted(presets)
-        elif option in ("--methods", "--log"):
-            names = registry.names() if option == "--methods" else list(PACKAGES)
+        if option in words:
+            action.choices = sorted(words[option])
+        elif option in lists:
             function = f"_pruning_{option[2:]}"
-            preamble += f'{function}() {{ _pruning_list "$1" "{" ".join(names)}"; }}\n'
-            listed = f"_values -s , {option[2:]} {' '.join(names)}"
-            lines = f"({' '.join(['echo', *names])} | tr ' ' '\\n')"
-            action.complete = {"bash": function, "zsh": listed, "fish": lines}  # type: ignore[attr-defined]
-        elif option == "--strategy":
-            action.choices = sorted(search_spec.NAMED)
+            names = " ".join(lists[option])
+            preamble += f'{function}() {{ _pruning_list "$1" "{names}"; }}\n'
+            action.complete = {  # type: ignore[attr-defined]
+                "bash": function,
+                "zsh": f"_values -s , {option[2:]} {names}",
+                "fish": f"(echo {names} | tr ' ' '\\n')",
+            }
         elif option in FILES:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
         elif option in FOLDERS:
@@ -68,7 +70,5 @@ def write_completion(parser: argparse.ArgumentParser, shell: str) -> str:
     prefix = re.sub(r"\W", "_", parser.prog)
     if shell != "bash":
         return str(shtab.complete(parser, shell, root_prefix=prefix))
-    return (
-        str(shtab.complete(parser, shell, root_prefix=prefix, preamble=BASH_LIST + preamble))
-        + BASH_PYTHON
-    )
+    script = shtab.complete(parser, shell, root_prefix=prefix, preamble=BASH_LIST + preamble)
+    return str(script) + BASH_PYTHON

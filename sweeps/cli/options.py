@@ -1,39 +1,27 @@
-"""What the command lines share: mistakes in one line, where to run, and exit codes. Imports nothing
-heavy."""
+"""What the command lines of studies and searches share: options, and errors in one line. Imports
+nothing heavy."""
 
 import argparse
 import json
-import sys
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
-from io import TextIOWrapper
+from collections.abc import Callable, Iterable, Mapping
 
-from pruning.user_error import UserError
-from trainables import command_line
+from sweeps.cli import exit_codes
+from sweeps.cli.invocation import Invocation
+from trainables.command_line import Parser, run_command
 
-UNREAD = (
-    141  # exit code where the reader of the output went away, as of any command that SIGPIPE ends
-)
 SHELLS = ("bash", "zsh", "fish", "tcsh")
+Work = Callable[[argparse.Namespace, Invocation], int]
+"""What a command does with its options; returns the exit code."""
 
 
-class Parser(command_line.Parser):
-    """A parser of this package's commands; what it reads has `facts`, empty, to be told by --json.
-    """
-
-    def parse_known_args(  # type: ignore[override]  # the overloads of argparse
-        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> tuple[argparse.Namespace, list[str]]:
-        """Read what is known of a command line."""
-        found, rest = super().parse_known_args(args, namespace)
-        found.facts = {}
-        return found, rest
-
-
-def add_own(group: argparse._ArgumentGroup) -> None:
-    """Options on the network, and on methods of the user's own."""
-    told = "resnet20, torchvision:NAME, timm:NAME, or package.module:function of your own"
-    group.add_argument("--model", metavar="NAME", help=f"the network: {told}")
+def add_model_options(group: argparse._ArgumentGroup) -> None:
+    """Options on the network, and on methods of the user."""
+    group.add_argument(
+        "--model",
+        metavar="NAME",
+        help="the network: resnet20, torchvision:NAME, timm:NAME, "
+        "or package.module:function of your own",
+    )
     group.add_argument(
         "--method-path",
         metavar="PATH",
@@ -43,7 +31,7 @@ def add_own(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def add_where(group: argparse._ArgumentGroup) -> None:
+def add_resource_options(group: argparse._ArgumentGroup) -> None:
     """Options on what a trial takes of which cluster."""
     group.add_argument(
         "--cpus-per-trial", metavar="N", help="CPU cores, which are also its threads"
@@ -58,7 +46,7 @@ def add_where(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def add_follow(group: argparse._ArgumentGroup) -> None:
+def add_watch_options(group: argparse._ArgumentGroup) -> None:
     """Options on how a run is followed."""
     group.add_argument(
         "--watch", action="store_true", help="a live view on a terminal, and a report kept current"
@@ -68,7 +56,7 @@ def add_follow(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def add_about(parser: Parser) -> None:
+def add_about_options(parser: Parser) -> None:
     """Options on the command itself."""
     about = parser.add_argument_group("about this command")
     about.add_argument(
@@ -83,72 +71,47 @@ def add_about(parser: Parser) -> None:
     )
 
 
-def run(
-    parser: Parser, arguments: list[str] | None, work: Callable[[argparse.Namespace], int]
+def run_sweep_command(
+    parser: Parser,
+    arguments: list[str] | None,
+    work: Work,
+    *,
+    completions: Callable[[], Mapping[str, Iterable[str]]],
 ) -> int:
-    """Read the command line, do the work, and return the exit code; a mistake is one line."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="backslashreplace"
-        )  # a terminal without "≈" is no reason to stop
-    options = parser.parse_args(arguments)
-    try:
-        code = _run(parser, options, work)
-        sys.stdout.flush()
-    except BrokenPipeError as error:
-        command_line.go_on_unread(error)
-        code = UNREAD
-    return code
+    """Read the command line, do the work, and return the exit code; an error is one line.
+
+    Args:
+        completions: the words that options of this command take, for `--completion`.
+    """
+    options, invocation = parser.parse_args(arguments), Invocation.of(arguments)
+    about = options.version or options.completion
+
+    def do_work() -> int:
+        if about:
+            return _print_about(parser, options, completions)
+        return work(options, invocation)
+
+    return run_command(
+        do_work,
+        interrupted=lambda: f"interrupted; continue with: {invocation.command_to_continue()}",
+        output=invocation.output if options.json and not about else None,
+        lost=exit_codes.STOPPED,
+    )
 
 
-def _run(
-    parser: Parser, options: argparse.Namespace, work: Callable[[argparse.Namespace], int]
+def _print_about(
+    parser: Parser,
+    options: argparse.Namespace,
+    completions: Callable[[], Mapping[str, Iterable[str]]],
 ) -> int:
+    """Print the version, or a completion script."""
     if options.version:
         from trainables.version import version
 
-        print(json.dumps({"version": version()}) if options.json else f"{parser.prog} {version()}")
-        return 0
-    if options.completion:
+        as_json = json.dumps({"version": version()})
+        print(as_json if options.json else f"{parser.prog} {version()}")
+    else:
         from sweeps.cli.completion import write_completion
 
-        print(write_completion(parser, options.completion), end="")
-        return 0
-    if not options.json:
-        return _answer(options, work)
-    with redirect_stdout(sys.stderr):
-        code = _answer(options, work)
-    command_line.print_facts(options.facts, code)
-    return code
-
-
-def _answer(options: argparse.Namespace, work: Callable[[argparse.Namespace], int]) -> int:
-    try:
-        return _work(options, work)
-    except ImportError as missing:
-        options.facts["error"] = error = command_line.tell_missing(missing)
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-
-
-def _work(options: argparse.Namespace, work: Callable[[argparse.Namespace], int]) -> int:
-    from sweeps.cli import study_command
-    from trainables.storage.store import StoreForbidden, StoreLost, StoreReadOnly
-
-    try:
-        return work(options)
-    except UserError as mistake:
-        code, error = 2, str(mistake)
-    except StoreLost as lost:
-        code, error = (
-            2 if isinstance(lost, (StoreForbidden, StoreReadOnly)) else study_command.STOPPED,
-            str(lost),
-        )
-    except KeyboardInterrupt:
-        code, error = (
-            study_command.INTERRUPTED,
-            f"interrupted; continue with: {study_command.again()}",
-        )
-    options.facts["error"] = error
-    print(f"error: {error}" if code != study_command.INTERRUPTED else error, file=sys.stderr)
-    return code
+        print(write_completion(parser, options.completion, completions()), end="")
+    return exit_codes.DONE

@@ -1,5 +1,4 @@
-"""What the options of the command line ask for: a checked study, and the directory it belongs in.
-"""
+"""What the options of the command line ask for: a checked study, and the directory of it."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -7,9 +6,9 @@ from typing import Any
 
 from pruning.user_error import UserError
 from sweeps.cli.override import override
-from sweeps.study_file import study
-from sweeps.study_file.method_entry import learn
-from sweeps.study_file.study import StudySpec
+from sweeps.study_file.method_path import register_user_methods
+from sweeps.study_file.study import StudySpec, build_study
+from sweeps.study_file.study_reader import read_study_file, read_study_preset
 from trainables.storage.store import Store, is_remote
 
 
@@ -20,22 +19,22 @@ def read_study(options: Namespace, *, default_preset: str) -> StudySpec:
         UserError: anything in it is wrong.
     """
     preset = default_preset if options.preset is None and options.study is None else options.preset
-    raw = study.read(options.study) if preset is None else study.read_preset(preset)
+    raw = read_study_file(options.study) if preset is None else read_study_preset(preset)
     where = Path(options.study).name if preset is None else f"preset {preset}"
     for assignment in options.set:
         override(raw, assignment)
     if options.methods is not None:
-        _choose_methods(raw, split(options.methods))
+        _choose_methods(raw, split_list(options.methods))
     for name, number in (("sparsities", float), ("seeds", int)):
         if (text := getattr(options, name)) is not None:
-            raw[name] = numbers(text, number, f"--{name}")
-    set_where(raw, options)
-    return study.build(raw, where=where)
+            raw[name] = parse_numbers(text, number, f"--{name}")
+    set_common_fields(raw, options)
+    return build_study(raw, where=where)
 
 
-def set_where(raw: dict[str, Any], options: Namespace) -> None:
-    """Put what the options say of resources, data, the network and own methods into a study or a
-    search, in place.
+def set_common_fields(raw: dict[str, Any], options: Namespace) -> None:
+    """Put what the options say of resources, data, the network and the user's methods into a study
+    or a search, in place.
 
     Raises:
         UserError: no folder can be named so.
@@ -46,17 +45,16 @@ def set_where(raw: dict[str, Any], options: Namespace) -> None:
     if options.data_dir is not None:
         raw["data_dir"] = options.data_dir
     if isinstance(raw.get("data_dir"), str):
-        raw["data_dir"] = folder(
+        raw["data_dir"] = resolve_folder(
             raw["data_dir"], "data_dir" if options.data_dir is None else "--data-dir"
         )
     if options.model is not None:
         raw["model"] = options.model
-    set_methods(raw, options)
+    set_method_path(raw, options)
 
 
-def set_methods(raw: dict[str, Any], options: Namespace) -> None:
-    """Put the files of the user's own methods into a study or a search, in place, with their whole
-    paths.
+def set_method_path(raw: dict[str, Any], options: Namespace) -> None:
+    """Put the user's method files into a study or a search, in place, with their whole paths.
 
     Raises:
         UserError: no file can be named so.
@@ -65,27 +63,24 @@ def set_methods(raw: dict[str, Any], options: Namespace) -> None:
     listed = [given] if isinstance(given, str) else given or []
     if (
         isinstance(listed, list)
-        and all(isinstance(place, str) for place in listed)
+        and all(isinstance(path, str) for path in listed)
         and (listed or options.method_path)
     ):
-        paths = [folder(place, "method_path") for place in listed]
-        paths += [folder(place, "--method-path") for place in options.method_path]
+        paths = [resolve_folder(path, "method_path") for path in listed]
+        paths += [resolve_folder(path, "--method-path") for path in options.method_path]
         raw["method_path"] = list(dict.fromkeys(paths))
 
 
-def learn_methods(options: Namespace) -> None:
-    """Take in the user's own methods that the options and the study file name, where nothing else
-    of it matters.
+def register_listed_methods(options: Namespace) -> None:
+    """Register the user's methods that the options and the study file name, for a list of methods:
+    nothing else of the study file matters.
 
     Raises:
-        UserError: they cannot be taken in, or the file cannot be read.
+        UserError: a file holds no method, or cannot be read.
     """
-    raw = study.read(options.study) if options.study is not None else {}
-    set_methods(raw, options)
-    try:
-        learn(raw.get("method_path"))
-    except ValueError as error:
-        raise UserError(f"method_path: {error}") from None
+    raw = read_study_file(options.study) if options.study is not None else {}
+    set_method_path(raw, options)
+    register_user_methods(raw.get("method_path"))
 
 
 def find_store(options: Namespace, name: str) -> Store:
@@ -94,17 +89,16 @@ def find_store(options: Namespace, name: str) -> Store:
     Raises:
         UserError: `--out` names none.
     """
+    if options.out is None:
+        return Store.at(Path("studies", name))
+    folder = resolve_folder(options.out, "--out")
     try:
-        return Store.at(
-            Path("studies", name) if options.out is None else folder(options.out, "--out")
-        )
-    except UserError:
-        raise
+        return Store.at(folder)
     except ValueError as error:  # a URI of a kind that is not known
         raise UserError(f"--out: {error}") from None
 
 
-def folder(text: str, name: str) -> str:
+def resolve_folder(text: str, name: str) -> str:
     """A local folder with its whole path, or a URI as it stands.
 
     Raises:
@@ -135,18 +129,18 @@ def _choose_methods(raw: dict[str, Any], chosen: list[str]) -> None:
     raw["methods"] = [{name: knobs[name]} if knobs.get(name) else name for name in chosen]
 
 
-def split(text: str) -> list[str]:
+def split_list(text: str) -> list[str]:
     """The parts of a list separated by commas."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def numbers(text: str, kind: type[float] | type[int], option: str) -> list[float | int]:
+def parse_numbers(text: str, kind: type[float] | type[int], option: str) -> list[float | int]:
     """Numbers separated by commas; none of an empty text.
 
     Raises:
         UserError: something else is among them.
     """
     try:
-        return [kind(part) for part in split(text)]
+        return [kind(part) for part in split_list(text)]
     except ValueError:
         raise UserError(f"{option} takes numbers separated by commas, but got '{text}'") from None

@@ -1,9 +1,11 @@
 """Devices that trials run on: how fast each trains, and how a price or a row names it."""
 
+from sweeps.study_file.prices import match_device
+
 # Floating-point operations a second in training. A CPU core: measured with ResNet-18 in bf16 on a
 # CPU with AMX (105 images/s; 35 in fp32). GPUs: 13 % of the dense half-precision peak of the data
 # sheet, which is what a careful script reaches on an A100 (about 12,000 images/s of ResNet-18).
-# Trials that are done, or --calibrate, replace these figures.
+# Trials that are done, or --time-epochs, replace these figures.
 CPU = "cpu"
 PEAK_SHARE = 0.13
 RATES = {
@@ -28,24 +30,17 @@ RATES = {
 TYPICAL_GPU = "A100"  # what is meant where nothing says which
 
 
-def match(device: str, names: list[str]) -> str | None:
-    """The name that a device goes by: the longest of `names` that is part of it as it calls itself
-    ("Tesla T4")."""
-    found = [name for name in names if name.lower() in device.lower()]
-    return max(found, key=len, default=None)
-
-
-def known_as(device: str) -> str:
+def name_in_table(device: str) -> str:
     """What the table calls a device; its own name where it is not in the table."""
-    return match(device, list(RATES)) or device
+    return match_device(device, list(RATES)) or device
 
 
-def rate(device: str) -> float:
+def training_rate(device: str) -> float:
     """Operations a second of one device, or of one core of a CPU; those of `TYPICAL_GPU` where it
     is not known."""
     return RATES.get(device, RATES[TYPICAL_GPU])
 
 
-def unit(device: str) -> str:
+def hours_unit(device: str) -> str:
     """What an hour of a device is called: of a GPU, or of one core of a CPU."""
     return "CPU core hours" if device == CPU else f"{device} hours"

@@ -1,56 +1,61 @@
 """What a plan will cost, before it runs: epochs, device hours, money, disk. Rough, and says what it
 rests on."""
 
-from sweeps.estimate.devices import CPU, TYPICAL_GPU, unit
+from collections.abc import Iterable
+
+from sweeps.estimate.devices import CPU, TYPICAL_GPU, hours_unit
 from sweeps.estimate.spent import Account
 from sweeps.estimate.time_per_trial import (
-    Pace,
-    from_calibration,
-    from_done,
-    from_table,
+    TimePerTrial,
     network_cost,
-    share,
+    share_of_device,
+    time_from_device_table,
+    time_from_done_trials,
+    time_from_timed_epochs,
 )
-from sweeps.planning.plan import Plan, Planned
-from sweeps.planning.trial_status import Ledger
+from sweeps.planning.plan import Plan, PlannedTrial
+from sweeps.planning.trial_status import TrialStatus
 from sweeps.study_file.prices import Prices
 from sweeps.study_file.study import StudySpec
 from trainables.storage.store import Store
 
 
-def find_paces(
-    spec: StudySpec, plan: Plan, state: Ledger, *, calibrate: bool = False
-) -> list[Pace]:
-    """One pace for the device that trials ran on or are to run on, and for a study that wants GPUs
-    one for each other that it gives a price of.
+def estimate_times(
+    spec: StudySpec, plan: Plan, status: TrialStatus, *, time_epochs: bool = False
+) -> list[TimePerTrial]:
+    """The time per trial on the device that trials ran on or are to run on, and for a study that
+    wants GPUs on each other one that it gives a price of.
 
     Raises:
-        UserError: see `pace.from_calibration`.
+        UserError: see `time_from_timed_epochs`.
     """
-    measured = from_calibration(spec, plan) if calibrate else from_done(spec, plan, state)
+    if time_epochs:
+        here: TimePerTrial | None = time_from_timed_epochs(spec, plan)
+    else:
+        here = time_from_done_trials(spec, plan, status)
     if not spec.resources.gpus_per_trial:
-        return [measured or from_table(spec, CPU)]
-    found = [measured] if measured else []
-    priced = [
-        name
-        for name in spec.prices.per_hour
-        if name != CPU and not (measured and name in measured.device)
+        return [here or time_from_device_table(spec, CPU)]
+    times = [here] if here else []
+    others = [
+        name for name in spec.prices.per_hour if name != CPU and not (here and name in here.device)
     ]
-    return found + [from_table(spec, name) for name in priced or ([] if found else [TYPICAL_GPU])]
+    for name in others or ([] if times else [TYPICAL_GPU]):
+        times.append(time_from_device_table(spec, name))
+    return times
 
 
-def cpu_seconds(spec: StudySpec, plan: Plan, state: Ledger) -> float:
+def cpu_seconds(spec: StudySpec, plan: Plan, status: TrialStatus) -> float:
     """Seconds in which a CPU, with a trial on each of its cores in turn, would do what is missing
     of a study."""
-    on_cpu = spec.model_copy(
-        update={"resources": spec.resources.model_copy(update={"gpus_per_trial": 0})}
-    )
-    return from_table(on_cpu, CPU).seconds(plan.by_key[key] for key in state.missing)
+    resources = spec.resources.model_copy(update={"gpus_per_trial": 0})
+    on_cpu = spec.model_copy(update={"resources": resources})
+    missing = [plan.by_key[key] for key in status.missing]
+    return time_from_device_table(on_cpu, CPU).seconds(missing)
 
 
 def disk_bytes(plan: Plan) -> float:
     """Bytes the study directory will hold: weights of the dense trainings, and of all networks
-    where they are kept; rows and curves are small beside them."""
+    where they are saved; rows and curves are small beside them."""
     total = 30_000.0 * len(plan.trials)
     for trial in plan.trials:
         if not plan.keep_networks and trial.spec.method != "dense":
@@ -69,61 +74,75 @@ def disk_bytes(plan: Plan) -> float:
 
 
 def describe_plan(
-    spec: StudySpec, plan: Plan, state: Ledger, store: Store, *, calibrate: bool = False
+    spec: StudySpec, plan: Plan, status: TrialStatus, store: Store, *, time_epochs: bool = False
 ) -> str:
     """The plan as lines: per method the trials, those done, the epochs to train and the device
     hours; then money.
 
     Raises:
-        UserError: see `pace.from_calibration`.
+        UserError: see `time_from_timed_epochs`.
     """
-    paces = find_paces(spec, plan, state, calibrate=calibrate)
-    head = [
-        f"study {spec.name}: {', '.join(f'{s.model} on {s.dataset}' for s in spec.settings)}; {len(spec.seeds)} seeds; "
-        f"directory {store.place()}",
-        f"{len(plan.trials)} trials, {len(state.done)} done, {len(state.missing)} missing, "
-        f"{len(state.failed)} failed, {len(state.blocked)} not run because of those",
+    times = estimate_times(spec, plan, status, time_epochs=time_epochs)
+    settings = ", ".join(f"{setting.model} on {setting.dataset}" for setting in spec.settings)
+    lines = [
+        f"study {spec.name}: {settings}; {len(spec.seeds)} seeds; directory {store.place()}",
+        f"{len(plan.trials)} trials, {len(status.done)} done, {len(status.missing)} missing, "
+        f"{len(status.failed)} failed, {len(status.blocked)} not run because of those",
         "",
         f"{'method':<18}{'trials':>8}{'done':>8}{'missing':>9}{'epochs':>9}"
-        + "".join(f"  {unit(pace.device):>14}" for pace in paces),
+        + "".join(f"  {hours_unit(time.device):>14}" for time in times),
     ]
-    lines = [_line(name, trials, plan, state, paces) for name, trials in plan.by_method().items()]
-    lines.append(_line("total", list(plan.trials), plan, state, paces))
-    lines += ["", *_money(spec.prices, plan, state, paces)]
-    if state.spent:
-        lines.append(f"spent: {Account(spec.prices, share(spec.resources), state.spent).told()}")
+    for name, trials in plan.by_method().items():
+        lines.append(_describe_trials(name, trials, plan, status, times))
+    lines.append(_describe_trials("total", list(plan.trials), plan, status, times))
+    lines += ["", *_describe_hours(spec.prices, plan, status, times)]
+    if status.spent:
+        account = Account(spec.prices, share_of_device(spec.resources), status.spent)
+        lines.append(f"spent: {account.describe()}")
     lines.append(
-        f"shared work: {plan.epochs()} epochs instead of {plan.alone} ({plan.sharing:.2f}), if every sparsity of every "
-        "method and seed trained its own start"
+        f"shared work: {plan.epochs()} epochs instead of {plan.alone} ({plan.sharing:.2f}), "
+        "if every sparsity of every method and seed trained its own start"
     )
     lines.append(f"disk: about {disk_bytes(plan) / 1e6:,.0f} MB")
-    return "\n".join(head + lines)
+    return "\n".join(lines)
 
 
-def _line(name: str, trials: list[Planned], plan: Plan, state: Ledger, paces: list[Pace]) -> str:
-    left = _missing(plan, state, trials)
-    hours = "".join(f"  {_about(pace.hours(left)):>14}" for pace in paces)
-    done = sum(trial.key in state.done for trial in trials)
-    return f"{name:<18}{len(trials):>8}{done:>8}{len(left):>9}{plan.epochs(t.key for t in left):>9}{hours}"
+def _describe_trials(
+    name: str,
+    trials: list[PlannedTrial],
+    plan: Plan,
+    status: TrialStatus,
+    times: list[TimePerTrial],
+) -> str:
+    """A row of the table: the trials of a method, or all."""
+    missing = select_missing(status, trials)
+    hours = "".join(f"  {_describe_number(time.hours(missing)):>14}" for time in times)
+    done = sum(trial.key in status.done for trial in trials)
+    epochs = plan.epochs(trial.key for trial in missing)
+    return f"{name:<18}{len(trials):>8}{done:>8}{len(missing):>9}{epochs:>9}{hours}"
 
 
-def _missing(plan: Plan, state: Ledger, trials: list[Planned]) -> list[Planned]:
-    missing = set(state.missing)
+def select_missing(status: TrialStatus, trials: Iterable[PlannedTrial]) -> list[PlannedTrial]:
+    """Those of some trials that are missing."""
+    missing = set(status.missing)
     return [trial for trial in trials if trial.key in missing]
 
 
-def _money(prices: Prices, plan: Plan, state: Ledger, paces: list[Pace]) -> list[str]:
+def _describe_hours(
+    prices: Prices, plan: Plan, status: TrialStatus, times: list[TimePerTrial]
+) -> list[str]:
     """Per device: what its hours rest on, and what they cost where the study file gives a price."""
     lines = []
-    for pace in paces:
-        hours = pace.hours(_missing(plan, state, list(plan.trials)))
-        price = prices.of(pace.device)
-        cost = "" if price is None else f" x {price:g} = {prices.told(hours * price)}"
-        lines.append(f"{_about(hours)} {unit(pace.device)}{cost}, from {pace.basis}")
+    for time in times:
+        hours = time.hours(select_missing(status, plan.trials))
+        price = prices.price_of(time.device)
+        cost = "" if price is None else f" x {price:g} = {prices.describe_amount(hours * price)}"
+        unit = hours_unit(time.device)
+        lines.append(f"{_describe_number(hours)} {unit}{cost}, from {time.basis}")
     return lines
 
 
-def _about(hours: float) -> str:
+def _describe_number(hours: float) -> str:
     if hours < 0.005:
         return "< 0.01" if hours else "0"
     return f"≈ {hours:.2f}" if hours < 10 else f"≈ {hours:,.0f}"

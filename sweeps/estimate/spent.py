@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Mapping
 
-from sweeps.estimate.devices import known_as, unit
-from sweeps.planning.trial_status import Spent
+from sweeps.estimate.devices import hours_unit, name_in_table
+from sweeps.planning.trial_status import DeviceTime
 from sweeps.study_file.prices import Prices
 
 
@@ -16,35 +16,37 @@ class Account:
         spent: what the trials that are done have cost, by key.
     """
 
-    def __init__(self, prices: Prices, share: float, spent: Mapping[str, Spent]) -> None:
+    def __init__(self, prices: Prices, share: float, spent: Mapping[str, DeviceTime]) -> None:
         self._prices, self._share, self._spent = prices, share, dict(spent)
 
-    def put(self, key: str, spent: Spent) -> None:
-        """What a trial has cost until now, all its attempts together."""
+    def record(self, key: str, spent: DeviceTime) -> None:
+        """Record what a trial has cost until now, all its attempts together."""
         self._spent[key] = spent
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """What was spent, e.g. "3.20 T4 hours (0.51 USD)"."""
-        return self._words(1.0)
+        return self._describe_multiple(1.0)
 
-    def told_ahead(self, epochs: float) -> str:
+    def describe_ahead(self, epochs: float) -> str:
         """What so many more epochs will cost, on devices as before."""
-        return "about " + self._words(
-            epochs / max(1e-9, sum(one.epochs for one in self._spent.values()))
-        )
+        trained = sum(trial.epochs for trial in self._spent.values())
+        return "about " + self._describe_multiple(epochs / max(1e-9, trained))
 
-    def _words(self, scale: float) -> str:
-        """So many times of what was spent."""
+    def _describe_multiple(self, factor: float) -> str:
+        """What was spent, times a factor."""
         hours: dict[str, float] = defaultdict(float)
-        for one in self._spent.values():
-            hours[known_as(one.device)] += scale * self._share * one.seconds / 3600
-        prices = [self._prices.of(device) for device in hours]
+        for trial in self._spent.values():
+            hours[name_in_table(trial.device)] += factor * self._share * trial.seconds / 3600
+        prices = [self._prices.price_of(device) for device in hours]
         paid = [
             spent * price
             for spent, price in zip(hours.values(), prices, strict=True)
             if price is not None
         ]
-        money = f" ({self._prices.told(sum(paid))})" if paid and len(paid) == len(hours) else ""
+        money = ""
+        if paid and len(paid) == len(hours):
+            money = f" ({self._prices.describe_amount(sum(paid))})"
         total = sum(hours.values())
         number = f"{total:.2f}" if total >= 0.1 or not total else f"{total:.2g}"
-        return f"{number} {unit(next(iter(hours))) if len(hours) == 1 else 'device hours'}{money}"
+        unit = hours_unit(next(iter(hours))) if len(hours) == 1 else "device hours"
+        return f"{number} {unit}{money}"

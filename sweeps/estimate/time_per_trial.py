@@ -1,23 +1,19 @@
-"""How long trials take: by a table of devices, by a calibration on this machine, or by the trials
+"""How long trials take: by a table of devices, by epochs timed on this machine, or by the trials
 that are done."""
-
-from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING
 
 from models.sizes import COSTS
 from pruning.user_error import UserError
-from sweeps.estimate.devices import known_as, rate
-from sweeps.planning.model_check import Misfit, cost
-
-if TYPE_CHECKING:
-    from sweeps.planning.plan import Plan, Planned
-    from sweeps.planning.trial_status import Ledger
-    from sweeps.study_file.study import Resources, StudySpec
+from sweeps.estimate.devices import name_in_table, training_rate
+from sweeps.planning.model_check import Misfit, count_macs_and_parameters
+from sweeps.planning.plan import Plan, PlannedTrial
+from sweeps.planning.trial_status import TrialStatus
+from sweeps.study_file.study import StudySpec
+from sweeps.study_file.study_fields import Resources
 
 # Training images with and without a held-out validation split; image shape; classes.
 SIZES = {
@@ -28,23 +24,25 @@ SIZES = {
     "fashion_mnist": (54_000, 60_000, (1, 28, 28), 10),
 }
 ANY = (45_000, 50_000, (3, 32, 32), 10)  # another data set is taken for one of CIFAR-10's size
-STEP = 0.004  # seconds of framework work an optimiser step takes however small the network
-TRIAL = 2.0  # seconds a trial takes to open, prune, measure and write; obc on a large network takes more
+# Seconds of framework work that an optimiser step takes, however small the network.
+STEP = 0.004
+# Seconds a trial takes to open, prune, measure and write; obc on a large network takes more.
+TRIAL = 2.0
 
 
 @cache
 def network_cost(model: str, dataset: str) -> tuple[int, int]:
     """Multiply-accumulates of one image and parameters of a network; 0 and 0 where it does not take
-    images of the shape that we guess for a data set of the user's own.
+    images of the shape that we guess for a data set of the user.
 
     Raises:
-        UserError: see `networks.cost`.
+        UserError: see `model_check.count_macs_and_parameters`.
     """
     _, _, image, classes = SIZES.get(dataset, ANY)
     if known := COSTS.get((model, image, classes)):
         return known
     try:
-        return cost(model, image, classes)
+        return count_macs_and_parameters(model, image, classes)
     except Misfit:
         if dataset in SIZES:
             raise
@@ -52,10 +50,10 @@ def network_cost(model: str, dataset: str) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Pace:
+class TimePerTrial:
     """Seconds that trials keep their part of a device busy, and what that rests on.
 
-    measured: by (data set, model, method), seconds an epoch, or a trial where the method trains
+    known: by (data set, model, method), seconds an epoch, or a trial where the method trains
     none. factors: by (data set, model), how many times longer than expected trials take; "" stands
     for all others.
     """
@@ -63,31 +61,31 @@ class Pace:
     device: str
     basis: str
     resources: Resources
-    measured: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    known: dict[tuple[str, str, str], float] = field(default_factory=dict)
     factors: dict[tuple[str, str] | str, float] = field(default_factory=dict)
 
-    def seconds(self, trials: Iterable[Planned]) -> float:
-        """Seconds these trials take together, each on its own part of the device."""
-        return sum(self._one(trial) for trial in trials)
+    def seconds(self, trials: Iterable[PlannedTrial]) -> float:
+        """Seconds these trials take together, each on its part of the device."""
+        return sum(self._seconds_of(trial) for trial in trials)
 
-    def hours(self, trials: Iterable[Planned]) -> float:
+    def hours(self, trials: Iterable[PlannedTrial]) -> float:
         """Hours of one whole device, or of one core of a CPU, that these trials take."""
-        return self.seconds(trials) * share(self.resources) / 3600
+        return self.seconds(trials) * share_of_device(self.resources) / 3600
 
-    def _one(self, trial: Planned) -> float:
+    def _seconds_of(self, trial: PlannedTrial) -> float:
         spec = trial.spec
-        if known := self.measured.get((spec.dataset, spec.model, spec.method)):
-            return known * (trial.epochs or 1)
+        if seconds := self.known.get((spec.dataset, spec.model, spec.method)):
+            return seconds * (trial.epochs or 1)
         factor = self.factors.get((spec.dataset, spec.model), self.factors.get("", 1.0))
-        return factor * expected(trial, self.device, self.resources)
+        return factor * expected_seconds(trial, self.device, self.resources)
 
 
-def share(resources: Resources) -> float:
+def share_of_device(resources: Resources) -> float:
     """What part of a GPU, or how many cores of a CPU, a trial occupies."""
     return resources.gpus_per_trial or resources.cpus_per_trial
 
 
-def expected(trial: Planned, device: str, resources: Resources) -> float:
+def expected_seconds(trial: PlannedTrial, device: str, resources: Resources) -> float:
     """Seconds a trial takes by the table of devices.
 
     Training takes six operations a multiply-accumulate: forward, and twice that backward.
@@ -95,45 +93,46 @@ def expected(trial: Planned, device: str, resources: Resources) -> float:
     held_out, joined, _, _ = SIZES.get(trial.spec.dataset, ANY)
     macs, _ = network_cost(trial.spec.model, trial.spec.dataset)
     images = held_out if trial.spec.recipe.hold_out else joined
-    speed = rate(device) * share(resources)
+    speed = training_rate(device) * share_of_device(resources)
     return TRIAL + trial.epochs * (
         6 * macs * images / speed + STEP * images / trial.spec.recipe.batch
     )
 
 
-def from_table(spec: StudySpec, device: str) -> Pace:
-    """The pace that the table of devices gives."""
-    guessed = any(not network_cost(one.model, one.dataset)[0] for one in spec.settings)
+def time_from_device_table(spec: StudySpec, device: str) -> TimePerTrial:
+    """What the table of devices gives."""
+    guessed = any(not network_cost(setting.model, setting.dataset)[0] for setting in spec.settings)
     basis = "a table of devices"
     if guessed:
         basis += ", without the network's own work: it does not take images of 3x32x32"
-    return Pace(device, basis, spec.resources)
+    return TimePerTrial(device, basis, spec.resources)
 
 
-def from_done(spec: StudySpec, plan: Plan, state: Ledger) -> Pace | None:
-    """The pace of the trials that are done, on the device that did most of them; None while there
-    are none."""
+def time_from_done_trials(spec: StudySpec, plan: Plan, status: TrialStatus) -> TimePerTrial | None:
+    """What the trials that are done took, on the device that did most of them; None while there are
+    none."""
     devices: dict[str, float] = defaultdict(float)
-    for spent in state.spent.values():
+    for spent in status.spent.values():
         devices[spent.device] += spent.seconds
     most = max(devices, key=lambda name: devices[name], default="")
     if not devices.get(most):
         return None
-    device = known_as(most)
+    device = name_in_table(most)
     seconds: dict[tuple[str, str, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
     ratios: dict[tuple[str, str] | str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     count = 0
-    for key, spent in state.spent.items():
+    for key, spent in status.spent.items():
         if spent.device != most or not spent.seconds:
             continue
-        trial, count = plan.by_key[key], count + 1
-        one = trial.spec
-        _add(seconds[one.dataset, one.model, one.method], spent.seconds, trial.epochs or 1)
-        for place in ((one.dataset, one.model), ""):
-            _add(ratios[place], spent.seconds, expected(trial, device, spec.resources))
-    measured = {place: total / epochs for place, (total, epochs) in seconds.items()}
-    factors = {place: total / wanted for place, (total, wanted) in ratios.items()}
-    return Pace(device, f"{count} trials that are done", spec.resources, measured, factors)
+        planned, count = plan.by_key[key], count + 1
+        trial = planned.spec
+        _add(seconds[trial.dataset, trial.model, trial.method], spent.seconds, planned.epochs or 1)
+        for setting in ((trial.dataset, trial.model), ""):
+            expected = expected_seconds(planned, device, spec.resources)
+            _add(ratios[setting], spent.seconds, expected)
+    known = {setting: total / epochs for setting, (total, epochs) in seconds.items()}
+    factors = {setting: total / expected for setting, (total, expected) in ratios.items()}
+    return TimePerTrial(device, f"{count} trials that are done", spec.resources, known, factors)
 
 
 def _add(pair: list[float], first: float, second: float) -> None:
@@ -141,8 +140,8 @@ def _add(pair: list[float], first: float, second: float) -> None:
     pair[1] += second
 
 
-def from_calibration(spec: StudySpec, plan: Plan) -> Pace:
-    """The pace of this machine: some seconds of training of every network of the study.
+def time_from_timed_epochs(spec: StudySpec, plan: Plan) -> TimePerTrial:
+    """What this machine takes: some seconds of training of every network of the study are timed.
 
     Raises:
         UserError: the study wants GPUs and there is none here.
@@ -157,7 +156,8 @@ def from_calibration(spec: StudySpec, plan: Plan) -> Pace:
     gpu = bool(spec.resources.gpus_per_trial)
     if gpu and not torch.cuda.is_available():
         raise UserError(
-            "--calibrate times this machine, which has no GPU: leave it out, a table of devices is used then"
+            "--time-epochs times this machine, which has no GPU: leave it out, "
+            "a table of devices is used then"
         )
     factors: dict[tuple[str, str] | str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -167,12 +167,10 @@ def from_calibration(spec: StudySpec, plan: Plan) -> Pace:
             device="cuda" if gpu else "cpu",
             threads=max(1, int(spec.resources.cpus_per_trial)),
         )
-        device = known_as(environment.hardware)
+        device = name_in_table(environment.hardware)
         for trial in plan.trials:
-            place = (trial.spec.dataset, trial.spec.model)
-            if place not in factors and trial.spec.method == "dense" and trial.epochs:
-                seconds = time_epoch(trial.spec, environment)
-                factors[place] = (TRIAL + trial.epochs * seconds) / expected(
-                    trial, device, spec.resources
-                )
-    return Pace(device, "a calibration on this machine", spec.resources, factors=factors)
+            setting = (trial.spec.dataset, trial.spec.model)
+            if setting not in factors and trial.spec.method == "dense" and trial.epochs:
+                seconds = TRIAL + trial.epochs * time_epoch(trial.spec, environment)
+                factors[setting] = seconds / expected_seconds(trial, device, spec.resources)
+    return TimePerTrial(device, "epochs timed on this machine", spec.resources, factors=factors)

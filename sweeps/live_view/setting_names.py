@@ -1,19 +1,23 @@
-"""What the settings of a study are called in the live view."""
+"""The names of a study's settings in the live view."""
 
 from sweeps.planning.plan import Plan
 
 
-def find_settings(plan: Plan) -> dict[str, str]:
+def name_settings(plan: Plan) -> dict[str, str]:
     """The setting of each trial in words, by key; nothing where the study has only one setting.
 
-    That is its data set and network, with the recipe only where another setting has the same of
-    both.
+    A name is the data set and the network, with the recipe only where two settings share both.
     """
-    found = {
-        key: (trial.spec.dataset, trial.spec.model, trial.spec.recipe.told())
+    by_key = {
+        key: (trial.spec.dataset, trial.spec.model, trial.spec.recipe.non_default_json())
         for key, trial in plan.by_key.items()
     }
-    known = sorted(set(found.values()))
-    pairs = [one[:2] for one in known]
-    told = {one: " ".join(one if pairs.count(one[:2]) > 1 else one[:2]) for one in known}
-    return {key: told[one] for key, one in found.items()} if len(known) > 1 else {}
+    settings = sorted(set(by_key.values()))
+    if len(settings) < 2:
+        return {}
+    pairs = [setting[:2] for setting in settings]
+    names = {
+        setting: " ".join(setting if pairs.count(setting[:2]) > 1 else setting[:2])
+        for setting in settings
+    }
+    return {key: names[setting] for key, setting in by_key.items()}

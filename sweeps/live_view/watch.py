@@ -1,4 +1,4 @@
-"""What `--watch` shows of a run and keeps current: the live view on a terminal, and the report."""
+"""The two parts of `--watch`: the live view on a terminal, and the report that is kept current."""
 
 import os
 import subprocess
@@ -8,26 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeps.running.snapshot import Look
-from sweeps.study_file.study import Resources
+from sweeps.running.snapshot import Snapshot
+from sweeps.study_file.study_fields import Resources
+from trainables.storage import layout
 from trainables.storage.store import Store
 
 if TYPE_CHECKING:
-    from sweeps.live_view.terminal_view import Live
+    from sweeps.live_view.terminal_view import TerminalView
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-SECONDS = 60  # between two looks of the report at the study directory
-LONGEST = 600  # seconds for the last report
-
-# The child ends when its standard input does, so with the driver, however that ends; it takes what
-# the trials leave.
-CHILD = """
-import os, runpy, sys, threading
-if hasattr(os, "nice"):
-    os.nice(19)
-threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
-runpy.run_module("analysis", run_name="__main__")
-"""
+ROOT = Path(__file__).resolve().parents[2]
+REPORT_MODULE = "sweeps.live_view.report_process"
+SECONDS = 60  # between two times that the report is made anew
+LAST_REPORT_SECONDS = 600  # that the last report may take
+REPORT = f"{layout.REPORT}/report.html"
 
 
 def is_drawable() -> bool:
@@ -36,53 +29,58 @@ def is_drawable() -> bool:
 
 
 @contextmanager
-def view(
+def watch_run(
     title: str,
     store: Store,
     resources: Resources,
     *,
-    look: Callable[[], Look],
+    snapshot: Callable[[], Snapshot],
     name: Callable[[str, dict[str, Any]], str],
     total: Callable[[str], int] = lambda key: 0,
-) -> "Iterator[Live | None]":
+) -> "Iterator[TerminalView | None]":
     """Keep the report current and show the run live; yields None where stdout is no terminal to
     draw on.
 
     Args:
-        title, look, name, total: see `Live`.
+        title, snapshot, name, total: see `TerminalView`.
         resources: of a trial.
     """
     from sweeps.running.cluster import find_dashboard, find_slots
 
-    with reporting(store):
+    with keep_report_current(store):
         if not is_drawable():
             yield None
             return
-        from sweeps.live_view.terminal_view import Live
+        from sweeps.live_view.terminal_view import TerminalView
 
-        footer = [f"report, made anew every {SECONDS} s: {store.place('report/report.html')}"]
+        footer = [f"report, made anew every {SECONDS} s: {store.place(REPORT)}"]
         if dashboard := find_dashboard():
             footer.append(f"Ray's dashboard: {dashboard}")
         footer.append("Ctrl-C stops: trials checkpoint, and the same command goes on")
-        slots = lambda: find_slots(resources)  # noqa: E731
-        with Live(title, look=look, name=name, slots=slots, total=total, footer=footer) as live:
-            yield live
+        with TerminalView(
+            title,
+            snapshot=snapshot,
+            name=name,
+            slots=lambda: find_slots(resources),
+            total=total,
+            footer=footer,
+        ) as view:
+            yield view
 
 
 @contextmanager
-def reporting(store: Store) -> Iterator[None]:
-    """Keep the report of a running study current, from a process that no fault of can reach the
-    study."""
-    words = [sys.executable, "-c", CHILD, store.uri, "--watch", str(SECONDS)]
-    silent = subprocess.DEVNULL
+def keep_report_current(store: Store) -> Iterator[None]:
+    """Keep the report of a running study current, in a process of its own, so that no error in it
+    can reach the study."""
+    command = [sys.executable, "-m", REPORT_MODULE, store.uri, "--watch", str(SECONDS)]
     try:
-        # A group of its own: Ctrl-C is for the study.
+        # In a session of its own: Ctrl-C is for the study.
         child = subprocess.Popen(
-            words,
+            command,
             stdin=subprocess.PIPE,
-            stdout=silent,
-            stderr=silent,
-            env=_environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=_make_environment(),
             start_new_session=True,
         )
     except OSError as error:
@@ -99,29 +97,29 @@ def reporting(store: Store) -> Iterator[None]:
 
 
 def write_report(store: Store) -> None:
-    """Make the report of what there is now; a fault of it is one line."""
-    words = [sys.executable, "-m", "analysis", store.uri]
+    """Write the report of what there is now; an error in it is one line."""
     try:
-        made = subprocess.run(
-            words,
+        done = subprocess.run(
+            [sys.executable, "-m", "analysis", store.uri],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=_environment(),
-            timeout=LONGEST,
+            env=_make_environment(),
+            timeout=LAST_REPORT_SECONDS,
             text=True,
             errors="replace",
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         print(f"warning: the report was not made: {error}", flush=True)
         return
-    if made.returncode:
-        reason = (made.stderr.strip().splitlines() or ["no reason given"])[-1]
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         print(f"warning: the report was not made: {reason}", flush=True)
     else:
-        print(f"report: {store.place('report/report.html')}", flush=True)
+        print(f"report: {store.place(REPORT)}", flush=True)
 
 
-def _environment() -> dict[str, str]:
+def _make_environment() -> dict[str, str]:
+    """The environment of a process that finds this checkout and leaves the cores to the trials."""
     path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH")) if part)
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}

@@ -1,75 +1,32 @@
-"""What `--log` can name, and what each of them must be able to do."""
+"""The loggers that `--log` can name: checked before anything runs, and opened for a run."""
 
 import importlib
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from pruning.user_error import UserError, nearest, printable
+from trainables.storage import layout
 from trainables.storage.store import Store, is_remote
 
 if TYPE_CHECKING:
-    from sweeps.loggers.epochs import Point
-    from sweeps.loggers.log_queue import Loggers
+    from sweeps.loggers.log_queue import LogQueue
 
-FOLDER = "logged"  # of a study directory: what is logged, by logger and key
 PACKAGES = {  # by name: the module, and what to install
     "tensorboard": ("tensorboard", "tensorboard>=2.17"),
     "mlflow": ("mlflow", "mlflow>=2.16"),
     "wandb": ("wandb", "wandb>=0.31"),
 }
-NUMBERS = (  # of a row that are logged for each level and stage
-    "sparsity",
-    "sparsity_reached",
-    "test_top1",
-    "test_top5",
-    "test_loss",
-    "val_top1",
-    "params",
-    "nonzero",
-    "compression",
-    "macs",
-    "effective_macs",
-    "bytes",
-    "epochs",
-    "train_seconds",
-)
-
-
-class Sink(Protocol):
-    """A place that takes down runs. Called from one thread; may raise anything, after which `begin`
-    is called again.
-
-    name: as in `--log`. place: where the runs are, for people.
-    """
-
-    name: str
-    place: str
-
-    def begin(self, key: str, params: dict[str, str]) -> int:
-        """Begin the run of a trial, or go on with it; returns how many of its first epochs it holds
-        already."""
-
-    def log(self, key: str, points: list["Point"]) -> None:
-        """Take down epochs, in order."""
-
-    def end(self, key: str, levels: list[dict[str, Any]], *, error: str) -> None:
-        """End a run with the rows of the trial's levels, or with the error for which it was given
-        up."""
-
-    def leave(self, key: str) -> None:
-        """Let go of a run that has not ended, because the launch has."""
 
 
 def check_loggers(text: str | None) -> list[str]:
     """The names of `--log`, each of which can be used here.
 
     Raises:
-        UserError: one that there is not, or that lacks its package or a place to log to.
+        UserError: there is no such logger, or it lacks its package or a place to log to.
     """
     names = _split(text)
     if text is not None and not names:
@@ -86,9 +43,7 @@ def check_loggers(text: str | None) -> list[str]:
             importlib.import_module(f"sweeps.loggers.{name}_logger").check()
         except UserError:
             raise
-        except (
-            Exception
-        ) as error:  # a package that is there by half fails in as many ways as there are packages
+        except Exception as error:  # a package that is half installed may raise anything
             reason = printable(f"{type(error).__name__}: {error}")[:200]
             raise UserError(
                 f"--log {name}: {reason}; pip install --upgrade '{package}', or leave it out"
@@ -99,27 +54,30 @@ def check_loggers(text: str | None) -> list[str]:
 @contextmanager
 def logging_to(
     text: str | None, study: str, store: Store, *, say: Callable[[str], None]
-) -> "Iterator[list[Loggers]]":
-    """The loggers that `--log` names, as one, or none; what is left to log is logged in the end."""
+) -> "Iterator[list[LogQueue]]":
+    """One queue to all loggers that `--log` names, or none; at the end, what is left is logged."""
     names = _split(text)
     if not names:
         yield []
         return
-    from sweeps.loggers.log_queue import Loggers
+    from sweeps.loggers.log_queue import LogQueue
 
-    folder = Path("logs", study).absolute() if is_remote(store.uri) else Path(store.uri, "logs")
-    identity = find_identity(store)
-    sinks = [
-        importlib.import_module(f"sweeps.loggers.{name}_logger").open_sink(study, identity, folder)
+    remote = is_remote(store.uri)
+    folder = Path(layout.LOGS, study).absolute() if remote else Path(store.uri, layout.LOGS)
+    identity = read_identity(store)
+    loggers = [
+        importlib.import_module(f"sweeps.loggers.{name}_logger").open_logger(
+            study, identity, folder
+        )
         for name in names
     ]
-    for sink in sinks:
-        say(f"logging to {sink.name}: {sink.place}")
-    loggers = Loggers(sinks, store, say=say)
+    for logger in loggers:
+        say(f"logging to {logger.name}: {logger.place}")
+    queue = LogQueue(loggers, store, say=say)
     try:
-        yield [loggers]
+        yield [queue]
     finally:
-        loggers.close()
+        queue.close()
 
 
 def _split(text: str | None) -> list[str]:
@@ -128,24 +86,12 @@ def _split(text: str | None) -> list[str]:
     )
 
 
-def find_identity(store: Store) -> str:
-    """What tells this study directory from all others, also after it was moved; `--fresh` makes it
-    another one."""
-    path = f"{FOLDER}/identity"
+def read_identity(store: Store) -> str:
+    """An id of this study directory, made when it is first needed. It stays when the directory is
+    moved; `--fresh` makes another one."""
     try:
-        return store.read(path).decode()
+        return store.read(layout.IDENTITY_FILE).decode()
     except FileNotFoundError:
         identity = uuid.uuid4().hex
-        store.write(path, identity.encode())
+        store.write(layout.IDENTITY_FILE, identity.encode())
         return identity
-
-
-def read_numbers(row: dict[str, Any]) -> dict[str, float]:
-    """The numbers of a level: `<stage>/<column>`, without those that were not measured."""
-    stage = row["stage"]
-    return {f"{stage}/{name}": float(row[name]) for name in NUMBERS if row.get(name) is not None}
-
-
-def default(name: str, value: str) -> None:
-    """Set a variable of the environment that the user has not set."""
-    os.environ.setdefault(name, value)

@@ -1,5 +1,5 @@
-"""Weights & Biases: the study is a project, a trial is a run; its id comes from the key and the
-study directory."""
+"""The Weights & Biases logger: the study is a project, a trial is a run; its id comes from the key
+and the study directory."""
 
 import hashlib
 import os
@@ -10,14 +10,13 @@ from typing import Any
 import wandb
 
 from pruning.user_error import UserError
-from sweeps.loggers.epochs import Point
-from sweeps.loggers.selection import read_numbers
+from sweeps.loggers.logged_numbers import EpochNumbers, level_numbers
 
 OFFLINE = ("offline", "dryrun", "disabled")
 
 
 def check() -> None:
-    """See that runs have somewhere to go.
+    """Check that runs have somewhere to go.
 
     Raises:
         UserError: there is a server, but nobody is logged in.
@@ -28,17 +27,17 @@ def check() -> None:
         )
 
 
-def open_sink(study: str, identity: str, folder: Path) -> "WandbSink":
+def open_logger(study: str, identity: str, folder: Path) -> "WandbLogger":
     """Runs on the server, or with WANDB_MODE=offline in files below `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    return WandbSink(study, identity, folder, offline=_is_offline())
+    return WandbLogger(study, identity, folder, offline=_is_offline())
 
 
 def _is_offline() -> bool:
     return os.environ.get("WANDB_MODE", "").lower() in OFFLINE
 
 
-class WandbSink:
+class WandbLogger:
     """Runs of one project."""
 
     name = "wandb"
@@ -49,13 +48,13 @@ class WandbSink:
         self._runs: dict[str, wandb.Run] = {}
 
     def begin(self, key: str, params: dict[str, str]) -> int:
-        """Go on with the trial's run, or create it; what was written offline is written anew, from
+        """Continue the trial's run, or create it. What was written offline is written anew, from
         the first epoch."""
         if key in self._runs:
-            self.leave(key)
-        name = hashlib.sha256(f"{self._identity} {key}".encode()).hexdigest()[:16]
+            self.interrupt(key)
+        run_id = hashlib.sha256(f"{self._identity} {key}".encode()).hexdigest()[:16]
         if self._offline:
-            for path in self._folder.glob(f"wandb/offline-run-*-{name}"):
+            for path in self._folder.glob(f"wandb/offline-run-*-{run_id}"):
                 shutil.rmtree(path, ignore_errors=True)
         settings = wandb.Settings(
             silent=True,
@@ -68,7 +67,7 @@ class WandbSink:
         )
         run = self._runs[key] = wandb.init(
             project=self._study,
-            id=name,
+            id=run_id,
             name=key,
             config=params,
             dir=str(self._folder),
@@ -79,25 +78,25 @@ class WandbSink:
         run.define_metric("*", step_metric="epoch")
         return int(run.summary.get("epoch", 0))
 
-    def log(self, key: str, points: list[Point]) -> None:
+    def log(self, key: str, epochs: list[EpochNumbers]) -> None:
         """One step for each epoch."""
-        for point in points:
-            self._runs[key].log({**point.numbers, "epoch": point.epoch}, step=point.epoch)
+        for epoch in epochs:
+            self._runs[key].log({**epoch.numbers, "epoch": epoch.epoch}, step=epoch.epoch)
 
     def end(self, key: str, levels: list[dict[str, Any]], *, error: str) -> None:
         """One step for each level, after those of the epochs."""
         run = self._runs[key]
         for step, row in enumerate(levels, max((row["epochs"] for row in levels), default=0) + 1):
             run.define_metric(f"{row['stage']}/*", step_metric="level")
-            run.log({**read_numbers(row), "level": row["level"]}, step=step)
+            run.log({**level_numbers(row), "level": row["level"]}, step=step)
         if error:
             run.summary["error"] = error
         elif run.summary.get("error"):  # of an earlier attempt
             del run.summary["error"]
         self._runs.pop(key).finish(exit_code=1 if error else 0)
 
-    def leave(self, key: str) -> None:
-        """Say that the run was interrupted and will go on."""
+    def interrupt(self, key: str) -> None:
+        """Mark the run as interrupted, to be continued."""
         run = self._runs.pop(key)
         if not self._offline:
             run.mark_preempting()

@@ -1,4 +1,4 @@
-"""Networks seen before a study starts: what they cost, and whether those of the user's own fit the
+"""Networks looked at before a study starts: what they cost, and whether those of the user fit the
 data."""
 
 from functools import cache
@@ -11,7 +11,9 @@ class Misfit(UserError):
 
 
 @cache
-def cost(model: str, image: tuple[int, int, int], classes: int) -> tuple[int, int]:
+def count_macs_and_parameters(
+    model: str, image: tuple[int, int, int], classes: int
+) -> tuple[int, int]:
     """Multiply-accumulates of one image and parameters of a network.
 
     Args:
@@ -23,11 +25,11 @@ def cost(model: str, image: tuple[int, int, int], classes: int) -> tuple[int, in
     """
     import torch
 
-    from models.model_registry import build
+    from models.model_registry import build_model
     from pruning.cost import layer_costs, macs
 
     try:
-        network = build(model, image=image, classes=classes).eval()
+        network = build_model(model, image=image, classes=classes).eval()
         with torch.no_grad():
             answer = network(torch.zeros(1, *image))
         if getattr(answer, "shape", None) != (1, classes):
@@ -35,21 +37,19 @@ def cost(model: str, image: tuple[int, int, int], classes: int) -> tuple[int, in
                 tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
             )
             raise Misfit(
-                f"model '{model}' must return logits [B, {classes}], but for one image returned {shape}"
+                f"model '{model}' must return logits [B, {classes}], "
+                f"but for one image returned {shape}"
             )
         return macs(layer_costs(network, image)), sum(
             parameter.numel() for parameter in network.parameters()
         )
-    except Misfit:
+    except UserError:
         raise
-    except UserError as error:
-        raise UserError(str(error)) from None
     except (Exception, SystemExit) as error:
         if ":" not in model:
             raise
-        size = "x".join(
-            map(str, image)
-        )  # the user's own network may fail in any way, even by ending the program
+        # The user's network may fail in any way, even by ending the program.
+        size = "x".join(map(str, image))
         raise Misfit(
             f"model '{model}' does not take {size} images: {type(error).__name__}: {error}"
         ) from None

@@ -6,25 +6,26 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import groupby, product
-from typing import Any, NoReturn
+from typing import Any
 
 from pruning import registry
 from pruning.phases import Measure, Phase
 from pruning.user_error import UserError
+from sweeps.planning.trial_phases import list_phases
 from sweeps.study_file.study import StudySpec
-from trainables.trial_spec import TrialSpec, dense_spec, epochs_of, needs_dense, rewinds
+from trainables.trial_spec import TrialSpec, dense_spec, epochs_of, needs_dense, rewind_epochs_of
 
 TRIALS = 100_000  # of a study; the driver takes about 20 ms for each
-STEPS = 1_000_000  # of a trial; they are kept in a list
+STEPS = 1_000_000  # of a trial, which holds them in a list
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedTrial:
     """One trial of a plan: what it is, the keys of the trials it needs, and the epochs it trains
     itself.
 
     `alone` is the number of epochs if nothing were shared: if every sparsity that it measures were
-    reached by a trial of its own, by the same course, from a dense training of its own.
+    reached by a separate trial, in the same phases, from a separate dense training.
     """
 
     spec: TrialSpec
@@ -49,25 +50,25 @@ class Plan:
     """All trials of a study, dense trainings first, then by falling number of epochs, so that the
     tail is short.
 
-    keep_networks: whether a trial is done only when its networks are kept, too.
+    keep_networks: whether a trial is done only when its networks are saved, too.
     """
 
-    trials: tuple[Planned, ...]
+    trials: tuple[PlannedTrial, ...]
     keep_networks: bool = False
 
     @cached_property
-    def by_key(self) -> dict[str, Planned]:
+    def by_key(self) -> dict[str, PlannedTrial]:
         """Trials by key."""
         return {trial.key: trial for trial in self.trials}
 
     @cached_property
     def children(self) -> dict[str, list[str]]:
         """Keys of the trials that need a trial, by its key."""
-        found: dict[str, list[str]] = {}
+        children: dict[str, list[str]] = {}
         for trial in self.trials:
             for parent in trial.parents:
-                found.setdefault(parent, []).append(trial.key)
-        return found
+                children.setdefault(parent, []).append(trial.key)
+        return children
 
     def epochs(self, keys: Iterable[str] | None = None) -> int:
         """Epochs to train for these trials, or for all."""
@@ -83,7 +84,7 @@ class Plan:
         """Epochs to train if nothing were shared."""
         return sum(trial.alone for trial in self.trials)
 
-    def by_method(self) -> dict[str, list[Planned]]:
+    def by_method(self) -> dict[str, list[PlannedTrial]]:
         """Trials by method, sorted by name."""
         ordered = sorted(self.trials, key=lambda trial: trial.spec.method)
         return {
@@ -93,14 +94,14 @@ class Plan:
 
     @property
     def sources(self) -> dict[str, str]:
-        """SHA-256 of the files of the user's own methods that the trials run, by name."""
+        """SHA-256 of the user's method files that the trials run, by name of the method."""
         return {
             name: digest for trial in self.trials for name, digest in trial.spec.sources.items()
         }
 
     def to_json(self) -> bytes:
         """What is expected of the study, for the analysis: `plan.json`."""
-        trials = [describe(trial) for trial in self.trials]
+        trials = [describe_trial(trial) for trial in self.trials]
         cards = {name: describe_method(name) for name in self.by_method()}
         whole = {"trials": trials, "cards": cards, "sources": self.sources}
         return json.dumps(whole, indent=1, default=str).encode()
@@ -108,14 +109,14 @@ class Plan:
 
 def describe_method(name: str) -> dict[str, Any]:
     """The card of a method and its knobs with their defaults, as an entry of `plan.json`."""
-    method = registry.find(name)
+    method = registry.find_method_class(name)
     return {
         **asdict(method.card),
         "knobs": {knob: field.default for knob, field in method.model_fields.items()},
     }
 
 
-def describe(trial: Planned) -> dict[str, Any]:
+def describe_trial(trial: PlannedTrial) -> dict[str, Any]:
     """One trial as an entry of `plan.json`."""
     return {
         **trial.spec.columns(),
@@ -135,32 +136,38 @@ def make_plan(study: StudySpec, *, test: bool = True) -> Plan:
         UserError: more than `TRIALS` of them, more than `STEPS` in one, or a method or network that
             refuses the study.
     """
-    asked = [_specs(setting, study.seeds[0], test) for setting in study.settings]
-    if (total := len(study.seeds) * sum(1 + len(specs) for specs in asked)) > TRIALS:
+    specs = [_list_specs(setting, study.seeds[0], test) for setting in study.settings]
+    if (total := len(study.seeds) * sum(1 + len(listed) for listed in specs)) > TRIALS:
         raise UserError(
-            f"a study must have at most {TRIALS:,} trials, but this one has {total:,}: ask for fewer at once"
+            f"a study must have at most {TRIALS:,} trials, but this one has {total:,}: "
+            "ask for fewer at once"
         )
-    courses = iter(_courses(study, [spec for specs in asked for spec in specs]))
-    outlines = [[_outline(spec, next(courses)) for spec in specs] for specs in asked]
-    planned: dict[str, Planned] = {}
+    phases = iter(list_phases(study, [spec for listed in specs for spec in listed]))
+    outlines = [
+        _match_longest([_outline(spec, next(phases)) for spec in listed], setting.recipe.epochs)
+        for setting, listed in zip(study.settings, specs, strict=True)
+    ]
+    planned: dict[str, PlannedTrial] = {}
     rewound: dict[str, set[int]] = {}
     for (setting, listed), seed in product(zip(study.settings, outlines, strict=True), study.seeds):
-        base = _dense(setting, seed, test)
+        base = _dense_spec(setting, seed, test)
         shared = setting.recipe.epochs
-        planned[base.key] = Planned(base, (), shared, shared)
+        planned[base.key] = PlannedTrial(base, (), shared, shared)
         for outline in listed:
             spec = outline.spec.model_copy(update={"seed": seed})
             parents = (base.key,) if outline.dense else ()
             starts = shared * len(outline.reached) if parents else 0
-            trial = Planned(spec, parents, outline.epochs, sum(outline.reached) + starts)
+            trial = PlannedTrial(spec, parents, outline.epochs, sum(outline.reached) + starts)
             planned[trial.key] = trial
             if parents:
-                rewound.setdefault(base.key, set()).update(outline.rewinds)
+                rewound.setdefault(base.key, set()).update(outline.rewind_epochs)
     for key, epochs in rewound.items():
         dense = planned[key]
         planned[key] = replace(dense, spec=dense_spec(dense.spec, tuple(sorted(epochs))))
-    in_order = tuple(sorted(planned.values(), key=lambda t: (t.spec.method != "dense", -t.epochs)))
-    return Plan(in_order, keep_networks=study.keep_networks == "all")
+    in_order = sorted(
+        planned.values(), key=lambda trial: (trial.spec.method != "dense", -trial.epochs)
+    )
+    return Plan(tuple(in_order), keep_networks=study.keep_networks == "all")
 
 
 @dataclass(frozen=True)
@@ -173,10 +180,10 @@ class _Outline:
     dense: bool
     epochs: int
     reached: tuple[int, ...]
-    rewinds: tuple[int, ...]
+    rewind_epochs: tuple[int, ...]
 
 
-def _dense(setting: StudySpec, seed: int, test: bool) -> TrialSpec:
+def _dense_spec(setting: StudySpec, seed: int, test: bool) -> TrialSpec:
     """The dense trial of one setting and seed."""
     return TrialSpec(
         dataset=setting.dataset,
@@ -188,9 +195,9 @@ def _dense(setting: StudySpec, seed: int, test: bool) -> TrialSpec:
     )
 
 
-def _specs(setting: StudySpec, seed: int, test: bool) -> list[TrialSpec]:
+def _list_specs(setting: StudySpec, seed: int, test: bool) -> list[TrialSpec]:
     """The trials of one setting for one seed, without the dense one."""
-    found = []
+    specs = []
     for entry in setting.methods:
         for knobs in entry.choices():
             first = TrialSpec(
@@ -202,72 +209,56 @@ def _specs(setting: StudySpec, seed: int, test: bool) -> list[TrialSpec]:
                 recipe=setting.recipe,
                 retrain=setting.retrain,
                 test=test,
-                sources=registry.sources(entry.name, knobs),
+                sources=registry.digest_user_files(entry.name, knobs),
             )
-            for sparsities in first.build_method().trials(tuple(setting.sparsities)):
-                if entry.name == "dense" or not sparsities or sparsities[-1] > 0:
-                    found.append(first.model_copy(update={"sparsities": sparsities}))
-    return found
-
-
-def _courses(study: StudySpec, specs: list[TrialSpec]) -> list[list[Phase]]:
-    """The course of each trial. Those that depend on the network come last: a network of the user's
-    own is a file that runs when it is imported, so that must wait until everything else is in
-    order."""
-    found = [_phases(spec, network=False) for spec in specs]
-    if any(not phases and ":" in spec.model for spec, phases in zip(specs, found, strict=True)):
-        study.check_data()
-    return [
-        phases or _phases(spec, network=True) for spec, phases in zip(specs, found, strict=True)
-    ]
-
-
-def _phases(spec: TrialSpec, *, network: bool) -> list[Phase]:
-    """The course of a trial; empty where it depends on the network and that may not be built yet.
-    """
-    setting = spec.setting() if network else replace(spec.setting(), build=_withhold)
-    try:
-        return spec.build_method().phases(spec.sparsities, setting)
-    except _Withheld:
-        return []
-    except (Exception, SystemExit) as error:
-        if isinstance(error, UserError):
-            raise UserError(str(error)) from None
-        if isinstance(error, ValueError):
-            raise UserError(f"method '{spec.method}': {error}") from None
-        if not network or ":" not in spec.model:
-            raise
-        # The user's own network may fail in any way, even by ending the program.
-        raise UserError(
-            f"model '{spec.model}' cannot be built: {type(error).__name__}: {error}"
-        ) from None
-
-
-class _Withheld(Exception):
-    """A course asked for the network."""
-
-
-def _withhold() -> NoReturn:
-    raise _Withheld
+            method = first.build_method()
+            for sparsities in method.trials(tuple(setting.sparsities)):
+                if not method.prunes or not sparsities or sparsities[-1] > 0:
+                    specs.append(first.model_copy(update={"sparsities": sparsities}))
+    return specs
 
 
 def _outline(spec: TrialSpec, phases: list[Phase]) -> _Outline:
     epochs = epochs_of(phases)
     if epochs + len(phases) > STEPS:
         raise UserError(
-            f"a trial must train at most {STEPS:,} epochs, but method '{spec.method}' would train {epochs:,}"
+            f"a trial must train at most {STEPS:,} epochs, but method '{spec.method}' would train "
+            f"{epochs:,}"
         )
     dense = spec.method != "dense" and needs_dense(spec.build_method(), phases)
     if not any(getattr(phase, "recipe", None) == "retrain" for phase in phases):
         spec = spec.model_copy(update={"retrain": None})
-    return _Outline(spec, dense, epochs, _reached(phases), rewinds(phases))
+    return _Outline(spec, dense, epochs, _epochs_at_each_sparsity(phases), rewind_epochs_of(phases))
 
 
-def _reached(phases: list[Phase]) -> tuple[int, ...]:
-    """Epochs that a course has trained when it last measures each of its sparsities."""
-    trained, found = 0, {}
+def _match_longest(outlines: list[_Outline], dense_epochs: int) -> list[_Outline]:
+    """The trials of a setting; those that shall train for as long as its longest method have that
+    number of epochs among their knobs."""
+    totals = [
+        outline.epochs + (dense_epochs if outline.dense else 0)
+        for outline in outlines
+        if registry.find_method_class(outline.spec.method).card.kind != "control"
+    ]
+    longest = max([dense_epochs, *totals])
+    return [_set_longest(outline, longest) for outline in outlines]
+
+
+def _set_longest(outline: _Outline, longest: int) -> _Outline:
+    """A trial with the epochs of the longest method, where its method has a knob for them that the
+    study leaves out."""
+    spec = outline.spec
+    knob = registry.find_method_class(spec.method).longest_knob
+    if knob is None or knob in spec.knobs or not longest:
+        return outline
+    spec = spec.model_copy(update={"knobs": {**spec.knobs, knob: longest}})
+    return _outline(spec, spec.phases())
+
+
+def _epochs_at_each_sparsity(phases: list[Phase]) -> tuple[int, ...]:
+    """Epochs that a trial has trained when it last measures each of its sparsities."""
+    trained, reached = 0, {}
     for phase in phases:
         trained += epochs_of([phase])
         if isinstance(phase, Measure):
-            found[phase.sparsity] = trained
-    return tuple(found.values())
+            reached[phase.sparsity] = trained
+    return tuple(reached.values())

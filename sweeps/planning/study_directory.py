@@ -1,65 +1,82 @@
 """What a study directory says of itself: `study.yaml`, as asked for, and `plan.json`, what is
 expected of it."""
 
+from typing import Any
+
 import yaml
 from pydantic import ValidationError
 
 from pruning.user_error import UserError, short
 from sweeps.planning.plan import Plan
-from sweeps.study_file import yaml_reader
 from sweeps.study_file.study import StudySpec
+from sweeps.study_file.yaml_reader import parse_yaml
+from trainables.storage.layout import PLAN_FILE, STUDY_FILE
 from trainables.storage.store import Store, StoreLost
 from trainables.training.recipe import Recipe
-from trainables.user_method_files import publish
+from trainables.user_method_files import store_method_files
 
 RECIPES = ("recipe", "retrain")
 
 
-def check_same(spec: StudySpec, store: Store) -> None:
+def check_same_study(spec: StudySpec, store: Store) -> None:
     """Refuse to mix two studies in one directory: only methods, sparsities, seeds and resources may
     change.
 
     Raises:
         UserError: data set, model or a recipe differ from what the directory holds.
     """
+    before = _read_study(store)
+    if before is None:
+        return
+    now = spec.model_dump(mode="json")
+    for name in ("dataset", "model", *RECIPES):
+        old, new = before.get(name), now[name]
+        if name in RECIPES:
+            old = fill_recipe(old)
+        if old != new:
+            field, old, new = _first_difference(name, old, new)
+            raise UserError(
+                f"{store.place()} holds a study with {field} = {_quote(old)}, but now it is "
+                f"{_quote(new)}; choose another --out, or --fresh to delete what is there"
+            )
+
+
+def _read_study(store: Store) -> dict[str, Any] | None:
+    """The study that the directory holds; None where it holds none.
+
+    Raises:
+        UserError: what it holds cannot be read.
+    """
     try:
-        before = yaml_reader.parse(store.read("study.yaml"), large=True)
+        before = parse_yaml(store.read(STUDY_FILE), large=True)
         if not isinstance(before, dict):
             raise UserError("it is no mapping of keys to values")
+        return before
     except FileNotFoundError:
-        return
+        return None
     except NotADirectoryError:
         raise UserError(f"{store.place()} is a file; --out names a directory") from None
     except StoreLost:
         raise
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{store.place('study.yaml')} cannot be read: {error}; "
+            f"{store.place(STUDY_FILE)} cannot be read: {error}; "
             "delete it if what the directory holds is of this study"
         ) from None
-    now = spec.model_dump(mode="json")
-    for field in ("dataset", "model", "recipe", "retrain"):
-        old, new = resolve(before.get(field)) if field in RECIPES else before.get(field), now[field]
-        if old != new:
-            inner = field
-            if isinstance(old, dict) and isinstance(new, dict):
-                name = next(
-                    name
-                    for name in {**new, **old}
-                    if old.get(name, "nothing") != new.get(name, "nothing")
-                )
-                inner, old, new = (
-                    f"{field}.{name}",
-                    old.get(name, "nothing"),
-                    new.get(name, "nothing"),
-                )
-            raise UserError(
-                f"{store.place()} holds a study with {inner} = {_told(old)}, but now it is {_told(new)}; "
-                "choose another --out, or --fresh to delete what is there"
-            )
 
 
-def resolve(recipe: object) -> object:
+def _first_difference(name: str, old: object, new: object) -> tuple[str, object, object]:
+    """The field that differs first, before and now: within recipes, the field of the recipe."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return name, old, new
+    nothing = "nothing"
+    field = next(
+        field for field in {**new, **old} if old.get(field, nothing) != new.get(field, nothing)
+    )
+    return f"{name}.{field}", old.get(field, nothing), new.get(field, nothing)
+
+
+def fill_recipe(recipe: object) -> object:
     """A recipe that another version of the project wrote, with today's defaults for fields that it
     did not know."""
     try:
@@ -68,15 +85,14 @@ def resolve(recipe: object) -> object:
         return recipe
 
 
-def _told(value: object) -> str:
+def _quote(value: object) -> str:
     return value if isinstance(value, str) else short(value)
 
 
-def describe(spec: StudySpec, plan: Plan, store: Store) -> None:
-    """Write what was asked for, for the reader and the analysis, and the user's own methods, for
+def write_study_description(spec: StudySpec, plan: Plan, store: Store) -> None:
+    """Write what was asked for, for the reader and the analysis, and the user's method files, for
     the workers."""
-    publish(plan.sources, store)
-    store.write(
-        "study.yaml", yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode()
-    )
-    store.write("plan.json", plan.to_json())
+    store_method_files(plan.sources, store)
+    text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
+    store.write(STUDY_FILE, text.encode())
+    store.write(PLAN_FILE, plan.to_json())

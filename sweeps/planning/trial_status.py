@@ -1,34 +1,32 @@
-"""What of a plan is done, failed or missing: read from the study directory, which is the only
-truth."""
+"""Which trials of a plan are done, failed or missing: read from the study directory, which is the
+only truth."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
 from pruning.user_error import printable
 from sweeps.planning.plan import Plan
+from trainables.storage.layout import (
+    ARTIFACTS,
+    CHECKPOINTS,
+    FAILURES,
+    NETWORKS,
+    ROWS,
+    STUDY_PARTS,
+    failure_file,
+    failure_key,
+    parse_state,
+    state_folder,
+    state_key,
+    table_key,
+)
 from trainables.storage.store import Store, StoreLost
 
 if TYPE_CHECKING:
-    from trainables.storage.parquet_tables import Ended
-
-PARTS = (
-    "rows",
-    "curves",
-    "layers",
-    "latency",
-    "artifacts",
-    "checkpoints",
-    "failures",
-    "report",
-    "methods",
-    "networks",
-    "logged",
-    "logs",
-)
-FILES = ("study.yaml", "plan.json")
+    from trainables.storage.parquet_tables import TrialSummary
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Spent:
+class DeviceTime:
     """What a trial has cost: seconds in its workers, the name of the device, and the epochs it
     trained in them."""
 
@@ -52,10 +50,10 @@ class Spent:
 
 
 @dataclass(frozen=True)
-class Ledger:
-    """The state of a plan at one moment.
+class TrialStatus:
+    """How the trials of a plan stand at one moment.
 
-    done: trials whose rows are there and whole, and where the plan keeps networks, those too.
+    done: trials whose rows are there and whole, and where the plan saves networks, those too.
     spent: what they cost, by key. damaged: trials whose file of rows is not whole; they count as
     missing, and their rows are written anew. failed: given up, by key. blocked: trials that cannot
     run, with the parent that failed. missing: trials to run now, in the plan's order. A dense trial
@@ -68,114 +66,113 @@ class Ledger:
     blocked: dict[str, str]
     missing: tuple[str, ...]
     damaged: tuple[str, ...] = ()
-    spent: dict[str, Spent] = field(default_factory=dict)
+    spent: dict[str, DeviceTime] = field(default_factory=dict)
 
 
-def read(plan: Plan, store: Store, *, retry_failed: bool = False) -> Ledger:
+def read_trial_status(plan: Plan, store: Store, *, retry_failed: bool = False) -> TrialStatus:
     """Compare a plan with the study directory; with `retry_failed`, trials that failed count as
     missing."""
-    have_rows = {_key(path, "rows", ".parquet") for path in store.list("rows", ".parquet")}
-    found = _read_ends(store, [key for key in plan.by_key if key in have_rows])
-    whole = {key: end for key, end in found.items() if end}
-    kept = _numbers(store, "networks", "level") if plan.keep_networks else {}
+    ends = _read_ends(store, plan)
+    whole = {key: end for key, end in ends.items() if end}
+    saved = _read_numbers(store, NETWORKS, "level") if plan.keep_networks else {}
     done = {
         key
         for key, end in whole.items()
-        if not plan.keep_networks or end.levels <= kept.get(key, set())
+        if not plan.keep_networks or end.levels <= saved.get(key, set())
     }
-    recorded = [] if retry_failed else store.list("failures", ".json")
-    failures = {_key(path, "failures", ".json"): path for path in recorded}
-    again = _find_needed_again(
-        plan, store, done, [key for key in plan.by_key if key not in done | failures.keys()]
-    )
-    to_run = [key for key in plan.by_key if key not in done or key in again]
-    failed = {key: _failure(store, key, failures[key]) for key in to_run if key in failures}
-    blocked: dict[str, str] = {}
-    for key in to_run:
-        for parent in plan.by_key[key].parents:
-            if key not in failed and parent in failed:
-                blocked[key] = parent
-    missing = tuple(key for key in to_run if key not in failed and key not in blocked)
-    damaged = tuple(key for key, end in found.items() if not end)
-    return Ledger(
-        frozenset(done),
-        failed,
-        blocked,
-        missing,
-        damaged,
-        {key: _spent(end) for key, end in whole.items()},
+    recorded = [] if retry_failed else store.list(FAILURES, ".json")
+    failures = {failure_key(path): path for path in recorded}
+    to_run = _list_trials_to_run(plan, store, done, failures)
+    failed = {key: _read_failure(store, key, failures[key]) for key in to_run if key in failures}
+    blocked = {
+        key: parent
+        for key in to_run
+        for parent in plan.by_key[key].parents
+        if key not in failed and parent in failed
+    }
+    return TrialStatus(
+        done=frozenset(done),
+        failed=failed,
+        blocked=blocked,
+        missing=tuple(key for key in to_run if key not in failed and key not in blocked),
+        damaged=tuple(key for key, end in ends.items() if not end),
+        spent={key: _device_time(end) for key, end in whole.items()},
     )
 
 
-def begin(plan: Plan) -> Ledger:
-    """The state of a plan in an empty study directory."""
-    return Ledger(frozenset(), {}, {}, tuple(plan.by_key))
-
-
-def _read_ends(store: Store, keys: list[str]) -> dict[str, "Ended | None"]:
-    """What the rows of trials say of them; None where these cannot be read, or are of another
-    trial."""
-    from trainables.storage import parquet_tables
-
-    def find(key: str) -> "Ended | None":
-        try:
-            return parquet_tables.summarise(store.read(f"rows/{key}.parquet"), key)
-        except (FileNotFoundError, parquet_tables.DamagedTable):
-            return None
-
-    return dict(zip(keys, store.spread(find, keys), strict=True))
-
-
-def _spent(end: "Ended") -> Spent:
-    seconds = end.seconds if end.seconds and 0 < end.seconds < inf else 0.0
-    return Spent(seconds, end.device or "", end.epochs or 0)
-
-
-def _find_needed_again(plan: Plan, store: Store, done: set[str], open_keys: list[str]) -> set[str]:
-    """Dense trials whose rows are there, but not the weights that a trial still to run needs."""
-    needed = {parent for key in open_keys for parent in plan.by_key[key].parents if parent in done}
-    stored = _numbers(store, "artifacts", "epoch") if needed else {}
-    return {
-        parent for parent in needed if not _wanted_epochs(plan, parent) <= stored.get(parent, set())
-    }
+def status_of_empty_directory(plan: Plan) -> TrialStatus:
+    """How the trials of a plan stand before anything has run: all are missing."""
+    return TrialStatus(frozenset(), {}, {}, tuple(plan.by_key))
 
 
 def forget_failures(store: Store, keys: Iterable[str]) -> None:
     """Delete the records of failures, so that the trials run again."""
     for key in keys:
-        store.delete(f"failures/{key}.json")
+        store.delete(failure_file(key))
 
 
 def record_failure(store: Store, key: str, error: str) -> None:
-    """Record a trial that was given up without its own word on it."""
+    """Record a trial that was given up without a record of its own."""
     content = {"key": key, "error": error, "traceback": "", "faults": None}
-    store.write(f"failures/{key}.json", json.dumps(content, indent=1).encode())
+    store.write(failure_file(key), json.dumps(content, indent=1).encode())
 
 
-def tidy(store: Store, done: Iterable[str]) -> None:
-    """Delete what killed workers left behind: checkpoints of trials that are done, files that were
-    never whole."""
-    kept = {
-        path.split("/step-")[0].removeprefix("checkpoints/")
-        for path in store.list("checkpoints", ".pt")
-    }
-    for key in kept.intersection(done):
-        store.delete(f"checkpoints/{key}")
-    store.sweep()
+def delete_leftovers(store: Store, done: Iterable[str]) -> None:
+    """Delete what killed workers left behind: checkpoints of trials that are done, and half-written
+    files."""
+    with_checkpoint = {state_key(path) for path in store.list(CHECKPOINTS, ".pt")}
+    for key in with_checkpoint.intersection(done):
+        store.delete(state_folder(CHECKPOINTS, key))
+    store.delete_abandoned_files()
 
 
-def erase(store: Store) -> None:
-    """Delete a study from its directory: its own files and folders, nothing else that lies there.
-    """
-    for name in (*PARTS, *FILES):
+def erase_study(store: Store) -> None:
+    """Delete a study from its directory: its files and folders, nothing else that lies there."""
+    for name in STUDY_PARTS:
         store.delete(name)
 
 
-def _key(path: str, folder: str, suffix: str) -> str:
-    return path.removeprefix(f"{folder}/").removesuffix(suffix)
+def _read_ends(store: Store, plan: Plan) -> dict[str, "TrialSummary | None"]:
+    """By key, in the plan's order, what the rows of trials say of them; None where these cannot be
+    read, or are of another trial."""
+    from trainables.storage import parquet_tables
+
+    def read_end(key: str) -> "TrialSummary | None":
+        try:
+            return parquet_tables.read_summary(store, key)
+        except (FileNotFoundError, parquet_tables.DamagedTable):
+            return None
+
+    with_rows = {table_key(ROWS, path) for path in store.list(ROWS, ".parquet")}
+    keys = [key for key in plan.by_key if key in with_rows]
+    return dict(zip(keys, store.parallel_map(read_end, keys), strict=True))
 
 
-def _failure(store: Store, key: str, path: str) -> Failure:
+def _device_time(end: "TrialSummary") -> DeviceTime:
+    seconds = end.seconds if end.seconds and 0 < end.seconds < inf else 0.0
+    return DeviceTime(seconds, end.device or "", end.epochs or 0)
+
+
+def _list_trials_to_run(
+    plan: Plan, store: Store, done: set[str], failures: Container[str]
+) -> list[str]:
+    """Trials that are not done, and dense trials that are but have not stored the weights that a
+    trial needs which will run."""
+    unfinished = [key for key in plan.by_key if key not in done and key not in failures]
+    needed = {parent for key in unfinished for parent in plan.by_key[key].parents if parent in done}
+    stored = _read_numbers(store, ARTIFACTS, "epoch") if needed else {}
+    repeated = {
+        parent for parent in needed if not _wanted_epochs(plan, parent) <= stored.get(parent, set())
+    }
+    return [key for key in plan.by_key if key not in done or key in repeated]
+
+
+def _wanted_epochs(plan: Plan, dense: str) -> set[int]:
+    spec = plan.by_key[dense].spec
+    return {0, *spec.rewind_epochs, spec.recipe.epochs}
+
+
+def _read_failure(store: Store, key: str, path: str) -> Failure:
     try:
         error = printable(str(json.loads(store.read(path))["error"]))
     except StoreLost:
@@ -185,17 +182,11 @@ def _failure(store: Store, key: str, path: str) -> Failure:
     return Failure(key, error, path)
 
 
-def _wanted_epochs(plan: Plan, dense: str) -> set[int]:
-    spec = plan.by_key[dense].spec
-    return {0, *spec.rewind_epochs, spec.recipe.epochs}
-
-
-def _numbers(store: Store, folder: str, stem: str) -> dict[str, set[int]]:
-    """Numbers of the states of that stem that are stored, e.g. epochs, by key of the trial."""
-    found: dict[str, set[int]] = {}
-    for path in store.list(folder, ".pt"):
-        key, _, name = path.removeprefix(f"{folder}/").rpartition("/")
-        parts = name.split("-")
-        if len(parts) == 3 and parts[0] == stem and parts[1].isdigit():
-            found.setdefault(key, set()).add(int(parts[1]))
-    return found
+def _read_numbers(store: Store, part: str, kind: str) -> dict[str, set[int]]:
+    """Numbers of the states of that kind that are stored, e.g. epochs, by key of the trial."""
+    numbers: dict[str, set[int]] = {}
+    for path in store.list(part, ".pt"):
+        state = parse_state(path)
+        if state and state.kind == kind:
+            numbers.setdefault(state_key(path), set()).add(state.number)
+    return numbers

@@ -1,16 +1,15 @@
-"""What of a study has no latency yet: its levels, and the forms of their networks with equal ones
-put together."""
+"""The levels of a study that have no latency yet, and the structures of their networks, with equal
+ones put together."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pruning.user_error import UserError
 from sweeps.planning.plan import Plan
 from sweeps.study_file.study import StudySpec
-from trainables.data.prepared import obtain
-from trainables.storage import parquet_tables
+from trainables.data.prepared import load_data_set
+from trainables.storage import layout, parquet_tables
 from trainables.storage.store import Store, StoreLost
-from trainables.timing.network_structure import Form, read_forms
+from trainables.timing.network_structure import NetworkStructure, collect_structures
 
 Images = Mapping[str, tuple[tuple[int, int, int], int]]
 """By data set: (channels, height, width) of an image, and the number of classes."""
@@ -26,76 +25,73 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Unmeasured:
-    """What is left to measure.
+class PendingLatency:
+    """What is left to time.
 
-    forms: the first of each, in the order of the plan, by what makes forms alike. levels: those
-    that share it. refused: trials whose records do not tell their forms, with the reason.
+    structures: each one once, in the order of the plan, by what makes structures alike. levels:
+    those that share it. refused: why the structures of a trial cannot be read, by its key.
     """
 
-    forms: dict[Hashable, Form] = field(default_factory=dict)
+    structures: dict[Hashable, NetworkStructure] = field(default_factory=dict)
     levels: dict[Hashable, list[Level]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
 
-def find_keys(plan: Plan, done: frozenset[str], store: Store) -> list[str]:
+def find_pending_keys(plan: Plan, done: frozenset[str], store: Store) -> list[str]:
     """Keys of trials that are done and have no latency file, in the order of the plan."""
-    measured = set(store.list("latency", ".parquet"))
-    return [key for key in plan.by_key if key in done and path(key) not in measured]
+    timed = set(store.list(layout.LATENCY, ".parquet"))
+    return [
+        key
+        for key in plan.by_key
+        if key in done and layout.table_file(layout.LATENCY, key) not in timed
+    ]
 
 
-def find_images(spec: StudySpec) -> Images:
-    """The image sizes and classes of the study's data sets.
+def read_image_sizes(spec: StudySpec) -> Images:
+    """The image sizes and numbers of classes of the study's data sets.
 
     Raises:
         UserError: a data set cannot be had.
     """
-    try:
-        found = {s.dataset: obtain(s.dataset, data_dir=s.data_dir) for s in spec.settings}
-    except UserError as error:
-        raise UserError(str(error)) from None
-    return {name: (data.image, data.classes) for name, data in found.items()}
+    sizes = {}
+    for setting in spec.settings:
+        data = load_data_set(setting.dataset, data_dir=setting.data_dir)
+        sizes[setting.dataset] = (data.image, data.classes)
+    return sizes
 
 
-def find_forms(plan: Plan, keys: Sequence[str], store: Store, images: Images) -> Unmeasured:
-    """Read what the trials recorded of their networks, each file once, and put equal forms
+def find_pending(plan: Plan, keys: Sequence[str], store: Store, images: Images) -> PendingLatency:
+    """Read what the trials recorded of their networks, each file once, and put equal structures
     together.
 
     Raises:
         StoreLost: the study directory cannot be used any more.
     """
 
-    def read(key: str) -> dict[tuple[int, str], Form] | str:
+    def read(key: str) -> dict[tuple[int, str], NetworkStructure] | str:
         spec = plan.by_key[key].spec
         try:
             rows, layers = (
-                parquet_tables.decode(
-                    table, store.read(f"{table}/{key}.parquet"), key=key
-                ).to_pylist()
-                for table in ("rows", "layers")
+                parquet_tables.read_table(store, table, key).to_pylist()
+                for table in (layout.ROWS, layout.LAYERS)
             )
-            return read_forms(spec, *images[spec.dataset], rows=rows, layers=layers)
+            return collect_structures(spec, *images[spec.dataset], rows=rows, layers=layers)
         except StoreLost:
             raise
         except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-            return one_line(error)
+            return error_in_one_line(error)
 
-    found = Unmeasured()
-    for key, forms in zip(keys, store.spread(read, keys), strict=True):
-        if isinstance(forms, str):
-            found.refused[key] = forms
+    pending = PendingLatency()
+    for key, structures in zip(keys, store.parallel_map(read, keys), strict=True):
+        if isinstance(structures, str):
+            pending.refused[key] = structures
             continue
-        for (level, stage), form in forms.items():
-            found.forms.setdefault(form.alike, form)
-            found.levels.setdefault(form.alike, []).append(Level(key, level, stage))
-    return found
+        for (level, stage), structure in structures.items():
+            pending.structures.setdefault(structure.timing_key, structure)
+            pending.levels.setdefault(structure.timing_key, []).append(Level(key, level, stage))
+    return pending
 
 
-def path(key: str) -> str:
-    """The latency file of a trial, relative to the study directory."""
-    return f"latency/{key}.parquet"
-
-
-def one_line(error: Exception) -> str:
+def error_in_one_line(error: Exception) -> str:
     """An error as one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]

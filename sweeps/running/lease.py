@@ -1,10 +1,9 @@
-"""One driver at a time on a study directory: a small file there says who runs it, and is renewed
-while it does.
+"""The lease on a study directory, so that only one driver runs it: a small file that names the
+driver, which renews it every few seconds.
 
-The holder renews the lease every few seconds. A second driver refuses to start while the first is
-alive; one that is gone without a word, killed or cut off, is found out and its lease is taken over.
-A driver that finds its lease taken over, because it was frozen or cut off for longer than the other
-waited, stops.
+A second driver refuses to start while the first one is alive. The lease of a driver that was killed
+or cut off is taken over. A driver that finds its lease taken over, because it was frozen or cut off
+for longer than the other waited, stops.
 """
 
 import json
@@ -19,21 +18,22 @@ from pathlib import Path
 from uuid import uuid4
 
 from pruning.user_error import UserError
+from trainables.storage import layout
 from trainables.storage.store import Store, StoreLost
 
-FILE = "lease.json"
-BEAT = 10.0  # seconds between two renewals
-PATIENCE = (
-    3.5 * BEAT
-)  # how long the lease of another machine is watched for a renewal before it counts as stale
-DYING = 1.0  # seconds that a killed process may take to end; only then is one of this machine taken for alive
-SETTLE = 0.3  # seconds after which, of two drivers that start at the same moment, the last writer is known
+# All in seconds: between two renewals; how long the lease of another machine is watched for a
+# renewal before it counts as abandoned; how long a killed process of this machine may take to end;
+# after which time, of two drivers that start at the same moment, the last writer is known.
+BEAT = 10.0
+PATIENCE = 3.5 * BEAT
+DYING = 1.0
+SETTLE = 0.3
 
 
 @dataclass(frozen=True)
 class Lease:
-    """Who runs a study: the machine (its name, boot and process namespace), the process, and the
-    beats so far."""
+    """Who runs a study: the machine (its name, boot and process namespace), the process, and how
+    often it has renewed the lease."""
 
     launch: str
     host: str
@@ -47,7 +47,14 @@ class Lease:
     def mine(cls) -> "Lease":
         """A lease of this process."""
         pid = os.getpid()
-        return cls(uuid4().hex, socket.gethostname(), _machine(), pid, _born(pid), time.time())
+        return cls(
+            uuid4().hex,
+            socket.gethostname(),
+            _identify_machine(),
+            pid,
+            _read_start(pid),
+            time.time(),
+        )
 
     @classmethod
     def parse(cls, content: bytes) -> "Lease | None":
@@ -68,9 +75,9 @@ class Lease:
         return f"process {self.pid} on {self.host}, since {since}"
 
 
-def _machine() -> str:
-    """What tells machines and containers apart that may bear the same name; process ids are valid
-    within it."""
+def _identify_machine() -> str:
+    """What tells machines and containers with the same name apart; process ids are valid within
+    it."""
     parts = [socket.gethostname()]
     with suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
@@ -79,9 +86,9 @@ def _machine() -> str:
     return " ".join(parts)
 
 
-def _born(pid: int) -> str:
-    """When a process began, in ticks since boot, so that a reused process id is not taken for it;
-    "" where unknown, and of one that has ended but was not waited for."""
+def _read_start(pid: int) -> str:
+    """When a process started, in ticks since boot, so that another process with its id is not taken
+    for it; "" where that is unknown, and for a process that has ended but was not waited for."""
     try:
         state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return "" if state in "ZX" else rest[18]
@@ -97,18 +104,18 @@ def _is_alive(lease: Lease) -> bool:
         return False
     except PermissionError:
         pass
-    return _born(lease.pid) == lease.born
+    return _read_start(lease.pid) == lease.born
 
 
-def _read(store: Store) -> Lease | None:
+def _read_lease(store: Store) -> Lease | None:
     try:
-        return Lease.parse(store.read(FILE))
+        return Lease.parse(store.read(layout.LEASE_FILE))
     except FileNotFoundError:
         return None
 
 
 def _await_end(store: Store, other: Lease, say: Callable[[str], None]) -> None:
-    """Return when the holder of a lease is known to be gone.
+    """Return once the holder of a lease is known to be gone.
 
     Raises:
         UserError: it is alive.
@@ -116,7 +123,7 @@ def _await_end(store: Store, other: Lease, say: Callable[[str], None]) -> None:
     busy = UserError(
         f"{store.place()} is already being run by {other.holder}; wait for it or stop it first"
     )
-    if other.machine == _machine():
+    if other.machine == _identify_machine():
         until = time.monotonic() + DYING
         while _is_alive(other):
             if time.monotonic() > until:
@@ -127,7 +134,7 @@ def _await_end(store: Store, other: Lease, say: Callable[[str], None]) -> None:
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         time.sleep(PATIENCE / 20)
-        now = _read(store)
+        now = _read_lease(store)
         if now is None:
             return
         if now != other:
@@ -136,55 +143,55 @@ def _await_end(store: Store, other: Lease, say: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def held(
+def hold_lease(
     store: Store, *, say: Callable[[str], None], lost: Callable[[str], None]
 ) -> Iterator[None]:
     """Hold the lease of a study directory.
 
     Args:
-        say: tells the user in one line why it takes time.
+        say: prints one line on why it takes time.
         lost: called from another thread, with the reason, when the lease cannot be held any longer.
 
     Raises:
         UserError: another driver holds it.
     """
-    if other := _read(store):
+    if other := _read_lease(store):
         _await_end(store, other, say)
     lease = Lease.mine()
-    store.write(FILE, lease.encode())
+    store.write(layout.LEASE_FILE, lease.encode())
     time.sleep(SETTLE)
-    now = _read(store)
+    now = _read_lease(store)
     if now is None or now.launch != lease.launch:
         by = f" by {now.holder}" if now else ""
         raise UserError(
             f"{store.place()} was started{by} at the same moment; wait for it or stop it first"
         )
     ended = threading.Event()
-    beating = threading.Thread(
-        target=_beat, args=(store, lease, ended, lost), daemon=True, name="lease"
+    renewing = threading.Thread(
+        target=_renew, args=(store, lease, ended, lost), daemon=True, name="lease"
     )
-    beating.start()
+    renewing.start()
     try:
         yield
     finally:
         ended.set()
-        beating.join(timeout=BEAT)
+        renewing.join(timeout=BEAT)
         with suppress(StoreLost):
-            now = _read(store)
+            now = _read_lease(store)
             if now is not None and now.launch == lease.launch:
-                store.delete(FILE)
+                store.delete(layout.LEASE_FILE)
 
 
-def _beat(store: Store, lease: Lease, ended: threading.Event, lost: Callable[[str], None]) -> None:
+def _renew(store: Store, lease: Lease, ended: threading.Event, lost: Callable[[str], None]) -> None:
     """Renew a lease until the end, or until it cannot be held."""
     while not ended.wait(BEAT):
         try:
-            now = _read(store)
+            now = _read_lease(store)
             if now is None or now.launch != lease.launch:
                 by = f" by {now.holder}" if now else ""
                 return lost(f"{store.place()} has been taken over{by}")
             lease = replace(lease, beat=lease.beat + 1)
-            store.write(FILE, lease.encode())
+            store.write(layout.LEASE_FILE, lease.encode())
         except StoreLost as error:
             return lost(str(error))
     return None

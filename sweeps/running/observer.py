@@ -1,17 +1,17 @@
-"""What follows a run and is told of every trial, beside the lines of the progress: the live view,
-the loggers."""
+"""What observes a run and hears of every trial, besides the printed progress: the live view and the
+loggers."""
 
 from typing import Any, Protocol
 
 
-class Watcher(Protocol):
-    """Hears of trials in the driver's main thread, so it answers at once; it never raises."""
+class Observer(Protocol):
+    """Its methods are called in the driver's main thread, so they return at once."""
 
     def started(self, key: str, spec: dict[str, Any]) -> None:
-        """A trial begins, or begins again on another worker; `spec` is its `TrialSpec` as a plain
+        """A trial starts, or starts again on another worker; `spec` is its `TrialSpec` as a plain
         dictionary."""
 
-    def moved(self, key: str, result: dict[str, Any]) -> None:
+    def reported(self, key: str, result: dict[str, Any]) -> None:
         """A trial reports how far it is; see `RayTrial.step`."""
 
     def done(self, key: str, result: dict[str, Any]) -> None:
@@ -20,5 +20,5 @@ class Watcher(Protocol):
     def failed(self, key: str, error: str) -> None:
         """A trial is given up."""
 
-    def left(self, key: str) -> None:
-        """A trial lost its worker or was stopped; it may begin again, now or in a later launch."""
+    def interrupted(self, key: str) -> None:
+        """A trial lost its worker or was stopped; it may start again, now or in a later launch."""

@@ -1,4 +1,5 @@
-"""Hands trials of a plan to Ray Tune, each as soon as the trials it needs are done."""
+"""The searcher that hands the trials of a plan to Ray Tune, each as soon as the trials it needs are
+done."""
 
 import heapq
 from typing import Any
@@ -25,15 +26,17 @@ class PlanSearcher(Searcher):
     """
 
     def __init__(self, plan: Plan, missing: tuple[str, ...], environment: dict[str, Any]) -> None:
-        super().__init__(metric="walked", mode="max")
+        super().__init__(metric="steps_done", mode="max")
         self._environment = environment
         self._specs = {key: plan.by_key[key].spec.model_dump(mode="json") for key in missing}
         self._rank = {key: rank for rank, key in enumerate(missing)}
         self._needs = {
-            key: {p for p in plan.by_key[key].parents if p in self._specs} for key in missing
+            key: {parent for parent in plan.by_key[key].parents if parent in self._specs}
+            for key in missing
         }
         self._children = {
-            key: [c for c in plan.children.get(key, []) if c in self._specs] for key in missing
+            key: [child for child in plan.children.get(key, []) if child in self._specs]
+            for key in missing
         }
         for key, needs in self._needs.items():
             # Tune sleeps for minutes when nothing runs and nothing is suggested: a cycle must not

@@ -1,243 +1,92 @@
 """Runs what is missing of a plan on a Ray cluster, and survives interruption.
 
-Tune's own restore is not used: what is done stands in the study directory, and every launch starts
-a fresh Tuner on the rest.
+Tune's own restore is not used: what is done is recorded in the study directory, and every launch
+starts a fresh Tuner on the rest.
 """
 
 import logging
-import re
 import shutil
-import signal
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from types import FrameType
+from collections.abc import Sequence
 from typing import Any
 
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from pruning.user_error import printable
-from sweeps.planning import trial_status
 from sweeps.planning.plan import Plan
-from sweeps.planning.trial_status import Ledger
-from sweeps.running.observer import Watcher
+from sweeps.planning.trial_status import read_trial_status
+from sweeps.running.observer import Observer
 from sweeps.running.plan_searcher import PlanSearcher
 from sweeps.running.progress import Progress
-from sweeps.running.stop_request import INTERRUPTED, Stop
-from sweeps.running.worker_failures import Losses, tell
-from sweeps.study_file.study import Resources
+from sweeps.running.stop_request import INTERRUPTED, StopRequest, stop_on_signals
+from sweeps.running.tune_callback import TuneCallback
+from sweeps.running.worker_failures import WorkerFailures
+from sweeps.study_file.study_fields import Resources
 from trainables.environment import Environment
 from trainables.ray_trainable import RayTrial
-from trainables.storage.store import Store, StoreLost
+from trainables.storage.store import Store
 
 
-class Report(tune.Callback):
-    """Tells the progress what Tune tells us, and gives up trials that keep losing their workers.
-
-    dropped: trials that want another round, because Tune gave them up when their worker was lost
-        before it had begun, or because the weights of their dense training must be made anew.
-    """
-
-    def __init__(
-        self,
-        progress: Progress,
-        plan: Plan,
-        missing: tuple[str, ...],
-        store: Store,
-        losses: Losses,
-        watchers: Sequence[Watcher] = (),
-    ) -> None:
-        self.progress, self.store, self.losses, self.watchers = (
-            progress,
-            store,
-            losses,
-            list(watchers),
-        )
-        self.dropped: set[str] = set()
-        launched = set(
-            missing
-        )  # a child may be done since an earlier launch: it is not told of again
-        self.children = {
-            key: [c for c in plan.children.get(key, []) if c in launched] for key in missing
-        }
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        Stop.running.add(trial.trial_id)
-        self.progress.started(_key(trial))
-        self._watched(lambda one: one.started(_key(trial), trial.config["spec"]))
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        key = _key(trial)
-        if "start" in result:
-            self.losses.start[key] = result["start"]
-        if result.get("status") == "retrying":
-            self.progress.again(key, str(result.get("error")))
-        self.progress.moved(key, result)
-        self._watched(lambda one: one.moved(key, result))
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        Stop.running.discard(trial.trial_id)
-        result = trial.last_result or {}
-        if result.get("status") == "done":
-            self.progress.done(_key(trial), result)
-            self._watched(lambda one: one.done(_key(trial), result))
-            return
-        if result.get("status") == "failed":
-            self._failed(_key(trial), str(result.get("error")))
-        elif result.get("status") == "orphaned":
-            self.dropped.add(_key(trial))
-            self._lost(_key(trial), str(result.get("error")), told=str(result.get("error")))
-        elif result.get("status") == "store_lost":
-            Stop.ask(str(result.get("error")))
-        self._watched(lambda one: one.left(_key(trial)))
-
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        Stop.running.discard(trial.trial_id)
-        self._lost(_key(trial), error := _reason(trial), told=tell(error))
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        Stop.running.discard(trial.trial_id)
-        self.dropped.add(_key(trial))
-        self._lost(_key(trial), error := _reason(trial), told=tell(error))
-
-    def _lost(self, key: str, error: str, *, told: str) -> None:
-        self._watched(lambda one: one.left(key))
-        given_up = self.losses.add(key, error)
-        if not given_up:
-            self.progress.again(key, told)
-            return
-        try:
-            trial_status.record_failure(
-                self.store, key, given_up
-            )  # its next worker reads this and ends the trial
-        except StoreLost as lost:
-            Stop.ask(str(lost))
-        if key in self.dropped:
-            self._failed(key, given_up)
-
-    def _failed(self, key: str, error: str) -> None:
-        self.progress.failed(key, error, f"failures/{key}.json")
-        self._watched(lambda one: one.failed(key, error))
-        for child in self.children[key]:
-            self.progress.not_run(child, key)
-
-    def _watched(self, tell: Callable[[Watcher], None]) -> None:
-        """Tell all watchers; one that fails is told no more, because Tune would end the study for
-        it."""
-        for one in list(self.watchers):
-            try:
-                tell(one)
-            except Exception as error:
-                self.watchers.remove(one)
-                reason = printable(f"{type(one).__name__}: {type(error).__name__}: {error}")
-                self.progress.say(f"warning: {reason}; the study goes on without it")
-
-
-def _key(trial: Any) -> str:
-    return str(trial.config["key"])
-
-
-def _reason(trial: Any) -> str:
-    """What Ray says of the end of a trial's worker: the newest entry of the trial's error file."""
-    try:
-        text = (
-            Path(trial.error_file)
-            .read_text(errors="replace")
-            .rpartition("Failure # ")[2]
-            .partition("\n")[2]
-        )
-    except (OSError, TypeError):
-        text = ""
-    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
-
-
-class StopWhenAsked(tune.Stopper):
-    """Stops each trial at its next report once interruption was asked for, and all when none runs
-    any more."""
+class StopOnRequest(tune.Stopper):
+    """Stops each trial at its next report once a stop is requested, and Tune when none runs any
+    more."""
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return bool(Stop.reason)
+        return bool(StopRequest.reason)
 
     def stop_all(self) -> bool:
-        return bool(Stop.reason) and not Stop.running
+        return bool(StopRequest.reason) and not StopRequest.running
 
 
-@contextmanager
-def interruptible(say: Callable[[str], None]) -> Iterator[None]:
-    """The first SIGINT or SIGTERM asks the study to stop; the second ends it at once."""
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if Stop.reason:
-            raise KeyboardInterrupt
-        Stop.ask(INTERRUPTED)
-        say("stopping: running trials checkpoint; press Ctrl-C again to stop at once")
-
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def run(
+def run_plan(
     plan: Plan,
     environment: Environment,
     resources: Resources,
     progress: Progress,
     *,
-    watchers: Sequence[Watcher] = (),
+    observers: Sequence[Observer] = (),
 ) -> str:
     """Run the missing trials on the connected cluster.
 
     Returns: "" when the launch ran to its end, INTERRUPTED, or in one line why it had to stop.
     """
-    store, losses = Store.at(environment.store), Losses()
-    with interruptible(progress.say):
-        while not Stop.reason:
-            state = trial_status.read(plan, store)
-            if not state.missing or not _round(
-                plan, state, environment, resources, progress, losses, watchers
-            ):
+    store, failures = Store.at(environment.store), WorkerFailures()
+    with stop_on_signals(progress.say):
+        while not StopRequest.reason:
+            missing = read_trial_status(plan, store).missing
+            if not missing:
                 break
-    reason, Stop.reason = Stop.reason, ""
-    return reason
+            children = find_children(plan, missing)
+            callback = TuneCallback(progress, children, store, failures, observers)
+            searcher = PlanSearcher(plan, missing, environment.model_dump(mode="json"))
+            run_tuner(RayTrial, searcher, callback, resources, samples=len(missing))
+            if not callback.dropped:
+                break
+    return StopRequest.take()
 
 
-def _round(
-    plan: Plan,
-    state: Ledger,
-    environment: Environment,
-    resources: Resources,
-    progress: Progress,
-    losses: Losses,
-    watchers: Sequence[Watcher],
-) -> bool:
-    """One Tuner over what is missing; returns whether it left trials out that are to be tried
-    again."""
-    report = Report(progress, plan, state.missing, Store.at(environment.store), losses, watchers)
-    searcher = PlanSearcher(plan, state.missing, environment.model_dump(mode="json"))
-    fit(RayTrial, searcher, report, resources, samples=len(state.missing))
-    return bool(report.dropped)
+def find_children(plan: Plan, missing: Sequence[str]) -> dict[str, list[str]]:
+    """The trials of this launch that need another one of it, by its key; a child may be done since
+    an earlier launch."""
+    launched = set(missing)
+    return {
+        key: [child for child in plan.children.get(key, []) if child in launched] for key in missing
+    }
 
 
-def fit(
+def run_tuner(
     trainable: type[RayTrial],
     searcher: Searcher,
-    report: Report,
+    callback: TuneCallback,
     resources: Resources,
     *,
     samples: int,
     scheduler: TrialScheduler | None = None,
 ) -> None:
-    """Run what the searcher hands out, up to `samples` trials, to its end or until a stop is asked
-    for."""
-    Stop.running = set()
+    """Run what the searcher hands out, up to `samples` trials, to its end or until a stop is
+    requested."""
+    StopRequest.running = set()
     bundle = {"CPU": resources.cpus_per_trial}
     if resources.gpus_per_trial:
         bundle["GPU"] = resources.gpus_per_trial
@@ -255,14 +104,13 @@ def fit(
         run_config=tune.RunConfig(
             name="tune",
             storage_path=scratch,
-            stop=StopWhenAsked(),
-            failure_config=tune.FailureConfig(
-                max_failures=-1
-            ),  # `Losses` decides when it is enough
+            stop=StopOnRequest(),
+            # Without a limit of Tune's: `WorkerFailures` decides when a trial has failed too often.
+            failure_config=tune.FailureConfig(max_failures=-1),
             checkpoint_config=tune.CheckpointConfig(
                 checkpoint_frequency=0, checkpoint_at_end=False
             ),
-            callbacks=[report],
+            callbacks=[callback],
             verbose=0,
         ),
     )
@@ -270,6 +118,6 @@ def fit(
     try:
         tuner.fit()
     except KeyboardInterrupt:
-        Stop.ask(INTERRUPTED)
+        StopRequest.make(INTERRUPTED)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """Counts of trials, the time left, and what was spent.
 
-    ended: done, failed or not run. total: None where that is not known, as in a search with a
-    budget of hours. eta: seconds; None while there is no pace. spent: what it has cost and will
-    cost, in words.
+    ended: trials that are done, failed or cannot run. total: None where that is not known, as in a
+    search with a budget of hours. eta: seconds left; None while that cannot be estimated. spent:
+    what the run has cost and will cost, in words.
     """
 
     ended: int

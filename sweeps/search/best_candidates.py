@@ -1,76 +1,79 @@
-"""What a search has found: the best candidates, and the study that runs them again with other
-seeds."""
+"""The best candidates of a search, and the study that runs them again with other seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sweeps.planning.plan import make_plan
 from sweeps.search.candidate_records import Candidate
-from sweeps.search.search_spec import SearchSpec
+from sweeps.search.search_spec import RECIPES, SearchSpec
 
-_SETTING = ("recipe", "retrain")
-_NONE = object()
+_ABSENT = object()
 
 
-def rank(spec: SearchSpec, found: Sequence[Candidate]) -> list[Candidate]:
+def rank_candidates(spec: SearchSpec, candidates: Sequence[Candidate]) -> list[Candidate]:
     """The candidates that were trained to the end and are not too costly, the best first.
 
     Best is the highest validation accuracy; then the lower cost, then the lower number.
     """
     limit = spec.objective.max_effective_macs
-    done = [one for one in found if one.outcome == "done" and one.val_top1 is not None]
-    fit = [one for one in done if limit is None or (one.effective_macs or 0.0) <= limit]
+    eligible = [
+        candidate
+        for candidate in candidates
+        if candidate.outcome == "done"
+        and candidate.val_top1 is not None
+        and (limit is None or _macs(candidate) <= limit)
+    ]
     return sorted(
-        fit, key=lambda one: (-(one.val_top1 or 0.0), one.effective_macs or 0.0, one.number)
+        eligible,
+        key=lambda candidate: (-(candidate.val_top1 or 0.0), _macs(candidate), candidate.number),
     )
 
 
-def find_front(ranked: Sequence[Candidate]) -> list[Candidate]:
+def select_pareto_front(ranked: Sequence[Candidate]) -> list[Candidate]:
     """Of ranked candidates those than which none is at least as accurate and cheaper."""
     front: list[Candidate] = []
-    for one in ranked:
-        if not front or (one.effective_macs or 0.0) < (front[-1].effective_macs or 0.0):
-            front.append(one)
+    for candidate in ranked:
+        if not front or _macs(candidate) < _macs(front[-1]):
+            front.append(candidate)
     return front
 
 
-def choose(
-    spec: SearchSpec, at: Mapping[float, Sequence[Candidate]]
+def _macs(candidate: Candidate) -> float:
+    return candidate.effective_macs or 0.0
+
+
+def choose_best(
+    spec: SearchSpec, by_sparsity: Mapping[float, Sequence[Candidate]]
 ) -> dict[float, list[Candidate]]:
-    """What is best at each sparsity: one candidate, or the whole front; none where nothing was
-    trained to its end."""
-    ranked = {sparsity: rank(spec, found) for sparsity, found in at.items()}
-    return {
-        s: find_front(found) if spec.objective.pareto else found[:1]
-        for s, found in ranked.items()
-        if found
-    }
+    """What is best at each sparsity: one candidate, or the whole Pareto front; no entry where
+    nothing was trained to its end."""
+    best = {}
+    for sparsity, candidates in by_sparsity.items():
+        if ranked := rank_candidates(spec, candidates):
+            best[sparsity] = select_pareto_front(ranked) if spec.objective.pareto else ranked[:1]
+    return best
 
 
-def write_study(spec: SearchSpec, chosen: Mapping[float, Sequence[Candidate]]) -> dict[str, Any]:
+def study_of_the_best(
+    spec: SearchSpec, best: Mapping[float, Sequence[Candidate]]
+) -> dict[str, Any]:
     """The study that trains what is best with the confirming seeds, as it stands in `best.yaml`.
 
     Raises:
-        ValueError: nothing is chosen.
+        ValueError: there is no best candidate.
     """
-    settings: list[dict[str, Any]] = []
-    for sparsity, found in chosen.items():
-        for one in found:
-            settings.append(_describe(spec, sparsity, one))
+    settings = _merge_settings(
+        _describe_setting(spec, sparsity, candidate)
+        for sparsity, candidates in best.items()
+        for candidate in candidates
+    )
     if not settings:
         raise ValueError("a study of the best needs at least 1 candidate, but got 0")
-    merged: list[dict[str, Any]] = []
-    for setting in settings:  # sparsities with the same best are one setting
-        same = next((one for one in merged if _without(one) == _without(setting)), None)
-        if same is None:
-            merged.append(setting)
-        elif setting["sparsities"][0] not in same["sparsities"]:
-            same["sparsities"].append(setting["sparsities"][0])
-    first, *others = merged
-    told = f"The best of the search {spec.name}, by validation accuracy, trained anew with other seeds."
-    made = {
+    first, *others = settings
+    study = {
         "name": f"{spec.name}-best"[:100],
-        "description": told,
+        "description": f"The best of the search {spec.name}, by validation accuracy, "
+        "trained anew with other seeds.",
         "dataset": spec.dataset,
         "model": spec.model,
         **({"data_dir": spec.data_dir} if spec.data_dir else {}),
@@ -80,42 +83,57 @@ def write_study(spec: SearchSpec, chosen: Mapping[float, Sequence[Candidate]]) -
         "resources": spec.resources.model_dump(mode="json"),
         "checkpoint_seconds": spec.checkpoint_seconds,
     }
-    if also := [_differing(first, other) for other in others]:
-        made["also"] = also
-    return made
+    if others:
+        study["also"] = [_keep_differences(first, other) for other in others]
+    return study
 
 
-def _describe(spec: SearchSpec, sparsity: float, one: Candidate) -> dict[str, Any]:
+def _merge_settings(settings: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Settings that differ only in their sparsities as one, in order."""
+    merged: list[dict[str, Any]] = []
+    for setting in settings:
+        equal = next(
+            (known for known in merged if _drop_sparsities(known) == _drop_sparsities(setting)),
+            None,
+        )
+        if equal is None:
+            merged.append(setting)
+        elif setting["sparsities"][0] not in equal["sparsities"]:
+            equal["sparsities"].append(setting["sparsities"][0])
+    return merged
+
+
+def _describe_setting(spec: SearchSpec, sparsity: float, candidate: Candidate) -> dict[str, Any]:
     """One setting of the study, recipes in full: what a further setting leaves out is taken from
     the first."""
-    found = spec.study(
-        sparsity, one.configuration, seeds=list(spec.confirm_seeds), changes=one.changes
+    seeds = list(spec.confirm_seeds)
+    study = spec.study_of(sparsity, candidate.configuration, seeds=seeds, changes=candidate.changes)
+    knobs = study.methods[0].choices()[0]
+    trial = next(
+        trial.spec for trial in make_plan(study).trials if trial.spec.method == spec.method
     )
-    knobs = found.methods[0].choices()[0]
-    (trial,) = [
-        trial.spec for trial in make_plan(found).trials if trial.spec.method == spec.method
-    ][:1]
-    used = _SETTING if trial.retrain else _SETTING[:1]
+    used = RECIPES if trial.retrain else RECIPES[:1]
     return {
         "methods": [{spec.method: knobs} if knobs else spec.method],
         "sparsities": [sparsity],
-        **{name: getattr(found, name).model_dump(mode="json") for name in used},
+        **{name: getattr(study, name).model_dump(mode="json") for name in used},
     }
 
 
-def _without(setting: dict[str, Any]) -> dict[str, Any]:
+def _drop_sparsities(setting: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in setting.items() if name != "sparsities"}
 
 
-def _differing(first: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+def _keep_differences(first: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """A further setting: of its recipes only the fields that differ from the first."""
-    made = {"methods": other["methods"], "sparsities": other["sparsities"]}
-    for name in _SETTING:
+    setting = {"methods": other["methods"], "sparsities": other["sparsities"]}
+    for name in RECIPES:
         before = first.get(name, {})
-        if changed := {
-            key: value
-            for key, value in other.get(name, {}).items()
-            if before.get(key, _NONE) != value
-        }:
-            made[name] = changed
-    return made
+        changed = {
+            field: value
+            for field, value in other.get(name, {}).items()
+            if before.get(field, _ABSENT) != value
+        }
+        if changed:
+            setting[name] = changed
+    return setting

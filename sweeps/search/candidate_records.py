@@ -1,4 +1,4 @@
-"""What becomes of each configuration that a search tries: a small file in the study directory,
+"""The record of each configuration that a search tries: a small file in the study directory,
 written as it happens.
 
 `candidates/<s0.900>/<0007>.json`. A search that was killed is continued from these files alone.
@@ -10,26 +10,28 @@ from typing import Any, Literal
 
 from pruning.user_error import UserError, printable
 from sweeps.running.progress import duration
-from sweeps.search.search_space import Configuration, tell
+from sweeps.search.dimension import Configuration
+from sweeps.search.search_space import format_configuration
+from trainables.storage import layout
 from trainables.storage.store import Store
 
-FOLDER = "candidates"
 Outcome = Literal["scored", "running", "done", "stopped", "disconnected", "too costly", "failed"]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One configuration at one sparsity, and what is known of it.
+    """One configuration at one sparsity, and what is known of it. The names of the fields are those
+    in its file.
 
     number: counted from 0 at its sparsity. key: of its trial. outcome: scored (by the cheap score,
     not begun), running (begun and not ended), done (trained and measured), stopped (ended early by
-    the strategy), disconnected or too costly (found so after the prune and not trained), failed.
+    the strategy), disconnected or too costly (as the early check found, and not trained), failed.
     values: validation top-1 in percent after each epoch. val_top1, effective_macs,
-    sparsity_reached: of what was measured in the end; effective_macs also of what was found too
-    costly. epochs, seconds: spent in workers. score: the cheap one. ended: its place in the order
-    of ends. parent, cloned_at: the candidate whose training it continues, and from which epoch on.
-    changes: of its recipe, as `Recipe.changes`, so that the training from scratch that it equals is
-    known. images: of the validation set, so that an interval can be given.
+    sparsity_reached: of what was measured in the end; effective_macs also of what was too costly.
+    epochs, seconds: spent in workers. score: the cheap one. ended: its place in the order of ends.
+    parent, cloned_at: the candidate whose training it continues, and from which epoch on. changes:
+    of its recipe, as `Recipe.changes`, so that the training from scratch that it equals is known.
+    images: of the validation set, so that an interval can be given.
     """
 
     sparsity: float
@@ -55,7 +57,7 @@ class Candidate:
     @property
     def path(self) -> str:
         """Its file, relative to the study directory."""
-        return f"{FOLDER}/s{self.sparsity:.6g}/{self.number:05d}.json"
+        return layout.candidate_file(self.sparsity, self.number)
 
     @property
     def open(self) -> bool:
@@ -63,29 +65,30 @@ class Candidate:
         return self.outcome in ("scored", "running")
 
     def write(self, store: Store) -> None:
-        """Put it into the study directory."""
+        """Write its file into the study directory."""
         store.write(self.path, json.dumps(asdict(self), indent=1).encode())
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """Its configuration, and what changed within its training."""
-        return "; ".join([tell(self.configuration), *(tell(change) for change in self.changes)])
+        return "; ".join(format_configuration(part) for part in [self.configuration, *self.changes])
 
     def describe(self) -> str:
         """What became of it, in one line."""
         reached = f" at {self.values[-1]:.2f} %" if self.values else ""
         emptied = len(self.emptied_layers.split(", ")) if self.emptied_layers else 0
-        what = {
+        macs = f"{self.effective_macs or 0:,.0f} effective MACs"
+        outcome = {
             "scored": "being scored" if self.score is None else f"scored {self.score:.4g}",
             "running": f"{self.epochs} epochs so far",
             "done": f"{self.val_top1 or 0:.2f} %",
             "stopped": f"stopped after {self.epochs} epochs{reached}",
             "disconnected": f"disconnected, not trained ({emptied or 'no'} layers empty)",
-            "too costly": f"too costly, not trained ({self.effective_macs or 0:,.0f} effective MACs)",
+            "too costly": f"too costly, not trained ({macs})",
             "failed": f"FAILED: {self.error}",
         }[self.outcome]
-        where = f"{self.sparsity:g} #{self.number} ({self.told})"
-        return f"{where}  {what}  {duration(self.seconds)}"
+        where = f"{self.sparsity:g} #{self.number} ({self.description})"
+        return f"{where}  {outcome}  {duration(self.seconds)}"
 
     def with_row(self, row: dict[str, Any]) -> "Candidate":
         """The candidate after its trial was measured: the last of its rows."""
@@ -100,20 +103,22 @@ class Candidate:
         )
 
 
-def read(store: Store) -> list[Candidate]:
+def read_candidates(store: Store) -> list[Candidate]:
     """All candidates of a study directory, by sparsity and number.
 
     Raises:
         UserError: one cannot be read.
     """
 
-    def load(path: str) -> Candidate:
+    def read_candidate(path: str) -> Candidate:
         try:
             return Candidate(**json.loads(store.read(path)))
         except (FileNotFoundError, ValueError, TypeError) as error:
             reason = printable(f"{type(error).__name__}: {error}")[:200]
-            text = f"{store.place(path)} is no record of a candidate ({reason}); delete it to run it again"
-            raise UserError(text) from None
+            raise UserError(
+                f"{store.place(path)} is no record of a candidate ({reason}); "
+                "delete it to run it again"
+            ) from None
 
-    found = store.spread(load, store.list(FOLDER, ".json"))
-    return sorted(found, key=lambda one: (one.sparsity, one.number))
+    candidates = store.parallel_map(read_candidate, store.list(layout.CANDIDATES, ".json"))
+    return sorted(candidates, key=lambda candidate: (candidate.sparsity, candidate.number))

@@ -4,105 +4,105 @@ cannot succeed."""
 import time
 from typing import Any
 
-from pruning.phases import Prune
-from sweeps.search.early_checks import Gate, find_gate, find_score, tenth
+from sweeps.search.early_checks import (
+    PrunedNetwork,
+    check_pruned_network,
+    score_untrained,
+    tenth,
+)
 from trainables.ray_trainable import RayTrial
 from trainables.trial import Trial
 from trainables.trial_spec import epochs_of
 
+ROW_COLUMNS = ("val_top1", "effective_macs", "sparsity_reached", "emptied_layers", "epochs")
+
 
 class CandidateTrial(RayTrial):
-    """One trial at a time in a reusable worker, told of in the words that schedulers know.
+    """One trial at a time in a reusable worker, with results as schedulers want them.
 
     Config: as of `RayTrial`, and optionally `score` (flow, snip or tenth: end when the score is
-    known) and `max_effective_macs`. A trial of the search's dense trainings has `gated` False and
-    runs as any other.
+    known) and `max_effective_macs`. A trial of the search's dense trainings has `early_checks`
+    False and runs as any other.
 
     Results have `values`, the validation top-1 after each epoch so far, and `of`, the epochs of the
-    whole course; after an epoch `val_top1`, too. Further values of `status`: scored, disconnected,
+    whole trial; after an epoch `val_top1`, too. Further values of `status`: scored, disconnected,
     too costly.
     """
 
     verdict: dict[str, Any] | None
-    gate: Gate | None
-    told: int
+    pruned: PrunedNetwork | None
+    epochs_reported: int
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take a trial."""
         super().setup(config)
         self.score: str | None = config.get("score")
         self.limit: float | None = config.get("max_effective_macs")
-        self.gated: bool = config.get("gated", True)
-        self.verdict, self.gate, self.told = None, None, -1
+        self.early_checks: bool = config.get("early_checks", True)
+        self.verdict, self.pruned, self.epochs_reported = None, None, -1
 
-    def _walk(self, trial: Trial, until: float) -> None:
-        """Walk until an epoch has ended or something else is to be told, for about a second at
+    def _run_until(self, trial: Trial, until: float) -> None:
+        """Run until an epoch has ended or something else is to be reported, for about a second at
         most."""
-        if not self.gated:
-            return super()._walk(trial, until)
-        before = trial.course.epochs
+        if not self.early_checks:
+            return super()._run_until(trial, until)
+        before = trial.records.epochs
         self._judge(trial)
         while not (trial.done or self.verdict or self.terminated or time.monotonic() >= until):
-            if trial.course.epochs > before:
+            if trial.records.epochs > before:
                 return None
             trial.advance(lambda: self.terminated or time.monotonic() >= until)
             self._judge(trial)
         return None
 
     def _judge(self, trial: Trial) -> None:
-        """End the trial where its network is found unfit after the last prune, or where its score
-        is known."""
+        """End the trial where its network is unfit after the last prune, or where its score is
+        known."""
         if trial.done or self.verdict:
-            return None
-        if self.gate is None and trial.course.level and (found := find_gate(trial)):
-            self.gate = found
-            if not found.connected:
-                return self._give_up(trial, "disconnected", emptied_layers=found.emptied_layers)
-            if self.limit is not None and found.effective_macs > self.limit:
-                return self._give_up(trial, "too costly")
+            return
+        if self.pruned is None and trial.records.level:
+            self.pruned = check_pruned_network(trial)
+            if self.pruned and not self.pruned.connected:
+                layers = self.pruned.emptied_layers
+                self._give_up(trial, {"status": "disconnected", "emptied_layers": layers})
+                return
+            if self.pruned and self.limit is not None and self.pruned.effective_macs > self.limit:
+                self._give_up(trial, {"status": "too costly"})
+                return
         if self.score == "tenth":
-            if trial.course.epochs >= tenth(epochs_of(trial.course.phases)):
+            if trial.records.epochs >= tenth(epochs_of(trial.runner.phases)):
                 trial.save()
-                self.verdict = {"status": "scored", "score": _values(trial)[-1]}
-        elif self.score and trial.course.level:
-            self.verdict = {"status": "scored", "score": find_score(trial.course, self.score)}
-        return None
+                self.verdict = {"status": "scored", "score": _list_values(trial)[-1]}
+        elif self.score and trial.records.level:
+            self.verdict = {"status": "scored", "score": score_untrained(trial.runner, self.score)}
 
-    def _give_up(self, trial: Trial, status: str, **more: Any) -> None:
+    def _give_up(self, trial: Trial, verdict: dict[str, Any]) -> None:
         trial.discard()
-        self.verdict = {"status": status, **more}
+        self.verdict = verdict
 
-    def _told(self, trial: Trial) -> dict[str, Any]:
-        values = _values(trial)
+    def _result(self, trial: Trial) -> dict[str, Any]:
+        values = _list_values(trial)
         result = {
-            **super()._told(trial),
+            **super()._result(trial),
             "values": values,
-            "of": epochs_of(trial.course.phases),
+            "of": epochs_of(trial.runner.phases),
             "seconds": trial.seconds,
-            "images": len(trial.course.images.data.val_y),
+            "images": trial.runner.loader.count("validation"),
         }
-        if values and trial.course.epochs > self.told:
+        if values and trial.records.epochs > self.epochs_reported:
             result["val_top1"] = values[-1]
-        self.told = trial.course.epochs
+        self.epochs_reported = trial.records.epochs
         if trial.done:
-            last = trial.course.rows[-1]
-            names = ("val_top1", "effective_macs", "sparsity_reached", "emptied_layers", "epochs")
-            result["row"] = [
-                [name, last[name]] for name in names
-            ]  # Tune would flatten a dictionary
+            last = trial.records.rows[-1]
+            # As pairs, because Tune would flatten a dictionary.
+            result["row"] = [[column, last[column]] for column in ROW_COLUMNS]
         if self.verdict:
-            macs = self.gate.effective_macs if self.gate else None
+            macs = self.pruned.effective_macs if self.pruned else None
             result |= {"done": True, "effective_macs": macs, **self.verdict}
             self._close()
         return result
 
 
-def _values(trial: Trial) -> list[float]:
+def _list_values(trial: Trial) -> list[float]:
     """Validation top-1 in percent after each epoch."""
-    return [one["top1"] for one in trial.course.curves if one["split"] == "validation"]
-
-
-def can_score(phases: list[Any]) -> bool:
-    """Whether a course prunes before it trains, so that a score without training can be taken of
-    the pruned network."""
-    return bool(phases) and isinstance(phases[0], Prune)
+    return [row["top1"] for row in trial.records.curves if row["split"] == "validation"]

@@ -1,5 +1,5 @@
-"""What a pruned network says of itself before it is trained: whether it is connected, what it
-costs, cheap scores."""
+"""Early checks of a candidate: whether its pruned network is connected and what it costs, and cheap
+scores before it is trained."""
 
 from dataclasses import dataclass
 from math import ceil, isfinite, log10
@@ -8,42 +8,41 @@ from pruning import cost
 from pruning.connectivity import emptied_layers, is_connected
 from pruning.gradient_scores import flow_scores, loss_sensitivity, positive_copy
 from pruning.phases import Prune, Train
-from trainables.phase_runner import Course
-from trainables.training.seeds import generator
+from trainables.phase_runner import PhaseRunner
+from trainables.training.seeds import make_generator
 from trainables.trial import Trial
 
-IMAGES = 256  # that the score of sensitivity looks at
+IMAGES = 256  # training images for the score snip
 
 
 @dataclass(frozen=True)
-class Gate:
-    """A network as the last prune left it."""
+class PrunedNetwork:
+    """What is known of a network as the last prune left it."""
 
     connected: bool
     emptied_layers: str
     effective_macs: float
 
 
-def find_gate(trial: Trial) -> Gate | None:
-    """What is known for good of a trial's network; None while prunes or changes of the masks are
-    still to come."""
+def check_pruned_network(trial: Trial) -> PrunedNetwork | None:
+    """What stays so of a trial's network; None while prunes or changes of the masks are still to
+    come."""
     left = {index for index, _ in trial.steps[trial.step :]}
-    coming = [trial.course.phases[index] for index in sorted(left)]
+    phases = [trial.runner.phases[index] for index in sorted(left)]
     if any(
-        isinstance(phase, Prune) or (isinstance(phase, Train) and phase.updates) for phase in coming
+        isinstance(phase, Prune) or (isinstance(phase, Train) and phase.updates) for phase in phases
     ):
         return None
-    network = trial.course.network
-    return Gate(
+    network = trial.runner.network
+    costs = cost.layer_costs(network.model, network.image)
+    return PrunedNetwork(
         connected=is_connected(network.model, network.masks, network.image),
         emptied_layers=", ".join(emptied_layers(network.masks)),
-        effective_macs=float(
-            cost.effective_macs(cost.layer_costs(network.model, network.image), network.masks)
-        ),
+        effective_macs=float(cost.effective_macs(costs, network.masks)),
     )
 
 
-def find_score(course: Course, kind: str) -> float:
+def score_untrained(runner: PhaseRunner, kind: str) -> float:
     """A score of the network without training, the more the better.
 
     flow: log10 of the synaptic flow summed over the kept weights (Tanaka et al. 2020, arXiv
@@ -55,12 +54,12 @@ def find_score(course: Course, kind: str) -> float:
     Raises:
         ValueError: no such score.
     """
-    network = course.network
+    network, spec = runner.network, runner.spec
     if kind == "flow":
         scores = flow_scores(positive_copy(network.model, network.masks), network.image)
     elif kind == "snip":
-        seeded = generator(course.spec.seed, "score")
-        batches = list(course.images.draw(IMAGES, batch=course.spec.recipe.batch, generator=seeded))
+        seeded = make_generator(spec.seed, "score")
+        batches = list(runner.loader.draw(IMAGES, batch=spec.recipe.batch, generator=seeded))
         scores = loss_sensitivity(network.model, network.masks, batches)
     else:
         raise ValueError(f"there are the scores flow and snip, but got '{kind}'")

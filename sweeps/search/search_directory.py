@@ -1,26 +1,24 @@
 """What the directory of a search says of itself: `search.yaml`, as asked for, and what the analysis
 reads."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import yaml
 
 from pruning import registry
 from pruning.user_error import UserError, short
-from sweeps.planning import trial_status
 from sweeps.planning.plan import Plan
-from sweeps.search import candidate_records
+from sweeps.planning.trial_status import erase_study
+from sweeps.search.candidate_records import Candidate
 from sweeps.search.proposals import Proposals
 from sweeps.search.search_spec import SearchSpec
-from sweeps.study_file import yaml_reader
+from sweeps.study_file.yaml_reader import parse_yaml
+from trainables.storage import layout
 from trainables.storage.store import Store, StoreLost
-from trainables.user_method_files import find_changed, publish
+from trainables.user_method_files import find_changed_methods, store_method_files
 
-if TYPE_CHECKING:
-    from sweeps.search.search_state import Search
-
-FILE, BEST, BEST_FOLDER = "search.yaml", "best.yaml", "best"
-MAY_CHANGE = {
+MAY_CHANGE = (
     "name",
     "description",
     "data_dir",
@@ -28,50 +26,50 @@ MAY_CHANGE = {
     "budget",
     "confirm_seeds",
     "resources",
-} | {
     "checkpoint_seconds",
     "method_path",
-}
+)
 
 
-def check_same(spec: SearchSpec, store: Store) -> None:
+def check_same_search(spec: SearchSpec, store: Store) -> None:
     """Refuse to mix two searches, or a search and a study: only budget, seeds to confirm with,
     resources and further sparsities may change.
 
     Raises:
         UserError: something else differs from what the directory holds.
     """
-    before = _read(store)
+    before = _read_search_file(store)
     if before is None:
-        if store.exists("plan.json"):
+        if store.exists(layout.PLAN_FILE):
             raise UserError(f"{store.place()} holds a study, not a search; choose another --out")
         return
+    advice = "choose another --out, or --fresh to delete what is there"
     now = spec.model_dump(mode="json")
     for field in now:
         if field not in MAY_CHANGE and before.get(field) != now[field]:
             raise UserError(
-                f"{store.place()} holds a search with {field} = {short(before.get(field))}, but now it is "
-                f"{short(now[field])}; choose another --out, or --fresh to delete what is there"
+                f"{store.place()} holds a search with {field} = {short(before.get(field))}, "
+                f"but now it is {short(now[field])}; {advice}"
             )
-    for name in find_changed(_sources(spec), store):
+    for name in find_changed_methods(_digest_methods(spec), store):
         raise UserError(
-            f"{store.place()} holds a search with another content of method '{name}'; choose another --out, or "
-            "--fresh to delete what is there"
+            f"{store.place()} holds a search with another content of method '{name}'; {advice}"
         )
 
 
-def _sources(spec: SearchSpec) -> dict[str, str]:
-    """Of the user's own methods that any candidate can run."""
-    points = [
-        {name: value for name, value in one.items() if "." not in name} for one in spec.corners
-    ]
-    found = [registry.sources(spec.method, {**spec.knobs, **point}) for point in points]
-    return {name: digest for one in found for name, digest in one.items()}
+def _digest_methods(spec: SearchSpec) -> dict[str, str]:
+    """SHA-256 of the files of the user's methods that any candidate can run, by name."""
+    digests: dict[str, str] = {}
+    for point in spec.corners:
+        knobs = {name: value for name, value in point.items() if "." not in name}
+        digests |= registry.digest_user_files(spec.method, {**spec.knobs, **knobs})
+    return digests
 
 
-def _read(store: Store) -> dict[str, Any] | None:
+def _read_search_file(store: Store) -> dict[str, Any] | None:
+    path, advice = store.place(layout.SEARCH_FILE), "delete it if all is of this search"
     try:
-        before = yaml_reader.parse(store.read(FILE), large=True)
+        before = parse_yaml(store.read(layout.SEARCH_FILE), large=True)
     except FileNotFoundError:
         return None
     except NotADirectoryError:
@@ -79,36 +77,36 @@ def _read(store: Store) -> dict[str, Any] | None:
     except StoreLost:
         raise
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"{store.place(FILE)} cannot be read: {error}; delete it if all is of this search"
-        ) from None
+        raise UserError(f"{path} cannot be read: {error}; {advice}") from None
     if not isinstance(before, dict):
-        raise UserError(
-            f"{store.place(FILE)} is no mapping of keys to values; delete it if all is of this search"
-        )
+        raise UserError(f"{path} is no mapping of keys to values; {advice}")
     return before
 
 
-def describe(spec: SearchSpec, search: "Search | None", store: Store) -> None:
+def write_search_description(
+    spec: SearchSpec, candidates: Sequence[Candidate], store: Store
+) -> None:
     """Write what was asked for, and as a study what is expected: candidates with rows, and those
     under way."""
-    publish(_sources(spec), store)
-    store.write(FILE, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
-    as_study = spec.study(spec.sparsities[0], {}, seeds=[spec.seed]).model_dump(mode="json")
-    as_study |= {"description": spec.description, "sparsities": list(spec.sparsities)}
-    store.write("study.yaml", yaml.safe_dump(as_study, sort_keys=False).encode())
+    store_method_files(_digest_methods(spec), store)
+    as_search = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
+    store.write(layout.SEARCH_FILE, as_search.encode())
+    study = spec.study_of(spec.sparsities[0], {}, seeds=[spec.seed]).model_dump(mode="json")
+    study |= {"description": spec.description, "sparsities": list(spec.sparsities)}
+    store.write(layout.STUDY_FILE, yaml.safe_dump(study, sort_keys=False).encode())
     planned = {}
-    for one in search.all if search else []:
-        if one.outcome in ("done", "running", "failed"):
-            found = Proposals(spec, one.sparsity).resolve(one.configuration, one.changes)
-            planned[found.trial.key] = found.trial
-            if found.dense:
-                planned[found.dense.key] = found.dense
-    store.write("plan.json", Plan(tuple(planned.values())).to_json())
+    for candidate in candidates:
+        if candidate.outcome in ("done", "running", "failed"):
+            source = Proposals(spec, candidate.sparsity)
+            proposal = source.resolve(candidate.configuration, candidate.changes)
+            planned[proposal.trial.key] = proposal.trial
+            if proposal.dense:
+                planned[proposal.dense.key] = proposal.dense
+    store.write(layout.PLAN_FILE, Plan(tuple(planned.values())).to_json())
 
 
-def erase(store: Store) -> None:
+def erase_search(store: Store) -> None:
     """Delete a search with all that belongs to it; nothing else that lies in the directory."""
-    trial_status.erase(store)
-    for name in (FILE, BEST, BEST_FOLDER, candidate_records.FOLDER):
+    erase_study(store)
+    for name in layout.SEARCH_PARTS:
         store.delete(name)

@@ -1,29 +1,29 @@
 """Runs a search on the connected cluster until it is over, out of budget, or asked to stop."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import numpy
 
-from sweeps.planning.plan import Plan
-from sweeps.running import run as study_run
-from sweeps.running.observer import Watcher
+from sweeps.running.observer import Observer
 from sweeps.running.progress import Progress
-from sweeps.running.stop_request import Stop
-from sweeps.running.worker_failures import Losses
+from sweeps.running.run import run_tuner
+from sweeps.running.stop_request import StopRequest, stop_on_signals
+from sweeps.running.tune_callback import TuneCallback
+from sweeps.running.worker_failures import WorkerFailures
 from sweeps.search.candidate_searcher import CandidateSearcher
 from sweeps.search.candidate_trial import CandidateTrial
 from sweeps.search.early_stopping import StoppingScheduler
-from sweeps.search.population import PopulationScheduler, prepare_members
-from sweeps.search.proposals import derive
+from sweeps.search.population import PopulationScheduler, seed_population_draws
+from sweeps.search.proposals import seed_for
 from sweeps.search.search_state import Search
+from trainables.storage import layout
 
-SAMPLES = 1_000_000  # that Tune may ask for: how many there are decides the search
+SAMPLES = 1_000_000  # that Tune may ask for: the search decides how many there are
 
 
 class SearchProgress(Progress):
-    """What is printed of the trials of a search, besides what the search itself tells of its
+    """The printed progress of a search's trials, besides the lines of the search itself on its
     candidates."""
 
     def __init__(self, search: Search) -> None:
@@ -35,13 +35,12 @@ class SearchProgress(Progress):
         self.search.say(line)
 
     def done(self, key: str, result: dict[str, Any]) -> None:
-        """Tell of a dense training that is done; a candidate is told of where its result is taken
-        down."""
-        if self.search.find(key) is None:
+        """A dense training is done. Candidates have their line where the result is recorded."""
+        if self.search.candidates.find(key) is None:
             self.say(f"{key}  dense training done")
 
-    def again(self, key: str, error: str) -> None:
-        """A trial will go on from its last checkpoint."""
+    def will_continue(self, key: str, error: str) -> None:
+        """A trial will continue from its last checkpoint."""
         self.say(f"{key}  will go on: {error}")
 
     def failed(self, key: str, error: str, path: str) -> None:
@@ -49,59 +48,43 @@ class SearchProgress(Progress):
         self.say(f"{key}  FAILED: {error}  ({path})")
 
     def not_run(self, key: str, parent: str) -> None:
-        """A candidate cannot run; the search tells of it."""
+        """A candidate cannot run; the search prints that."""
 
 
-class SearchReport(study_run.Report):
-    """A report over trials that are not known beforehand."""
-
-    def __init__(self, search: Search, losses: Losses, watchers: Sequence[Watcher]) -> None:
-        super().__init__(SearchProgress(search), Plan(()), (), search.store, losses, watchers)
-        self.children = defaultdict(list)
-
-
-def run(search: Search, *, watchers: Sequence[Watcher] = ()) -> str:
+def run_search(search: Search, *, observers: Sequence[Observer] = ()) -> str:
     """Run what the search wants to try.
 
-    Returns: "" when it ended by itself, else why it had to stop: `search.OVER`, `stop.INTERRUPTED`,
-    or another reason.
+    Returns: "" when it ended by itself, else why it had to stop: `search_state.OVER`,
+        `stop_request.INTERRUPTED`, or another reason.
     """
-    losses = Losses()
-    numpy.random.seed(
-        derive(search.spec.seed, "brackets")
-    )  # Ray draws the brackets of ASHA from numpy's own generator
-    prepare_members(search)
-    with study_run.interruptible(search.say):
+    failures = WorkerFailures()
+    # Ray draws the brackets of ASHA from numpy's own generator.
+    numpy.random.seed(seed_for(search.spec.seed, "brackets"))
+    seed_population_draws(search)
+    population = search.spec.strategy.draw == "population"
+    with stop_on_signals(search.say):
         more = True
-        while more and not Stop.reason:
-            scheduler = (
-                PopulationScheduler(search)
-                if search.spec.strategy.draw == "population"
-                else StoppingScheduler(search)
-            )
-            study_run.fit(
+        while more and not StopRequest.reason:
+            run_tuner(
                 CandidateTrial,
                 CandidateSearcher(search),
-                SearchReport(search, losses, watchers),
+                TuneCallback(SearchProgress(search), {}, search.store, failures, observers),
                 search.spec.resources,
                 samples=SAMPLES,
-                scheduler=scheduler,
+                scheduler=PopulationScheduler(search) if population else StoppingScheduler(search),
             )
             search.active.clear()
-            more = search.take_dropped()
-    tidy(search)
-    reason, Stop.reason = Stop.reason, ""
-    return reason
+            more = search.requeue_dropped()
+    delete_checkpoints_of_ended(search)
+    return StopRequest.take()
 
 
-def tidy(search: Search) -> None:
+def delete_checkpoints_of_ended(search: Search) -> None:
     """Delete the checkpoints of candidates that have ended: workers write a last one as they are
     stopped."""
-    kept = {
-        path.split("/step-")[0].removeprefix("checkpoints/")
-        for path in search.store.list("checkpoints", ".pt")
-    }
-    for one in search.all:
-        if one.ended is not None and one.key in kept:
-            search.store.delete(f"checkpoints/{one.key}")
-    search.store.sweep()
+    paths = search.store.list(layout.CHECKPOINTS, ".pt")
+    stored = {layout.state_key(path) for path in paths}
+    for candidate in search.candidates.all:
+        if candidate.ended is not None and candidate.key in stored:
+            search.store.delete(layout.state_folder(layout.CHECKPOINTS, candidate.key))
+    search.store.delete_abandoned_files()

@@ -2,31 +2,17 @@
 
 from itertools import product
 from math import isfinite, prod
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pruning import registry
-from pruning.user_error import UserError, nearest, short
-from sweeps.validation_errors import one_line
+from pruning.user_error import nearest, short
+from sweeps.study_file.strict_model import LARGEST, Strict
+from sweeps.validation_errors import describe_validation_error
 from trainables.trial_spec import Scalar
 
 CHOICES = 1000  # combinations of one method's knobs
-LARGEST = 2**63 - 1  # seeds and knobs are stored in 64 bits
-
-
-class Strict(BaseModel):
-    """A part of a study file: unknown keys are errors, and so are infinity and NaN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def check_knobs(raw: Any, *, axes: bool) -> Any:
@@ -53,27 +39,12 @@ def check_knobs(raw: Any, *, axes: bool) -> Any:
     return raw
 
 
-def learn(raw: Any) -> Any:
-    """Take in the user's own methods that a study file names: a path, or a list of paths.
-
-    Raises:
-        ValueError: they cannot be taken in; one line.
-    """
-    places = [] if raw is None else [raw] if isinstance(raw, str) else raw
-    if not isinstance(places, list) or not all(isinstance(place, str) for place in places):
-        raise ValueError(f"it is a path or a list of paths, but got {short(raw)}")
-    registry.learn(*places)
-    return places
-
-
-MethodPath = Annotated[list[str], BeforeValidator(learn)]
-"""Files of the user's own methods, or folders of such files. A field of it stands before those that name methods."""
-
-
 class MethodEntry(Strict):
     """One method with its knobs; a list as a knob's value is an axis of the grid."""
 
-    name: str = Field(description="one of --list-methods, or all: every method that is not named")
+    name: str = Field(
+        description="one of --list-methods, or all: those that are not named, without dense_longer"
+    )
     knobs: dict[str, Scalar | list[Scalar]] = Field(
         default={}, description="a list of values is an axis of the grid"
     )
@@ -85,10 +56,7 @@ class MethodEntry(Strict):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        try:
-            method = registry.find(self.name)
-        except UserError as error:
-            raise ValueError(str(error)) from None
+        method = registry.find_method_class(self.name)
         for knob in self.knobs:
             if knob not in method.model_fields:
                 known = list(method.model_fields)
@@ -104,14 +72,16 @@ class MethodEntry(Strict):
             )
         for choice in self.choices():
             try:
-                method.model_validate(choice)
+                registry.build_method(self.name, choice)
             except ValidationError as error:
-                raise ValueError(one_line(error, where=f"method '{self.name}'")) from None
+                raise ValueError(
+                    describe_validation_error(error, where=f"method '{self.name}'")
+                ) from None
         return self
 
     def choices(self) -> list[dict[str, Scalar]]:
         """Every combination of the knobs' values, leaving out those that are the default."""
-        method = registry.find(self.name)
+        method = registry.find_method_class(self.name)
         axes = [value if isinstance(value, list) else [value] for value in self.knobs.values()]
         chosen: dict[tuple[tuple[str, Scalar], ...], None] = {}
         for values in product(*axes):

@@ -4,8 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sweeps.estimate.devices import match
-from sweeps.study_file.method_entry import Strict
+from sweeps.study_file.strict_model import Strict
 from trainables.training.recipe import Number
 
 
@@ -20,12 +19,19 @@ class Prices(Strict):
         default={}, max_length=100, description="by the name of the GPU; cpu: one core"
     )
 
-    def of(self, device: str) -> float | None:
+    def price_of(self, device: str) -> float | None:
         """The price of an hour; None where there is none. A device may call itself more, e.g.
         "Tesla T4"."""
-        name = match(device, list(self.per_hour))
+        name = match_device(device, list(self.per_hour))
         return None if name is None else self.per_hour[name]
 
-    def told(self, money: float) -> str:
+    def describe_amount(self, money: float) -> str:
         """An amount in words, e.g. "0.42 USD"."""
         return f"{money:,.2f} {self.currency}"
+
+
+def match_device(device: str, names: list[str]) -> str | None:
+    """The name that a device goes by: the longest of `names` that is part of it as it calls itself
+    ("Tesla T4")."""
+    matching = [name for name in names if name.lower() in device.lower()]
+    return max(matching, key=len, default=None)

@@ -1,75 +1,22 @@
-"""What the user asks for: a study file as a strict model, with presets beside it. Imports neither
-torch nor Ray."""
+"""What the user asks for: a study file as a strict model. Imports neither torch nor Ray."""
 
-from contextlib import suppress
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticSerializationError
 
-from models.model_registry import check as check_model
+from models.model_registry import check_model_name
 from pruning import registry
-from pruning.user_error import UserError, nearest, short
-from sweeps.study_file import yaml_reader
-from sweeps.study_file.method_entry import LARGEST, MethodEntry, MethodPath, Strict, check_knobs
+from pruning.user_error import UserError, short
+from sweeps.study_file.inherited_fields import SETTINGS, fill_inherited_fields
+from sweeps.study_file.method_entry import MethodEntry
+from sweeps.study_file.method_path import MethodPath, register_user_methods
 from sweeps.study_file.prices import Prices
-from sweeps.validation_errors import one_line
-from trainables.data import prepared
-from trainables.training.recipe import Count, Number, Recipe
-from trainables.trial_spec import Scalar
-
-PRESETS = Path(__file__).parents[1] / "presets"
-
-
-def _is_sparsity(value: float) -> float:
-    if not 0 <= value < 1:
-        hint = f": for {value:g} % write {value / 100:g}" if 2 <= value < 100 else ""
-        raise ValueError(f"sparsity must be in [0, 1), but got {value:g}{hint}")
-    return value
-
-
-Sparsity = Annotated[Number, AfterValidator(_is_sparsity)]
-Seed = Annotated[Count, Field(ge=0, le=LARGEST)]
-
-
-class Resources(Strict):
-    """What one trial takes of the cluster. Fractions of a GPU let several trials share it."""
-
-    cpus_per_trial: Number = Field(default=1, gt=0, le=10_000, description="cores, and so threads")
-    gpus_per_trial: Number = Field(
-        default=0, ge=0, le=1000, description="0.25: four trials on a GPU"
-    )
-
-    @model_validator(mode="after")
-    def _as_ray_counts(self) -> Self:
-        for name, value in self:
-            if value != round(value, 4):
-                raise ValueError(f"{name} must have at most 4 decimals, but got {value:g}")
-        if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
-            raise ValueError(
-                f"gpus_per_trial must be whole above 1, but got {self.gpus_per_trial:g}"
-            )
-        return self
-
-
-class Published(Strict):
-    """A number from the literature that the tables show beside ours."""
-
-    dataset: str = Field(description="as in the study")
-    model: str = Field(description="as in the study")
-    method: str = Field(description="by the name it has here")
-    knobs: dict[str, Scalar] = Field(default={}, description="of the method, where not the default")
-    sparsity: Sparsity = Field(description="the fraction of zeros that the number is for")
-    metric: str = Field(default="test_top1", description="a column of the rows")
-    value: Number = Field(description="the number, in the unit of that column")
-    source: str = Field(description="the paper or repository it stands in")
-    note: str = Field(default="", description="what differs there, e.g. best epoch")
-
-    @field_validator("knobs", mode="plain")
-    @classmethod
-    def _values(cls, raw: Any) -> Any:
-        return check_knobs(raw, axes=False)
+from sweeps.study_file.strict_model import Strict
+from sweeps.study_file.study_fields import Published, Resources, Seed, Sparsity
+from sweeps.validation_errors import describe_validation_error
+from trainables.data import catalog
+from trainables.training.recipe import Number, Recipe
 
 
 class StudySpec(Strict):
@@ -115,10 +62,10 @@ class StudySpec(Strict):
         default=60, ge=0, description="between two checkpoints of a trial"
     )
     keep_networks: Literal["none", "all"] = Field(
-        default="none", description="keep what was measured, for export"
+        default="none", description="save what was measured, for export"
     )
     also: list["StudySpec"] = Field(
-        default=[], max_length=100, description="further settings: what differs in them"
+        default=[], max_length=SETTINGS, description="further settings: what differs in them"
     )
     published: list[Published] = Field(
         default=[], description="numbers of papers, shown beside ours"
@@ -133,24 +80,13 @@ class StudySpec(Strict):
     @classmethod
     def _inherit(cls, raw: Any) -> Any:
         """Fill the retrain recipe from the training recipe, and further settings from the first."""
-        if not isinstance(raw, dict):
-            raise ValueError("a study file is a mapping of keys to values")
-        also = [] if raw.get("also") is None else raw["also"]
-        if not isinstance(also, list) or len(also) > 100:
-            raise ValueError(f"also is a list of at most 100 mappings, but got {short(also)}")
-        recipe, retrain = _mapping(raw, "recipe"), _mapping(raw, "retrain")
-        raw = {**raw, "also": [_merge(raw, entry) for entry in also]}
-        inherited = dict(recipe)
-        if retrain.get("schedule", recipe.get("schedule")) != recipe.get("schedule"):
-            inherited.pop("milestones", None)
-        inherited.pop("changes", None)  # they belong to one training
-        tenth = _tenth(recipe.get("lr", Recipe.model_fields["lr"].default))
-        return {**raw, "recipe": recipe, "retrain": {**inherited, **tenth, **retrain}}
+        return fill_inherited_fields(raw)
 
     @field_validator("methods", mode="before")
     @classmethod
     def _entries(cls, raw: Any) -> Any:
-        """Bring `all`, names, `{name: knobs}` mappings and lists of both into entries."""
+        """Bring `all`, names, `{name: knobs}` mappings and lists of both into entries. `all` stands
+        for the methods that are not named, without those that must be."""
         listed = [raw] if isinstance(raw, str) else raw
         if isinstance(listed, dict) and "name" not in listed:
             listed = [{name: knobs} for name, knobs in listed.items()]
@@ -167,9 +103,10 @@ class StudySpec(Strict):
             else:
                 entries.append(item)
         named = [entry.get("name") for entry in entries if isinstance(entry, dict)]
-        rest = [{"name": name} for name in registry.names() if name not in named]
         every = ({"name": "all"}, {"name": "all", "knobs": {}})
-        return [more for entry in entries for more in (rest if entry in every else [entry])]
+        return [
+            more for entry in entries for more in (_list_rest(named) if entry in every else [entry])
+        ]
 
     @field_validator("sparsities", "seeds")
     @classmethod
@@ -184,15 +121,12 @@ class StudySpec(Strict):
     @field_validator("model")
     @classmethod
     def _model(cls, name: str) -> str:
-        try:
-            check_model(name)
-        except UserError as error:
-            raise ValueError(str(error)) from None
+        check_model_name(name)
         return name
 
     @model_validator(mode="after")
     def _dataset(self) -> Self:
-        prepared.check_name(self.dataset, known=self.data_dir is None)
+        catalog.check_data_set_name(self.dataset, known=self.data_dir is None)
         return self
 
     def check_data(self) -> None:
@@ -202,102 +136,30 @@ class StudySpec(Strict):
             UserError: there is no such folder, or it lacks a data set.
         """
         for setting in self.settings:
-            try:
-                prepared.check(setting.dataset, setting.data_dir)
-            except UserError as error:
-                raise UserError(str(error)) from None
+            catalog.check_data_set(setting.dataset, setting.data_dir)
 
 
-_PER_SETTING = {"dataset", "model", "recipe", "retrain", "methods", "sparsities"}
+def _list_rest(named: list[Any]) -> list[dict[str, Any]]:
+    """An entry for each method that `all` stands for beside those that are named."""
+    return [
+        {"name": name}
+        for name in registry.list_methods()
+        if name not in named and registry.find_method_class(name).in_all
+    ]
 
 
-def _mapping(raw: dict[str, Any], name: str) -> dict[str, Any]:
-    """A recipe as it stands; nothing in it where it is not there."""
-    if raw.get(name) is None:
-        return {}
-    if not isinstance(raw[name], dict):
-        raise ValueError(
-            f"{name}: a recipe is a mapping of keys to values, but got {short(raw[name])}"
-        )
-    return dict(raw[name])
-
-
-def _merge(raw: dict[str, Any], entry: Any) -> dict[str, Any]:
-    """A further setting: what it does not say is as in the study."""
-    if not isinstance(entry, dict):
-        raise ValueError(f"also is a list of mappings, but got {short(entry)}")
-    if other := sorted(str(name) for name in entry if name not in _PER_SETTING):
-        raise ValueError(f"also may change {', '.join(sorted(_PER_SETTING))}, but got '{other[0]}'")
-    base = {name: value for name, value in raw.items() if name not in ("also", "published")}
-    inner = {
-        name: {**_mapping(base, name), **_mapping(entry, name)}
-        for name in ("recipe", "retrain")
-        if name in entry
-    }
-    return {**base, **entry, **inner}
-
-
-def presets() -> dict[str, Path]:
-    """Study files that come with the project, by name."""
-    return {path.stem: path for path in sorted(PRESETS.glob("*.yaml"))}
-
-
-def read(path: str | Path) -> dict[str, Any]:
-    """A study file as it stands, before defaults and checks.
-
-    Raises:
-        UserError: it is missing, or no YAML mapping.
-    """
-    try:
-        text = yaml_reader.read(path)
-    except OSError as error:
-        raise UserError(f"cannot read the study file {path}: {error.strerror}") from None
-    except UserError as error:
-        raise UserError(f"cannot read the study file {path}: {error}") from None
-    try:
-        raw = yaml_reader.parse(text)
-    except UserError as error:
-        raise UserError(f"the study file {path} is not YAML: {error}") from None
-    if not isinstance(raw, dict):
-        raise UserError(
-            f"the study file {path} must be a mapping of keys to values, but {_KINDS.get(type(raw), 'is one value')}"
-        )
-    return raw
-
-
-_KINDS: dict[type, str] = {type(None): "is empty", list: "is a list", str: "is a text"}
-
-
-def read_preset(name: str) -> dict[str, Any]:
-    """A preset as it stands.
-
-    Raises:
-        UserError: there is none of that name.
-    """
-    if name not in presets():
-        raise UserError(f"no preset '{name}'{nearest(name, list(presets()))}")
-    return read(presets()[name])
-
-
-def _tenth(rate: Any) -> dict[str, float]:
-    """A tenth of a learning rate, which may still be the text that YAML makes of `1e-1`; nothing of
-    what is no rate."""
-    with suppress(TypeError, ValueError, OverflowError):
-        return {"lr": float(rate) / 10}
-    return {}
-
-
-def build(raw: dict[str, Any], *, where: str) -> StudySpec:
+def build_study(raw: dict[str, Any], *, where: str) -> StudySpec:
     """A checked study.
 
     Raises:
         UserError: anything in it is wrong; one line with the place, the rule and the nearest fix.
     """
+    register_user_methods(raw.get("method_path"), where=where)
     try:
         spec = StudySpec.model_validate(raw)
         spec.model_dump_json()
     except ValidationError as error:
-        raise UserError(one_line(error, where=where, model=StudySpec)) from None
+        raise UserError(describe_validation_error(error, where=where, model=StudySpec)) from None
     except (
         UnicodeEncodeError,
         PydanticSerializationError,

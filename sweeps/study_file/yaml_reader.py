@@ -37,7 +37,7 @@ class _Loader(yaml.SafeLoader):
         return super().resolve(kind, value, implicit)
 
 
-def parse(text: str | bytes, *, large: bool = False) -> Any:
+def parse_yaml(text: str | bytes, *, large: bool = False) -> Any:
     """The value of a document; None where it is empty.
 
     Args:
@@ -54,7 +54,7 @@ def parse(text: str | bytes, *, large: bool = False) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
-        _count(node, {}, factor * VALUES)
+        _count_values(node, {}, factor * VALUES)
         return loader.construct_document(node)
     except UserError:
         raise
@@ -66,7 +66,7 @@ def parse(text: str | bytes, *, large: bool = False) -> Any:
         raise UserError(_reason(error)) from None
 
 
-def read(path: str | Path) -> str:
+def read_text(path: str | Path) -> str:
     """The text of a file, without a byte order mark.
 
     Raises:
@@ -75,20 +75,20 @@ def read(path: str | Path) -> str:
         OSError: it cannot be read.
     """
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except ValueError as error:  # a zero byte in the name, half of a surrogate pair
         raise FileNotFoundError(2, f"no file can have this name ({error})") from None
-    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
         raise UserError("it is a pipe or a device; write it to a file")
-    if found.st_size > BYTES:
-        raise UserError(f"it has {found.st_size:,} bytes, which is more than {BYTES:,}")
+    if status.st_size > BYTES:
+        raise UserError(f"it has {status.st_size:,} bytes, which is more than {BYTES:,}")
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise UserError("it is not UTF-8 text; save it as UTF-8") from None
 
 
-def _count(node: yaml.Node, known: dict[int, int], most: int) -> int:
+def _count_values(node: yaml.Node, known: dict[int, int], most: int) -> int:
     """How many values a node unfolds to.
 
     Raises:
@@ -96,7 +96,9 @@ def _count(node: yaml.Node, known: dict[int, int], most: int) -> int:
     """
     if id(node) in known:
         if not known[id(node)]:
-            raise UserError(f"line {_line(node)}: an alias stands for something that contains it")
+            raise UserError(
+                f"line {_line_number(node)}: an alias stands for something that contains it"
+            )
         return known[id(node)]
     known[id(node)] = 0
     parts: list[yaml.Node] = []
@@ -105,9 +107,9 @@ def _count(node: yaml.Node, known: dict[int, int], most: int) -> int:
         parts = [part for pair in node.value for part in pair]
     elif isinstance(node, yaml.SequenceNode):
         parts = node.value
-    total = 1 + sum(_count(part, known, most) for part in parts)
+    total = 1 + sum(_count_values(part, known, most) for part in parts)
     if total > most:
-        raise UserError(f"line {_line(node)}: it holds more than {most:,} values")
+        raise UserError(f"line {_line_number(node)}: it holds more than {most:,} values")
     known[id(node)] = total
     return total
 
@@ -117,11 +119,11 @@ def _check_keys(node: yaml.MappingNode) -> None:
     for key, _ in node.value:
         if isinstance(key, yaml.ScalarNode) and key.tag != MERGE:
             if (key.tag, key.value) in seen:
-                raise UserError(f"line {_line(key)}: the key '{key.value}' is there twice")
+                raise UserError(f"line {_line_number(key)}: the key '{key.value}' is there twice")
             seen.add((key.tag, key.value))
 
 
-def _line(node: yaml.Node) -> int:
+def _line_number(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 

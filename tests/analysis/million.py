@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.analysis.synthetic import make_key, make_row
-from trainables.storage.parquet_tables import ROWS
+from trainables.storage.schema import ROW_SCHEMA
 
 METHODS, SEEDS, LEVELS = 20, 100, 527
 
@@ -34,7 +34,7 @@ def write_million(folder: Path) -> Path:
             key = make_key(row)
             count = len(sparsities)
             columns: dict[str, pa.Array] = {}
-            for field in ROWS:
+            for field in ROW_SCHEMA:
                 value = key if field.name == "key" else row.get(field.name)
                 columns[field.name] = pa.array([value] * count, field.type)
             accuracy = (
@@ -44,7 +44,7 @@ def write_million(folder: Path) -> Path:
             columns |= {"test_top1": pa.array(accuracy), "level": pa.array(np.arange(count))}
             path = folder / "rows" / f"{key}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
-            table = pa.table(columns, schema=ROWS)
+            table = pa.table(columns, schema=ROW_SCHEMA)
             pq.write_table(table, path, compression="none", use_dictionary=False)
             same = ("dataset", "model", "method", "knobs", "recipe", "seed")
             trials.append(

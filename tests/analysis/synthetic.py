@@ -5,15 +5,13 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from zlib import crc32
 
 import numpy as np
 import yaml
 
-from analysis.reading.join_latency import BATCHES, COLUMNS
-from analysis.reading.load import load
-from trainables.storage.parquet_tables import encode
+from analysis.columns import LATENCY_BATCHES, LATENCY_COLUMNS
+from trainables.storage.parquet_tables import encode_table
 from trainables.storage.store import Store
 
 PARAMS = 11_173_962
@@ -111,7 +109,7 @@ def make_times(row: dict[str, object], key: str) -> list[dict[str, object]]:
             "median_ms": row[name],
             "iqr_ms": row.get(f"latency_iqr_ms_b{batch}"),
         }
-        for batch in BATCHES
+        for batch in LATENCY_BATCHES
         if (name := f"latency_ms_b{batch}") in row
     ]
 
@@ -166,11 +164,12 @@ class Writer:
                 }
             )
         plain = [
-            {name: value for name, value in row.items() if name not in COLUMNS} for row in rows
+            {name: value for name, value in row.items() if name not in LATENCY_COLUMNS}
+            for row in rows
         ]
-        content = encode("rows", [row | {"key": key} for row in plain])
+        content = encode_table("rows", [row | {"key": key} for row in plain])
         if timed := [time for row in rows for time in make_times(row, key)]:
-            self.store.write(f"latency/{key}.parquet", encode("latency", timed))
+            self.store.write(f"latency/{key}.parquet", encode_table("latency", timed))
         match outcome:
             case "done":
                 self.store.write(f"rows/{key}.parquet", content)
@@ -241,95 +240,3 @@ def write_study(
         dense = writer.add([make_row("dense", 0.0, 99, **same)], outcome="failed")
         writer.add([make_row("magnitude", 0.5, 99, **same)], outcome="missing", parents=[dense])
     return writer.finish()
-
-
-LAYERS = {"conv.weight": 432, "body.0.weight": 2304, "body.1.weight": 9216, "fc.weight": 640}
-
-
-def write_everything(folder: Path) -> Path:
-    """A study that has something to show in every figure but the ranking."""
-    write_study(folder, seeds=(1, 2, 3))
-    writer = Writer(folder, seeds=(1, 2, 3))
-    writer.trials = list(load(folder).plan.to_dict("records"))
-    for trial in writer.trials:
-        trial["retrain"] = None
-    for seed in (1, 2, 3):
-        writer.add(
-            [
-                make_row(
-                    "l1_filter",
-                    0.9,
-                    seed,
-                    sparsity_reached=0.91,
-                    latency_ms_b1=1.0,
-                    trial_seconds=30.0,
-                )
-            ]
-        )
-        writer.add(make_own_rows("han_iterative", (0.4, 0.7), seed))
-        for count in (1, 10, 100):
-            knobs = f'{{"iterations": {count}}}'
-            writer.add([make_row("snip", 0.98, seed, knobs=knobs, connected=count > 1)])
-    entry = {
-        "dataset": "cifar10",
-        "model": "resnet18",
-        "method": "magnitude",
-        "sparsity": 0.9,
-        "value": 93.0,
-    }
-    spec = {"name": "everything", "published": [entry | {"source": "A 2020"}]}
-    writer.store.write("study.yaml", yaml.safe_dump(spec).encode())
-    writer.finish()
-    write_details(folder, empty="random")
-    return folder
-
-
-def write_details(folder: Path, *, epochs: int = 4, empty: str = "") -> None:
-    """Add layers and learning curves to a study: every layer as dense as the network, the first
-    somewhat denser; of a method named `empty`, the second layer has nothing left. Accuracy rises to
-    that of the row."""
-    store = Store.at(folder)
-    for key, found in load(folder).rows.groupby("key"):
-        rows = found.to_dict("records")
-        layers = [
-            {
-                "key": key,
-                "level": row["level"],
-                "stage": row["stage"],
-                "layer": name,
-                "shape": "",
-                "weights": count,
-            }
-            | {
-                "nonzero": _count_left(row, name, count, empty=row["method"] == empty),
-                "macs": count,
-            }
-            for row in rows
-            for name, count in LAYERS.items()
-        ]
-        store.write(f"layers/{key}.parquet", encode("layers", layers))
-        curves = [
-            {
-                "key": key,
-                "step": 10 * number + epoch,
-                "epoch": epoch,
-                "phase": "train",
-                "split": split,
-            }
-            | {
-                "loss": 1.0,
-                "top1": row["test_top1"] - 20.0 / (epoch + 1) - (split == "train"),
-                "lr": 0.1,
-            }
-            for number, row in enumerate(rows)
-            for epoch in range(epochs)
-            for split in ("train", "validation")
-        ]
-        store.write(f"curves/{key}.parquet", encode("curves", curves))
-
-
-def _count_left(row: dict[str, Any], name: str, count: int, *, empty: bool) -> int:
-    density = 1 - row["sparsity_reached"]
-    if empty and name == "body.0.weight":
-        return 0
-    return round(count * (density**0.5 if name == "conv.weight" else density))

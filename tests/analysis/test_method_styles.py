@@ -1,12 +1,11 @@
-"""The fixed slots of the methods: all there, and told apart by readers with any kind of colour
-vision."""
+"""The fixed slots of the methods: all there, and distinguishable with any kind of colour vision."""
 
 import itertools
 
 import numpy as np
 import pytest
 
-from analysis.method_styles import FAMILIES, METHODS, SPARE, make_title
+from analysis.method_styles import FAMILIES, METHODS, SPARE, find_method_title
 
 # Machado et al. 2009, severity 1, on linear RGB.
 VISION = {
@@ -43,39 +42,41 @@ def see(colour: str, vision: str) -> np.ndarray:
 
 
 def test_slots_are_of_methods_that_exist_under_their_own_titles() -> None:
-    """A new method needs none: it takes a spare look until someone gives it one."""
+    """A new method needs none: it takes a spare colour until someone gives it one."""
     from pruning import registry
 
-    assert set(METHODS) <= set(registry.names())
-    assert {name: make_title(name) for name in METHODS} == {
-        name: registry.find(name).card.title for name in METHODS
+    assert set(METHODS) <= set(registry.list_methods())
+    assert {name: find_method_title(name) for name in METHODS} == {
+        name: registry.find_method_class(name).card.title for name in METHODS
     }
 
 
 @pytest.mark.parametrize("vision", VISION)
 @pytest.mark.parametrize("family", [family for family in FAMILIES if family != "other"])
 def test_members_of_a_figure_are_told_apart(family: str, vision: str) -> None:
-    names = [name for name, look in METHODS.items() if look.family == family]
+    names = [name for name, method_style in METHODS.items() if method_style.family == family]
     together = dict.fromkeys(
         [*names, "dense", "magnitude", *(["random"] if family == "after-training" else [])]
     )
-    for one, other in itertools.combinations([METHODS[name] for name in together], 2):
-        assert one.marker != other.marker, (one, other)
-        assert np.linalg.norm(see(one.colour, vision) - see(other.colour, vision)) > 12, (
-            one,
+    for style, other in itertools.combinations([METHODS[name] for name in together], 2):
+        assert style.marker != other.marker, (style, other)
+        assert np.linalg.norm(see(style.colour, vision) - see(other.colour, vision)) > 12, (
+            style,
             other,
         )
 
 
 def test_no_two_methods_look_the_same() -> None:
-    looks = [(look.colour, look.marker) for look in METHODS.values()] + SPARE
-    assert len({colour for colour, _ in looks}) == len(looks)
-    assert {look.family for name, look in METHODS.items() if name != "dense"} == set(FAMILIES) - {
-        "other"
-    }
+    styles = [
+        (method_style.colour, method_style.marker) for method_style in METHODS.values()
+    ] + SPARE
+    assert len({colour for colour, _ in styles}) == len(styles)
+    assert {
+        method_style.family for name, method_style in METHODS.items() if name != "dense"
+    } == set(FAMILIES) - {"other"}
 
 
 def test_controls_are_grey() -> None:
-    for look in METHODS.values():
-        grey = look.colour[1:3] == look.colour[3:5] == look.colour[5:7]
-        assert grey == (look.family in ("controls", ""))
+    for method_style in METHODS.values():
+        grey = method_style.colour[1:3] == method_style.colour[3:5] == method_style.colour[5:7]
+        assert grey == (method_style.family in ("controls", ""))

@@ -1,10 +1,10 @@
-"""Names, order and looks of series."""
+"""Names, order and styles of series."""
 
 import pandas as pd
 import pytest
 
 from analysis.method_styles import METHODS
-from analysis.series import find_series, find_settings, format_sparsity
+from analysis.series import find_series, find_settings, flatten, format_knobs, format_sparsity
 from tests.analysis.synthetic import make_row
 
 
@@ -23,7 +23,7 @@ def test_only_knobs_that_distinguish_are_named() -> None:
         ("random", '{"schedule": {"kind": "erk"}}', "final"),
         ("random", "{}", "final"),
     )
-    assert [one.label for one in find_series(frame)] == [
+    assert [series.label for series in find_series(frame)] == [
         "Magnitude",
         "Lottery ticket (rewind_to=3)",
         "Lottery ticket (rewind_to=5)",
@@ -42,7 +42,7 @@ def test_methods_of_the_users_own_bear_the_titles_of_their_cards() -> None:
         "third": {"title": "Magnitude"},
         "fourth": {"title": " "},
     }
-    labels = [one.label for one in find_series(frame, cards)]
+    labels = [series.label for series in find_series(frame, cards)]
     assert labels == ["Magnitude", "Fourth", "My pruner", "Other one", "Magnitude (third)"]
 
 
@@ -50,20 +50,22 @@ def test_stages_are_named_where_there_are_several() -> None:
     rows = [("sparsegpt", "{}", stage) for stage in ("finetuned", "raw", "recalibrated")]
     series = find_series(make_frame(*rows, ("magnitude", "{}", "raw")))
     labels = ["Magnitude", "SparseGPT (raw)", "SparseGPT (recalibrated)", "SparseGPT (finetuned)"]
-    assert [one.label for one in series] == labels
-    assert [one.variant for one in series] == [0, 2, 1, 0]  # the result has the plainest line
-    assert len({(one.colour, one.marker) for one in series}) == 2
+    assert [series.label for series in series] == labels
+    assert [series.variant for series in series] == [0, 2, 1, 0]  # the result has the plainest line
+    assert len({(series.colour, series.marker) for series in series}) == 2
 
 
-def test_looks_do_not_depend_on_the_company() -> None:
-    alone = {one.method: one for one in find_series(make_frame(("synflow", "{}", "final")))}
+def test_styles_do_not_depend_on_the_other_methods() -> None:
+    alone = {
+        series.method: series for series in find_series(make_frame(("synflow", "{}", "final")))
+    }
     many = find_series(
         make_frame(*((name, "{}", "final") for name in ["zeta", "alpha_beta", *reversed(METHODS)]))
     )
-    together = {one.method: one for one in many}
+    together = {series.method: series for series in many}
     assert alone["synflow"] == together["synflow"]
     assert many[0].method == "dense"
-    order = [one.method for one in many]
+    order = [series.method for series in many]
     assert order[-6:] == [
         "alpha_beta",
         "zeta",
@@ -72,10 +74,12 @@ def test_looks_do_not_depend_on_the_company() -> None:
         "reinitialised",
         "small_from_scratch",
     ]
-    assert {one.family for one in many if one.method in ("alpha_beta", "zeta")} == {"other"}
+    assert {series.family for series in many if series.method in ("alpha_beta", "zeta")} == {
+        "other"
+    }
     assert together["alpha_beta"].label == "Alpha beta"
-    looks = [(one.colour, one.marker) for one in many]
-    assert len(set(looks)) == len(looks)
+    styles = [(series.colour, series.marker) for series in many]
+    assert len(set(styles)) == len(styles)
 
 
 def test_settings_name_the_recipe_where_it_matters() -> None:
@@ -84,12 +88,12 @@ def test_settings_name_the_recipe_where_it_matters() -> None:
     ]
     rows.append(make_row("dense", 0.0, 1, dataset="a/b", recipe='{"train": {"epochs": 5}}'))
     settings = find_settings(pd.DataFrame(rows))
-    assert [one.label for one in settings] == [
+    assert [setting.label for setting in settings] == [
         "a/b, resnet18",
         "cifar10, resnet18, train.epochs=5",
         "cifar10, resnet18, default recipe",
     ]
-    assert [one.slug for one in settings] == [
+    assert [setting.slug for setting in settings] == [
         "a-b-resnet18",
         "cifar10-resnet18-train.epochs-5",
         "cifar10-resnet18-default-recipe",
@@ -109,3 +113,17 @@ def test_settings_name_the_recipe_where_it_matters() -> None:
 )
 def test_sparsity_has_the_decimals_it_needs(sparsity: float, text: str) -> None:
     assert format_sparsity(sparsity) == text
+
+
+def test_nested_values_are_named_by_their_path() -> None:
+    nested = {"b": {"x": 1, "y": "text"}, "a": [1, "z"], "empty": {}, "flag": True, "none": None}
+    assert flatten(nested) == {
+        "b.x": "1",
+        "b.y": "text",
+        "a": '[1, "z"]',
+        "empty": "{}",
+        "flag": "true",
+        "none": "null",
+    }
+    assert flatten({}) == {}
+    assert format_knobs('{"b": {"y": 2, "x": 1}, "a": "z"}') == ["a=z", "b.x=1", "b.y=2"]

@@ -19,12 +19,12 @@ from types import FrameType
 
 from torch import Tensor, nn
 
-from models.model_registry import build
+from models.model_registry import build_model
 
 
 def net(image: tuple[int, int, int], classes: int) -> nn.Module:
     """resnet8, with a witness where a campaign asks for one."""
-    model = build("resnet8", image=image, classes=classes)
+    model = build_model("resnet8", image=image, classes=classes)
     folder, key = os.environ.get("CHAOS_PROBE"), _key()
     if folder and key and not next(model.parameters()).is_meta:
         _write(folder, "open", key)

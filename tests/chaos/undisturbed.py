@@ -61,11 +61,12 @@ class Undisturbed:
 def walk(study_file: Path, out: Path) -> None:
     """Run all trials of a study file into a study directory."""
     from sweeps.planning.plan import make_plan
-    from sweeps.study_file import study
+    from sweeps.study_file.study import build_study
+    from sweeps.study_file.study_reader import read_study_file
     from trainables.environment import Environment
     from trainables.trial import Trial
 
-    spec = study.build(study.read(study_file), where=study_file.name)
+    spec = build_study(read_study_file(study_file), where=study_file.name)
     for trial in make_plan(spec).trials:
         Trial(trial.spec, Environment(store=str(out))).run()
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.planning.plan import make_plan
-from sweeps.study_file import study
+from sweeps.study_file.study import build_study
 from tests.chaos.faults import Fault
 from tests.chaos.places import Folder, Place
 from tests.chaos.stage import Stage
 from tests.chaos.witness import Evidence, Loss
-from trainables.storage import parquet_tables
+from trainables.storage import parquet_tables, schema
 
 TABLES = ("rows", "curves", "layers")
 KNOWN = ("rows/", "curves/", "layers/", "artifacts/", "study.yaml", "plan.json")
@@ -122,7 +122,7 @@ def judge(
 ) -> list[Claim]:
     """All claims on one stage. `still` and `calm`: results and witnesses of the undisturbed run of
     the same study."""
-    keys = list(make_plan(study.build(stage.study, where=stage.name)).by_key)
+    keys = list(make_plan(build_study(stage.study, where=stage.name)).by_key)
     files = stage.place.files()
     claims = [_same(table, stage.place, still, keys, files) for table in TABLES]
     claims.append(_same_artifacts(set(files), set(still.files()), set(keys)))
@@ -189,9 +189,9 @@ def _work(stage: Stage, seen: Evidence, calm: Evidence, keys: set[str]) -> list[
 
 def _table(table: str, place: Place, key: str) -> list[dict[str, Any]]:
     """One trial's part of a table, without the columns that say when and where."""
-    rows = parquet_tables.decode(table, place.read(f"{table}/{key}.parquet")).to_pylist()
+    rows = parquet_tables.decode_table(table, place.read(f"{table}/{key}.parquet")).to_pylist()
     return [
-        {name: v for name, v in row.items() if name not in parquet_tables.CIRCUMSTANCES | {"study"}}
+        {name: v for name, v in row.items() if name not in schema.CIRCUMSTANCES | {"study"}}
         for row in rows
     ]
 

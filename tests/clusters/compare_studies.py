@@ -7,7 +7,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from trainables.storage import parquet_tables
+from trainables.storage import parquet_tables, schema
 from trainables.storage.store import Store
 
 
@@ -15,7 +15,7 @@ def tables(folder: str, name: str) -> dict[str, list[dict[str, Any]]]:
     """One table of a study, by key."""
     store = Store.at(folder)
     return {
-        path: parquet_tables.decode(name, store.read(path)).to_pylist()
+        path: parquet_tables.decode_table(name, store.read(path)).to_pylist()
         for path in store.list(name, ".parquet")
     }
 
@@ -23,7 +23,7 @@ def tables(folder: str, name: str) -> dict[str, list[dict[str, Any]]]:
 def plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows without the columns that say when and where."""
     return [
-        {n: v for n, v in row.items() if n not in parquet_tables.CIRCUMSTANCES | {"study"}}
+        {n: v for n, v in row.items() if n not in schema.CIRCUMSTANCES | {"study"}}
         for row in rows
     ]
 

@@ -94,19 +94,17 @@ def test_dockerfile_copies_what_is_there_and_the_ignore_file_lets_through() -> N
     }
     assert copied == let_through
     assert all((ROOT / source).exists() for source in copied)
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"][
-        "packages"
-    ]
-    assert {package.split(".")[0] for package in packages} <= copied
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert {pattern.rstrip("*") for pattern in setuptools["packages"]["find"]["include"]} <= copied
 
 
 def test_dockerfile_runs_the_embedded_study() -> None:
     from sweeps import full_study
-    from sweeps.cli import study_command
+    from sweeps.cli.study_request import read_study
 
     words = next(line for line in dockerfile() if line.startswith("CMD ")).removeprefix("CMD ")
-    options = full_study.parser().parse_args(json.loads(words))
-    assert study_command.read_study(options, default_preset="full").resources.gpus_per_trial == 0
+    options = full_study.make_parser().parse_args(json.loads(words))
+    assert read_study(options, default_preset="full").resources.gpus_per_trial == 0
 
 
 def test_what_the_cpu_image_leaves_out_is_cuda_only() -> None:

@@ -10,7 +10,7 @@ import yaml
 from ray.scripts.scripts import cli
 
 from sweeps import full_study
-from sweeps.cli import study_command
+from sweeps.cli.study_request import read_study
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "running.md").read_text()
@@ -48,8 +48,8 @@ def studies() -> list[str]:
 
 @pytest.mark.parametrize("line", studies())
 def test_study_commands_are_understood(line: str) -> None:
-    options = full_study.parser().parse_args(shlex.split(line))
-    study_command.read_study(options, default_preset=full_study.DEFAULT_PRESET)
+    options = full_study.make_parser().parse_args(shlex.split(line))
+    read_study(options, default_preset=full_study.DEFAULT_PRESET)
 
 
 def rays() -> list[str]:
@@ -76,7 +76,7 @@ def test_the_slurm_script_and_the_manifest_call_ray_with_options_it_has() -> Non
         option for parameter in cli.commands["symmetric-run"].params for option in parameter.opts
     }
     assert set(re.findall(r"--[a-z-]+", called[0])) <= known
-    known = {option for action in full_study.parser()._actions for option in action.option_strings}
+    known = {option for action in full_study.make_parser()._actions for option in action.option_strings}
     assert set(re.findall(r"--[a-z-]+", called[1])) <= known
     hook = (ROOT / "clusters" / "kuberay.yaml").read_text().split("ray drain-node")[1].split(";")[0]
     assert set(re.findall(r"--[a-z-]+", hook)) <= {

@@ -15,10 +15,10 @@ import pytest
 import yaml
 
 from sweeps.planning.plan import Plan, make_plan
-from sweeps.study_file import study
+from sweeps.study_file.study import build_study
 from tests import s3_server
 from trainables.environment import Environment
-from trainables.storage import parquet_tables
+from trainables.storage import parquet_tables, schema
 from trainables.storage.store import Store
 from trainables.trial import Trial
 
@@ -87,12 +87,12 @@ def end(driver: subprocess.Popen[str]) -> None:
 def table(store: Store, name: str, plan: Plan) -> dict[str, list[dict[str, Any]]]:
     """One table of a study, by key, without the columns that say when and where."""
     found = {
-        key: parquet_tables.decode(name, store.read(f"{name}/{key}.parquet")).to_pylist()
+        key: parquet_tables.decode_table(name, store.read(f"{name}/{key}.parquet")).to_pylist()
         for key in plan.by_key
     }
     return {
         key: [
-            {n: v for n, v in row.items() if n not in parquet_tables.CIRCUMSTANCES | {"study"}}
+            {n: v for n, v in row.items() if n not in schema.CIRCUMSTANCES | {"study"}}
             for row in rows
         ]
         for key, rows in found.items()
@@ -109,7 +109,7 @@ def wait_for(condition: Any, seconds: float = 240) -> None:
 @pytest.mark.slow
 def test_a_killed_study_goes_on_in_the_bucket(s3: s3_server.S3, start: Any, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY))
-    plan = make_plan(study.build(STUDY, where="test"))
+    plan = make_plan(build_study(STUDY, where="test"))
     for trial in plan.trials:
         Trial(trial.spec, Environment(store=str(tmp_path / "local"))).run()
     uri = s3.uri("studies/digits")

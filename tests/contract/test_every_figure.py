@@ -1,5 +1,5 @@
-"""What every figure in `analysis.report.study_report.FIGURES` must keep to. A new one is tested by
-being listed there."""
+"""What every figure in `analysis.report.figures_and_tables.FIGURES` must keep to. A new one is
+tested by being listed there."""
 
 import io
 import re
@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from matplotlib.image import imread
 
-from analysis.reading.load import load
-from analysis.report.study_report import FIGURES
-from analysis.statistics.results import Results, collect
-from tests.analysis.synthetic import write_everything
+from analysis.reading.load import load_study
+from analysis.report.figures_and_tables import FIGURES
+from analysis.statistics.results import Results, collect_results
+from tests.analysis.synthetic_details import write_everything
 
 DRAWN = {draw.__name__: draw for draw in FIGURES}
 
@@ -19,7 +19,7 @@ DRAWN = {draw.__name__: draw for draw in FIGURES}
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """A made-up study with something to show in every figure."""
-    return collect(load(write_everything(tmp_path_factory.mktemp("figures") / "s")))
+    return collect_results(load_study(write_everything(tmp_path_factory.mktemp("figures") / "s")))
 
 
 def draw(name: str, study: Results, *kinds: str) -> list[Any]:

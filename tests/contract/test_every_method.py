@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from models.model_registry import build
+from models.model_registry import build_model
 from pruning import registry
 from pruning.masks import kept_count, prunable
 from pruning.phases import Train
@@ -20,7 +20,7 @@ from pruning.structured.shrink import shrink
 from sweeps.planning.plan import make_plan
 from sweeps.study_file.study import StudySpec
 from trainables.environment import Environment
-from trainables.storage import checkpoints, parquet_tables
+from trainables.storage import checkpoints, parquet_tables, schema
 from trainables.storage.store import Store
 from trainables.trial import Trial
 from trainables.trial_spec import TrialSpec
@@ -36,8 +36,7 @@ SMALL_KNOBS: dict[str, dict[str, Any]] = {
 
 
 def study(method: str, seed: int = SEED) -> StudySpec:
-    """A study of one method that trains for seconds: a residual network on a large batch of digits.
-    """
+    """A study of one method that trains for seconds: a residual network on batches of digits."""
     recipe = {"epochs": 2, "batch": 400, "lr": 0.05, "precision": "fp32", "augment": "crop_flip"}
     return StudySpec.model_validate(
         {
@@ -126,7 +125,7 @@ def walk(prepare: Callable[..., Environment], tmp_path: Path) -> Callable[..., T
 def lasting(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows without the columns that say when and where a trial ran."""
     return [
-        {name: value for name, value in row.items() if name not in parquet_tables.CIRCUMSTANCES}
+        {name: value for name, value in row.items() if name not in schema.CIRCUMSTANCES}
         for row in rows
     ]
 
@@ -135,21 +134,21 @@ def assert_equal(calm: Trial, disturbed: Trial) -> None:
     """Every measured value and every bit of the networks."""
     for table in ("rows", "curves", "layers"):
         first, second = (
-            parquet_tables.decode(
+            parquet_tables.decode_table(
                 table, trial.store.read(f"{table}/{trial.spec.key}.parquet")
             ).to_pylist()
             for trial in (calm, disturbed)
         )
         assert lasting(first) == lasting(second)
-    weights = calm.course.network.model.state_dict()
+    weights = calm.runner.network.model.state_dict()
     assert all(
         torch.equal(value, weights[name])
-        for name, value in disturbed.course.network.model.state_dict().items()
+        for name, value in disturbed.runner.network.model.state_dict().items()
     )
     assert calm.store.list("checkpoints") == disturbed.store.list("checkpoints") == []
 
 
-@pytest.mark.parametrize("method", registry.names())
+@pytest.mark.parametrize("method", registry.list_methods())
 def test_killed_after_every_step_and_every_batch_it_ends_bit_equal(
     method: str, calm: Callable[[str], Trial], walk: Callable[..., Trial]
 ) -> None:
@@ -162,13 +161,13 @@ def test_killed_after_every_step_and_every_batch_it_ends_bit_equal(
         batchwise=True,
     )
     assert_equal(calm(method), disturbed)
-    batches = disturbed.course.images.batches_per_epoch(disturbed.spec.recipe.batch)
-    epochs = sum(isinstance(disturbed.course.phases[index], Train) for index, _ in disturbed.steps)
+    batches = disturbed.runner.loader.batches_per_epoch(disturbed.spec.recipe.batch)
+    epochs = sum(isinstance(disturbed.runner.phases[index], Train) for index, _ in disturbed.steps)
     assert len(moments) == len(set(moments)) == len(disturbed.steps) - 1 + epochs * (batches - 1)
     assert disturbed.attempts == len(moments) + 1
 
 
-@pytest.mark.parametrize("method", registry.names())
+@pytest.mark.parametrize("method", registry.list_methods())
 def test_killed_while_it_writes_a_checkpoint_it_ends_bit_equal(
     method: str, calm: Callable[[str], Trial], walk: Callable[..., Trial]
 ) -> None:
@@ -195,7 +194,7 @@ def test_killed_while_it_writes_a_checkpoint_it_ends_bit_equal(
     assert all("does not match its checksum" in text for text in torn)
 
 
-@pytest.mark.parametrize("method", registry.names())
+@pytest.mark.parametrize("method", registry.list_methods())
 def test_it_reaches_the_requested_sparsity(
     method: str, calm: Callable[[str], Trial], walk: Callable[..., Trial]
 ) -> None:
@@ -203,44 +202,44 @@ def test_it_reaches_the_requested_sparsity(
     removes those."""
     *others, _ = specs(method)[1]
     for trial in (*(walk(spec, "study") for spec in others), calm(method)):
-        total = trial.course.network.dense_prunable
-        left = sum(int(mask.sum()) for mask in trial.course.network.masks.values())
-        assert trial.course.rows[-1]["sparsity_reached"] == pytest.approx(
+        total = trial.runner.network.dense_prunable
+        left = sum(int(mask.sum()) for mask in trial.runner.network.masks.values())
+        assert trial.records.rows[-1]["sparsity_reached"] == pytest.approx(
             1 - left / total, abs=1e-12
         )
-        assert trial.course.rows[-1]["nonzero"] - left == trial.course.rows[-1]["params"] - sum(
-            weight.numel() for weight in prunable(trial.course.network.model).values()
+        assert trial.records.rows[-1]["nonzero"] - left == trial.records.rows[-1]["params"] - sum(
+            weight.numel() for weight in prunable(trial.runner.network.model).values()
         )
-        for row in trial.course.rows:
-            if trial.course.method.reaches == "exact":
+        for row in trial.records.rows:
+            if trial.runner.method.reaches == "exact":
                 assert round((1 - row["sparsity_reached"]) * total) == kept_count(
                     row["sparsity"], total
                 )
-            elif trial.course.method.reaches == "nearest":
+            elif trial.runner.method.reaches == "nearest":
                 assert row["sparsity_reached"] == pytest.approx(row["sparsity"], abs=0.03)
             else:
                 assert 0 < row["sparsity_reached"] < 1
 
 
-@pytest.mark.parametrize("method", registry.names())
+@pytest.mark.parametrize("method", registry.list_methods())
 def test_masked_weights_are_zero_and_the_plain_model_loads_the_rest(
     method: str, calm: Callable[[str], Trial]
 ) -> None:
     trial = calm(method)
-    for name, weight in prunable(trial.course.network.model).items():
-        assert not weight[~trial.course.network.masks[name]].any()
-    plain = build(
-        trial.spec.model, image=trial.course.network.image, classes=trial.course.network.classes
+    for name, weight in prunable(trial.runner.network.model).items():
+        assert not weight[~trial.runner.network.masks[name]].any()
+    plain = build_model(
+        trial.spec.model, image=trial.runner.network.image, classes=trial.runner.network.classes
     )
-    for keep in trial.course.network.keeps:
-        plain = shrink(plain, keep, image=trial.course.network.image)
-    plain.load_state_dict(trial.course.network.weights(), strict=True)
-    x = torch.randn(4, *trial.course.network.image, generator=torch.Generator().manual_seed(0))
-    trial.course.network.model.eval()
-    torch.testing.assert_close(plain.eval()(x), trial.course.network.model(x))
+    for keep in trial.runner.network.keep_plans:
+        plain = shrink(plain, keep, image=trial.runner.network.image)
+    plain.load_state_dict(trial.runner.network.copy_weights(), strict=True)
+    x = torch.randn(4, *trial.runner.network.image, generator=torch.Generator().manual_seed(0))
+    trial.runner.network.model.eval()
+    torch.testing.assert_close(plain.eval()(x), trial.runner.network.model(x))
 
 
-@pytest.mark.parametrize("method", registry.names())
+@pytest.mark.parametrize("method", registry.list_methods())
 def test_no_step_brings_weights_back(
     method: str, prepare: Callable[..., Environment], tmp_path: Path
 ) -> None:
@@ -248,10 +247,10 @@ def test_no_step_brings_weights_back(
     seen: list[dict[str, torch.Tensor]] = []
     trial = Trial(spec, prepare(tmp_path / "study", spec))
     while not trial.done:
-        seen.append({name: mask.clone() for name, mask in trial.course.network.masks.items()})
+        seen.append({name: mask.clone() for name, mask in trial.runner.network.masks.items()})
         trial.advance()
     assert len(seen) > 1
-    moves = any(isinstance(phase, Train) and phase.updates for phase in trial.course.phases)
+    moves = any(isinstance(phase, Train) and phase.updates for phase in trial.runner.phases)
     for before, after in itertools.pairwise(seen):
         if moves:  # dynamic sparse training grows as many weights as it drops
             assert sum(int(mask.sum()) for mask in after.values()) <= sum(
@@ -264,19 +263,19 @@ def test_no_step_brings_weights_back(
             )
 
 
-@pytest.mark.parametrize("method", registry.names())
+@pytest.mark.parametrize("method", registry.list_methods())
 def test_equal_seeds_give_equal_trials_and_another_seed_another(
     method: str, calm: Callable[[str], Trial], walk: Callable[..., Trial]
 ) -> None:
     again = walk(specs(method)[1][-1], "again")
-    assert [row["digest"] for row in calm(method).course.rows] == [
-        row["digest"] for row in again.course.rows
+    assert [row["digest"] for row in calm(method).records.rows] == [
+        row["digest"] for row in again.records.rows
     ]
     other = walk(specs(method, OTHER)[1][-1], "other")
-    assert other.course.rows[-1]["digest"] != again.course.rows[-1]["digest"]
+    assert other.records.rows[-1]["digest"] != again.records.rows[-1]["digest"]
 
 
-@pytest.mark.parametrize("method", registry.names())
+@pytest.mark.parametrize("method", registry.list_methods())
 def test_its_state_holds_only_tensors_and_plain_values(
     method: str, prepare: Callable[..., Environment], tmp_path: Path
 ) -> None:
@@ -284,16 +283,17 @@ def test_its_state_holds_only_tensors_and_plain_values(
     trial = Trial(spec, prepare(tmp_path / "study", spec))
     trial.advance()
     trial.save()
-    found = checkpoints.newest(
+    found = checkpoints.read_newest_state(
         Store.at(tmp_path / "study"), f"checkpoints/{trial.spec.key}", "step"
     )
     assert found is not None and found[1]["step"] == 1
 
 
-@pytest.mark.parametrize("method", registry.names())
+@pytest.mark.parametrize("method", registry.list_methods())
 def test_its_card_and_knobs_are_told(method: str) -> None:
-    kind = registry.find(method)
+    kind = registry.find_method_class(method)
     card = kind.card
     assert all(getattr(card, field) for field in ("title", "paper", "summary", "cost", "when"))
     assert kind.__doc__ and len(kind.__doc__) > 20
-    assert registry.build(method, {}) == kind()
+    built = registry.build_method(method, {})
+    assert type(built) is kind and built.model_dump() == kind().model_dump()

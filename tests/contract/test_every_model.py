@@ -10,22 +10,24 @@ from models import model_registry
 from pruning.cost import layer_costs, macs
 from pruning.filters import l1_norms
 from pruning.masks import prunable
-from pruning.structured.channel_groups import groups
-from pruning.structured.shrink import choose, group_scores, shrink, widths, zeroed
+from pruning.structured.channel_groups import find_groups
+from pruning.structured.channel_widths import kept_widths
+from pruning.structured.keep_plan import choose_channels, group_scores
+from pruning.structured.shrink import shrink, zeroed
 
 IMAGE, CLASSES = (3, 16, 16), 7
 
 
 def build(name: str, seed: int = 0, image: tuple[int, int, int] = IMAGE) -> nn.Module:
     torch.manual_seed(seed)
-    return model_registry.build(name, image=image, classes=CLASSES)
+    return model_registry.build_model(name, image=image, classes=CLASSES)
 
 
 def draw(count: int, image: tuple[int, int, int] = IMAGE) -> Tensor:
     return torch.randn(count, *image, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("name", model_registry.names())
+@pytest.mark.parametrize("name", model_registry.list_models())
 def test_it_takes_images_of_any_channels_and_gives_logits(name: str) -> None:
     for image in (IMAGE, (1, 8, 8)):
         model = build(name, image=image)
@@ -33,7 +35,7 @@ def test_it_takes_images_of_any_channels_and_gives_logits(name: str) -> None:
         assert macs(layer_costs(model, image)) > 0
 
 
-@pytest.mark.parametrize("name", model_registry.names())
+@pytest.mark.parametrize("name", model_registry.list_models())
 def test_its_weights_come_from_torchs_seed_alone(name: str) -> None:
     first, again, other = build(name), build(name), build(name, seed=1)
     weights = prunable(first)
@@ -43,7 +45,7 @@ def test_its_weights_come_from_torchs_seed_alone(name: str) -> None:
     assert not any(torch.equal(weight, prunable(other)[at]) for at, weight in weights.items())
 
 
-@pytest.mark.parametrize("name", model_registry.names())
+@pytest.mark.parametrize("name", model_registry.list_models())
 def test_every_parameter_learns(name: str) -> None:
     model = build(name).train()
     cross_entropy(model(draw(4)), torch.arange(4)).backward()
@@ -53,19 +55,19 @@ def test_every_parameter_learns(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", model_registry.names())
+@pytest.mark.parametrize("name", model_registry.list_models())
 def test_its_channels_can_be_removed(name: str) -> None:
     model = build(name).eval()
-    found = groups(model, IMAGE)
+    found = find_groups(model, IMAGE)
     filters = {
         layer: model.get_submodule(layer).weight.detach()
         for group in found
         for layer in group.producers
     }
-    plan = choose(
+    plan = choose_channels(
         found,
-        group_scores(found, {at: l1_norms(weight) for at, weight in filters.items()}),
-        widths(found, 0.3),
+        group_scores(found, {layer: l1_norms(weight) for layer, weight in filters.items()}),
+        kept_widths(found, 0.3),
     )
     small, masked = shrink(model, plan, image=IMAGE), zeroed(model, plan, image=IMAGE)
     with torch.no_grad():

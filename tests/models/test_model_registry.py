@@ -43,8 +43,10 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_names_and_checks_without_torch() -> None:
     code = (
-        "import sys; from models import registry as r; [r.check(n) for n in r.names()]; r.check('not_there.nets:net'); "
-        "print('torch' in sys.modules, 'not_there' in sys.modules, *r.names())"
+        "import sys; from models import model_registry as r; "
+        "[r.check_model_name(name) for name in r.list_models()]; "
+        "r.check_model_name('not_there.nets:net'); "
+        "print('torch' in sys.modules, 'not_there' in sys.modules, *r.list_models())"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
@@ -71,13 +73,13 @@ def test_names_and_checks_without_torch() -> None:
 )
 def test_a_wrong_name_gets_its_nearest_fix(name: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
-        model_registry.check(name)
+        model_registry.check_model_name(name)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_build_knows_the_users_own(own: str) -> None:
-    model = model_registry.build(f"{own}:tiny", image=(2, 3, 4), classes=5)
+    model = model_registry.build_model(f"{own}:tiny", image=(2, 3, 4), classes=5)
     assert model(torch.zeros(7, 2, 3, 4)).shape == (7, 5)
 
 
@@ -96,17 +98,17 @@ def test_what_is_wrong_with_the_users_own_is_one_line(
     own: str, name: str, kind: type[Exception], message: str
 ) -> None:
     with pytest.raises(kind) as caught:
-        model_registry.build(name, image=(1, 4, 4), classes=2)
+        model_registry.build_model(name, image=(1, 4, 4), classes=2)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_mistake_inside_the_users_function_keeps_its_own_error(own: str) -> None:
     with pytest.raises(TypeError, match="a mistake inside the user's code"):
-        model_registry.build(f"{own}:faulty", image=(1, 4, 4), classes=2)
+        model_registry.build_model(f"{own}:faulty", image=(1, 4, 4), classes=2)
 
 
 @pytest.mark.parametrize(("image", "classes"), [((0, 8, 8), 10), ((3, 8), 10), ((3, 8, 8), 0)])
 def test_sizes_below_one_are_refused(image: tuple[int, int, int], classes: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        model_registry.build("mlp", image=image, classes=classes)
+        model_registry.build_model("mlp", image=image, classes=classes)

@@ -1,5 +1,7 @@
-"""The networks: counts from the literature, any image size, and what pruning and training ask of
-them."""
+"""The networks: counts from the literature, any image size, and what pruning and training need.
+
+Covers: models/cifar_resnet.py, models/vgg.py, models/simple.py, models/initial.py.
+"""
 
 import copy
 import math
@@ -24,7 +26,7 @@ SMALL = [
 
 def build(name: str, image: tuple[int, int, int] = (3, 32, 32), classes: int = 10) -> nn.Module:
     torch.manual_seed(0)
-    return model_registry.build(name, image=image, classes=classes)
+    return model_registry.build_model(name, image=image, classes=classes)
 
 
 def params(model: nn.Module) -> int:
@@ -116,7 +118,7 @@ def test_resnet18_keeps_the_resolution_of_small_images() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", model_registry.names())
+@pytest.mark.parametrize("name", model_registry.list_models())
 def test_traced_network_computes_the_same(name: str) -> None:
     model = build(name).eval()
     traced = torch.fx.symbolic_trace(model)
@@ -129,7 +131,7 @@ def test_traced_network_computes_the_same(name: str) -> None:
     assert functions <= {"add"}, "activations and pools must be modules"
 
 
-@pytest.mark.parametrize("name", model_registry.names())
+@pytest.mark.parametrize("name", model_registry.list_models())
 def test_every_activation_is_a_relu_module_seen_by_hooks(name: str) -> None:
     model = build(name).eval()
     seen: list[bool] = []
@@ -172,7 +174,7 @@ def test_half_precision_stays_near_full(name: str, dtype: torch.dtype) -> None:
 def test_weights_come_from_the_global_seed_alone(name: str) -> None:
     first, again = build(name).state_dict(), build(name).state_dict()
     torch.manual_seed(1)
-    other = model_registry.build(name, image=(3, 32, 32), classes=10).state_dict()
+    other = model_registry.build_model(name, image=(3, 32, 32), classes=10).state_dict()
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert all(not torch.equal(first[key], other[key]) for key in prunable(build(name)))
     assert all(isinstance(value, torch.Tensor) for value in first.values())

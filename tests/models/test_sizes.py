@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from models import sizes
-from models.model_registry import build
+from models.model_registry import build_model
 from pruning.methods.hrank import HRank
-from pruning.phases import Setting
-from pruning.structured.channel_groups import groups
-from sweeps.planning.model_check import cost
-from trainables.trial_spec import TrialSpec, structure
+from pruning.phases import PhaseContext
+from pruning.structured.channel_groups import find_groups
+from sweeps.planning.model_check import count_macs_and_parameters
+from trainables.trial_spec import TrialSpec, build_without_storage
 
 torch.set_num_threads(1)
 
@@ -18,8 +18,8 @@ torch.set_num_threads(1)
 @pytest.mark.parametrize(("name", "image", "classes"), sizes.COSTS)
 def test_costs_are_those_of_the_network(name: str, image: sizes.Image, classes: int) -> None:
     if name != "resnet110":  # a second to count, and of the same file as the others
-        assert cost(name, image, classes) == sizes.COSTS[name, image, classes]
-    model = structure(name, image, classes)
+        assert count_macs_and_parameters(name, image, classes) == sizes.COSTS[name, image, classes]
+    model = build_without_storage(name, image, classes)
     assert (
         sum(parameter.numel() for parameter in model.parameters())
         == sizes.COSTS[name, image, classes][1]
@@ -28,7 +28,7 @@ def test_costs_are_those_of_the_network(name: str, image: sizes.Image, classes: 
 
 @pytest.mark.parametrize("name", sizes.GROUPS)
 def test_groups_are_those_of_the_network(name: str) -> None:
-    found = groups(structure(name, (3, 32, 32), 10), (3, 32, 32))
+    found = find_groups(build_without_storage(name, (3, 32, 32), 10), (3, 32, 32))
     assert sizes.GROUPS[name] == (len(found), sum(group.residual for group in found))
 
 
@@ -46,10 +46,10 @@ def test_a_course_is_the_same_with_and_without_the_network(mode: str) -> None:
 
     def make() -> torch.nn.Module:
         asked.append(1)
-        return build("resnet20", image=(3, 32, 32), classes=10)
+        return build_model("resnet20", image=(3, 32, 32), classes=10)
 
     method = spec.build_method()
     assert isinstance(method, HRank)
-    counted = method.phases((0.5,), Setting(train_epochs=160, retrain_epochs=160, build=make))
+    counted = method.phases((0.5,), PhaseContext(train_epochs=160, retrain_epochs=160, build=make))
     assert counted == spec.phases() and asked
     assert len(counted) == 2 * {"all": 12, "inner": 9}[mode] + 2

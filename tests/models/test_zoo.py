@@ -9,14 +9,15 @@ import torch
 
 from models import model_registry, zoo
 from pruning.user_error import UserError
-from sweeps.planning.model_check import Misfit, cost
+from sweeps.planning.model_check import Misfit, count_macs_and_parameters
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_names_are_checked_without_importing_a_library() -> None:
     code = (
-        "import sys; from models import registry as r; r.check('torchvision:no_such'); r.check('timm:no_such');"
+        "import sys; from models.model_registry import check_model_name as check;"
+        "check('torchvision:no_such'); check('timm:no_such');"
         "assert not {'torch', 'torchvision', 'timm'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
@@ -32,7 +33,7 @@ def test_names_are_checked_without_importing_a_library() -> None:
 )
 def test_a_name_of_another_form_is_refused_at_once(name: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
-        model_registry.check(name)
+        model_registry.check_model_name(name)
     assert message in str(caught.value)
 
 
@@ -53,10 +54,10 @@ def test_a_name_of_another_form_is_refused_at_once(name: str, message: str) -> N
 )
 def test_an_unknown_name_gets_the_nearest(name: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
-        model_registry.build(name, image=(3, 32, 32), classes=10)
+        model_registry.build_model(name, image=(3, 32, 32), classes=10)
     assert message in str(caught.value) and "\n" not in str(caught.value)
     with pytest.raises(UserError):
-        cost(name, (3, 32, 32), 10)
+        count_macs_and_parameters(name, (3, 32, 32), 10)
 
 
 @pytest.mark.parametrize(
@@ -73,15 +74,19 @@ def test_they_are_built_for_the_images_and_classes_with_fresh_weights(
     models = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        models.append(model_registry.build(name, image=image, classes=7))
+        models.append(model_registry.build_model(name, image=image, classes=7))
     assert models[0].eval()(torch.zeros(2, *image)).shape == (2, 7)
     first, again, other = (next(iter(model.parameters())) for model in models)
     assert torch.equal(first, again) and not torch.equal(first, other)
-    assert cost(name, image, 7)[1] == sum(parameter.numel() for parameter in models[0].parameters())
+    assert count_macs_and_parameters(name, image, 7)[1] == sum(
+        parameter.numel() for parameter in models[0].parameters()
+    )
 
 
 def test_torchvisions_networks_with_side_branches_answer_with_logits_while_training() -> None:
-    model = model_registry.build("torchvision:googlenet", image=(3, 64, 64), classes=5).train()
+    model = model_registry.build_model(
+        "torchvision:googlenet", image=(3, 64, 64), classes=5
+    ).train()
     assert model(torch.zeros(2, 3, 64, 64)).shape == (2, 5)
 
 
@@ -90,9 +95,9 @@ def test_channels_and_sizes_that_do_not_fit_are_one_line() -> None:
         Misfit,
         match="torchvision's networks take 3 channels, but the images have 1; timm's take any",
     ):
-        cost("torchvision:resnet18", (1, 8, 8), 10)
+        count_macs_and_parameters("torchvision:resnet18", (1, 8, 8), 10)
     with pytest.raises(Misfit, match="does not take 3x32x32 images: AssertionError: Input height"):
-        cost("timm:vit_tiny_patch16_224", (3, 32, 32), 10)
+        count_macs_and_parameters("timm:vit_tiny_patch16_224", (3, 32, 32), 10)
 
 
 def test_a_library_that_is_missing_or_broken_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +106,7 @@ def test_a_library_that_is_missing_or_broken_is_one_line(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(zoo, "import_module", missing)
     with pytest.raises(UserError) as caught:
-        model_registry.build("timm:resnet10t", image=(3, 32, 32), classes=10)
+        model_registry.build_model("timm:resnet10t", image=(3, 32, 32), classes=10)
     assert str(caught.value).startswith(
         "model 'timm:resnet10t' needs timm: pip install --editable '.[models]'"
     )
@@ -114,4 +119,4 @@ def test_a_library_that_is_missing_or_broken_is_one_line(monkeypatch: pytest.Mon
         UserError,
         match="cannot import torchvision .*nms does not exist\\); install the one that fits this torch$",
     ):
-        model_registry.build("torchvision:resnet18", image=(3, 32, 32), classes=10)
+        model_registry.build_model("torchvision:resnet18", image=(3, 32, 32), classes=10)

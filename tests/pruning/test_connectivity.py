@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from models.model_registry import build
+from models.model_registry import build_model
 from pruning.connectivity import emptied_layers, is_connected
 from pruning.masks import all_kept
 
@@ -31,7 +31,7 @@ def test_two_layers_that_keep_weights_but_miss_each_other_are_disconnected() -> 
 def test_an_emptied_shortcut_beside_a_living_path_does_no_harm_and_depth_does_not_overflow() -> (
     None
 ):
-    model = build("resnet110", image=(3, 32, 32), classes=10)
+    model = build_model("resnet110", image=(3, 32, 32), classes=10)
     masks = all_kept(model)
     shortcut = next(name for name in masks if masks[name].shape[2:] == (1, 1))
     masks[shortcut][:] = False
@@ -39,7 +39,7 @@ def test_an_emptied_shortcut_beside_a_living_path_does_no_harm_and_depth_does_no
 
 
 def test_the_model_is_left_as_it_was() -> None:
-    model = build("resnet8", image=(1, 8, 8), classes=10)
+    model = build_model("resnet8", image=(1, 8, 8), classes=10)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     is_connected(model, all_kept(model), (1, 8, 8))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -68,9 +68,9 @@ def test_flop_counter_agrees_on_the_small_network() -> None:
     assert 2 * cost.macs(cost.layer_costs(dense, IMAGE)) == flops(dense, IMAGE)
 
 
-@pytest.mark.parametrize("name", model_registry.names())
+@pytest.mark.parametrize("name", model_registry.list_models())
 def test_flop_counter_agrees_on_every_network(name: str) -> None:
-    model = model_registry.build(name, image=(3, 32, 32), classes=10)
+    model = model_registry.build_model(name, image=(3, 32, 32), classes=10)
     assert 2 * cost.macs(cost.layer_costs(model, (3, 32, 32))) == flops(model, (3, 32, 32))
 
 
@@ -85,7 +85,7 @@ def test_flop_counter_agrees_on_every_network(name: str) -> None:
 def test_published_figures_are_met_with_their_additions(
     name: str, weighted: int, published: float
 ) -> None:
-    model = model_registry.build(name, image=(3, 32, 32), classes=10).eval()
+    model = model_registry.build_model(name, image=(3, 32, 32), classes=10).eval()
     counted: dict[type[nn.Module], int] = {}
 
     def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -116,7 +116,7 @@ def test_counting_leaves_the_model_as_it_was() -> None:
 
 
 def test_buffers_of_a_training_model_are_untouched() -> None:
-    model = model_registry.build("resnet20", image=(3, 8, 8), classes=10).train()
+    model = model_registry.build_model("resnet20", image=(3, 8, 8), classes=10).train()
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
     cost.layer_costs(model, (3, 8, 8))
     assert before
@@ -196,7 +196,10 @@ def test_compression_of_nothing_kept_is_infinite() -> None:
 
 def test_a_physically_smaller_network_costs_less() -> None:
     pruning = pytest.importorskip("torch_pruning")
-    model, image = model_registry.build("resnet20", image=(3, 32, 32), classes=10), (3, 32, 32)
+    model, image = (
+        model_registry.build_model("resnet20", image=(3, 32, 32), classes=10),
+        (3, 32, 32),
+    )
     before, example = cost.layer_costs(model, image), torch.zeros(1, *image)
     pruner = pruning.pruner.MagnitudePruner(
         model,

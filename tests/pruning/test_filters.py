@@ -1,8 +1,12 @@
-"""Filter criteria against naive loops, and the method base that turns them into a plan."""
+"""Filter criteria against naive loops, and the method base that turns them into a plan.
+
+Covers: pruning/filters.py, pruning/methods/l1_filter.py, pruning/methods/l2_filter.py,
+pruning/methods/fpgm.py, pruning/methods/taylor_filter.py.
+"""
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Literal
 
@@ -12,14 +16,15 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from models.model_registry import build
+from models.model_registry import build_model
 from pruning.filters import FilterMethod, distance_sums, l1_norms, l2_norms, loss_changes
 from pruning.masks import all_kept
-from pruning.method import Card, Method, PruneInput
+from pruning.method import Card, PruneInput
 from pruning.methods.taylor_filter import TaylorFilter
-from pruning.posttraining import PostTraining, Target
-from pruning.structured.channel_groups import groups
-from pruning.structured.shrink import Smaller, parameter_sparsity, shrink
+from pruning.structured.channel_groups import find_groups
+from pruning.structured.keep_plan import Smaller
+from pruning.structured.shrink import shrink
+from tests.pruning.structured.networks_to_cut import parameter_sparsity
 
 torch.set_num_threads(1)
 
@@ -52,7 +57,7 @@ class Longest(FilterMethod):
 
     card = Card(title="", paper="", summary="", kind="structured", cost="", when="")
 
-    def filter_scores(self, at: PruneInput, filters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def filter_scores(self, inputs: PruneInput, filters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {layer: l1_norms(weight) for layer, weight in filters.items()}
 
 
@@ -83,7 +88,7 @@ def test_near_twins_have_their_true_distance() -> None:
 
 def test_loss_changes_equal_a_naive_loop() -> None:
     torch.manual_seed(0)
-    model = build("resnet20", image=IMAGE, classes=10).double().train()
+    model = build_model("resnet20", image=IMAGE, classes=10).double().train()
     model.get_submodule("stages.0").eval()
     modes = [module.training for module in model.modules()]
     buffers = [buffer.clone() for buffer in model.buffers()]
@@ -117,7 +122,7 @@ def test_loss_changes_equal_a_naive_loop() -> None:
 
 def test_loss_changes_predict_what_a_slightly_smaller_filter_costs() -> None:
     torch.manual_seed(0)
-    model = build("resnet20", image=IMAGE, classes=10).double().eval()
+    model = build_model("resnet20", image=IMAGE, classes=10).double().eval()
     x, y = next(images(8))
     scores = loss_changes(model, {"conv": torch.empty(0)}, [(x.double(), y)])["conv"]
     for index in range(4):
@@ -133,10 +138,9 @@ def test_loss_changes_predict_what_a_slightly_smaller_filter_costs() -> None:
 
 
 def test_batch_statistics_would_make_every_change_zero() -> None:
-    """Why `loss_changes` runs in eval mode: a filter before batch-norm has no scale in train mode.
-    """
+    """Why `loss_changes` runs in eval mode: a filter before batch-norm has no scale in train mode."""
     torch.manual_seed(0)
-    model = build("resnet20", image=IMAGE, classes=10).double()
+    model = build_model("resnet20", image=IMAGE, classes=10).double()
     x, y = next(images(8))
     weight = model.get_parameter("conv.weight")
     (gradient,) = torch.autograd.grad(cross_entropy(model.train()(x.double()), y), [weight])
@@ -149,18 +153,20 @@ def test_batch_statistics_would_make_every_change_zero() -> None:
 
 def test_loss_changes_need_a_batch() -> None:
     with pytest.raises(ValueError, match="at least 1 batch"):
-        loss_changes(build("mlp", image=IMAGE, classes=10), {"fc1": torch.empty(0)}, [])
+        loss_changes(build_model("mlp", image=IMAGE, classes=10), {"fc1": torch.empty(0)}, [])
 
 
 @pytest.mark.parametrize("mode", ["inner", "all"])
 def test_plan_reaches_the_sparsity_and_keeps_the_best(mode: Literal["inner", "all"]) -> None:
     torch.manual_seed(0)
-    model = build("resnet18", image=IMAGE, classes=10)
+    model = build_model("resnet18", image=IMAGE, classes=10)
     answer = Longest(mode=mode).prune(prune_input(model, 0.5))
     assert isinstance(answer, Smaller)
     assert parameter_sparsity(model, answer.keep, image=IMAGE) == pytest.approx(0.5, abs=0.005)
     cut = {
-        group.name: group for group in groups(model, IMAGE) if mode == "all" or not group.residual
+        group.name: group
+        for group in find_groups(model, IMAGE)
+        if mode == "all" or not group.residual
     }
     assert set(answer.keep) == set(cut)
     assert len(cut) == (12 if mode == "all" else 8)
@@ -179,23 +185,23 @@ def test_plan_reaches_the_sparsity_and_keeps_the_best(mode: Literal["inner", "al
 
 
 def test_note_tells_the_ratio_and_a_sparsity_that_was_missed() -> None:
-    model = build("resnet18", image=IMAGE, classes=10)
-    at = prune_input(model, 0.75)
-    Longest().prune(at)
-    assert at.notes[0].startswith("channel ratio 0.50") and "nearest" not in at.notes[0]
+    model = build_model("resnet18", image=IMAGE, classes=10)
+    inputs = prune_input(model, 0.75)
+    Longest().prune(inputs)
+    assert inputs.notes[0].startswith("channel ratio 0.50") and "nearest" not in inputs.notes[0]
     # Every inner width at 16 of 64 ... 512; stem, shortcuts and classifier whole.
-    at = prune_input(model, 0.999)
-    answer = Longest(mode="inner", round_to=16).prune(at)
+    inputs = prune_input(model, 0.999)
+    answer = Longest(mode="inner", round_to=16).prune(inputs)
     reached = parameter_sparsity(model, answer.keep, image=IMAGE)
     assert {len(index) for index in answer.keep.values()} == {16}
-    assert at.notes[0].endswith(
+    assert inputs.notes[0].endswith(
         f"the nearest to sparsity 0.999 that whole channels allow is {reached:.4f}"
     )
     assert reached < 0.999
 
 
 def test_widths_are_multiples() -> None:
-    model = build("resnet20", image=IMAGE, classes=10)
+    model = build_model("resnet20", image=IMAGE, classes=10)
     plan = Longest(round_to=8).prune(prune_input(model, 0.6)).keep
     assert {len(index) % 8 for index in plan.values()} == {0}
 
@@ -221,8 +227,8 @@ def test_import_needs_no_torch() -> None:
 
 def test_taylor_ranks_by_the_loss_of_its_examples() -> None:
     torch.manual_seed(0)
-    model = build("simple_cnn", image=IMAGE, classes=10)
-    found = groups(model, IMAGE)
+    model = build_model("simple_cnn", image=IMAGE, classes=10)
+    found = find_groups(model, IMAGE)
     answer = TaylorFilter(examples=20).prune(prune_input(model, 0.5))
     scores = loss_changes(
         model, {layer: torch.empty(0) for group in found for layer in group.producers}, images(20)
@@ -231,28 +237,3 @@ def test_taylor_ranks_by_the_loss_of_its_examples() -> None:
     for name, index in answer.keep.items():
         best = scores[name].topk(len(index)).indices
         assert index.tolist() == sorted(best.tolist())
-
-
-def test_a_method_that_says_nothing_is_named() -> None:
-    class Mute(FilterMethod):
-        card = Longest.card
-
-    class Silent(Method):
-        card = Longest.card
-
-    class Blind(PostTraining):
-        card = Longest.card
-
-    at = prune_input(nn.Linear(2, 2), 0.5)
-    calls: dict[str, Callable[[], object]] = {
-        "Mute does not define filter_scores": lambda: Mute().filter_scores(at, {}),
-        "Silent defines neither scores nor prune": lambda: Silent().prune(at),
-        "Silent does not change masks while training": lambda: Silent().update(at),
-        "Blind does not say what it observes": lambda: Blind().observe(at.model, "weight", []),
-        "Blind does not say how it solves a layer": lambda: Blind().solve(
-            torch.ones(1, 1), torch.ones(1), Target()
-        ),
-    }
-    for message, call in calls.items():
-        with pytest.raises(TypeError, match=f"^{message}$"):
-            call()

@@ -1,7 +1,10 @@
 """Scores by gradients, against finite differences, a full Hessian and the conservation law of
-synaptic flow."""
+synaptic flow.
 
-from collections.abc import Callable, Iterable, Iterator
+Covers: pruning/gradient_scores.py, pruning/methods/snip.py, pruning/methods/grasp.py.
+"""
+
+from collections.abc import Callable, Iterable
 
 import pytest
 import torch
@@ -9,37 +12,19 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
-from models.model_registry import build as network
+from models.model_registry import build_model as network
+from pruning.class_examples import balanced_batches
 from pruning.gradient_scores import (
-    balanced,
-    examples,
     flow_scores,
     gradient_sensitivity,
     loss_sensitivity,
     positive_copy,
 )
 from pruning.masks import all_kept, prunable
-from pruning.method import Method, PruneInput
-from pruning.registry import build
+from pruning.registry import build_method
+from tests.pruning.tiny_network import Batch, prune_inputs, tiny
 
 torch.set_num_threads(1)
-Batch = tuple[Tensor, Tensor]
-
-
-def tiny(classes: int = 3) -> nn.Module:
-    """A smooth network of 42 prunable weights on [B, 1, 5, 5] in float64, with batch-norm and
-    dropout."""
-    torch.manual_seed(1)
-    layers = [
-        nn.Conv2d(1, 2, 3, stride=2),
-        nn.BatchNorm2d(2),
-        nn.Tanh(),
-        nn.Flatten(),
-        nn.Dropout(0.5),
-    ]
-    model = nn.Sequential(*layers, nn.Linear(8, classes)).double()
-    model[1].running_mean.fill_(0.3)  # type: ignore[operator, union-attr]
-    return model
 
 
 def drawn(count: int, *, classes: int = 3, seed: int = 0) -> Batch:
@@ -74,19 +59,6 @@ def losses(
 
 def flatten(tensors: Iterable[Tensor]) -> Tensor:
     return torch.cat([tensor.detach().flatten() for tensor in tensors])
-
-
-def at(
-    model: nn.Module, images: Callable[[int], Iterator[Batch]], *, sparsity: float = 0.5
-) -> PruneInput:
-    return PruneInput(
-        model=model,
-        masks=all_kept(model),
-        sparsity=sparsity,
-        generator=torch.Generator(),
-        images=images,
-        image=(1, 5, 5),
-    )
 
 
 BATCHES = [drawn(7), drawn(4, seed=1)]
@@ -202,11 +174,11 @@ def test_gradient_sensitivity_is_the_weight_times_the_full_hessian_times_the_gra
 def test_grasp_removes_the_largest_of_its_paper() -> None:
     model, batch = tiny(), drawn(30)
     flat = flatten(prunable(model).values())
-    first = balanced(lambda n: iter([(batch[0][:n], batch[1][:n])]), 3, per_class=4)[0]
+    first = balanced_batches(lambda n: iter([(batch[0][:n], batch[1][:n])]), 3, per_class=4)[0]
     loss = losses(tiny(), first, temperature=200)
     paper = -flat * (torch.autograd.functional.hessian(loss, flat) @ torch.func.grad(loss)(flat))
-    masks = build("grasp", {"examples_per_class": 4}).prune(
-        at(model, lambda n: iter([(batch[0][:n], batch[1][:n])]))
+    masks = build_method("grasp", {"examples_per_class": 4}).prune(
+        prune_inputs(model, lambda n: iter([(batch[0][:n], batch[1][:n])]))
     )
     assert isinstance(masks, dict)
     removed = ~flatten(masks.values())
@@ -278,78 +250,3 @@ def test_a_layer_that_the_network_does_not_use_scores_nothing(
     got = score(beside, all_kept(beside), BATCHES)
     assert not got.pop("2.unused.weight").any()
     assert all(torch.equal(got[name], expected[name]) for name in expected)
-
-
-def source(
-    labels: list[int], *, batch: int = 16
-) -> tuple[Callable[[int], Iterator[Batch]], list[int]]:
-    """Images numbered by their pixel, with these labels in this order, and the list of how many
-    were asked for."""
-    asked: list[int] = []
-
-    def images(count: int) -> Iterator[Batch]:
-        asked.append(count)
-        x = (
-            torch.arange(len(labels), dtype=torch.float64)[:count]
-            .view(-1, 1, 1, 1)
-            .expand(-1, 1, 5, 5)
-        )
-        return iter(zip(x.split(batch), torch.tensor(labels)[:count].split(batch), strict=True))
-
-    return images, asked
-
-
-def test_the_first_images_of_every_class_are_picked_in_the_order_drawn() -> None:
-    labels = torch.randint(4, (500,), generator=torch.Generator().manual_seed(3)).tolist()
-    images, _ = source(labels)
-    batches, counts = balanced(images, 4, per_class=10, largest=15)
-    numbers = [int(x) for batch, _ in batches for x in batch[:, 0, 0, 0]]
-    naive = sorted(
-        i for label in range(4) for i in [j for j, own in enumerate(labels) if own == label][:10]
-    )
-    assert counts == [10] * 4 and numbers == naive
-    assert [labels[number] for number in numbers] == [int(y) for _, batch in batches for y in batch]
-    assert sorted(len(y) for _, y in batches) == [13, 13, 14]
-
-
-def test_it_draws_on_until_a_rare_class_has_enough() -> None:
-    images, asked = source([0] * 100 + [1] * 5)
-    batches, counts = balanced(images, 2, per_class=5)
-    assert counts == [5, 5] and asked == [20, 40, 80, 160]
-    assert [int(y) for _, batch in batches for y in batch] == [0] * 5 + [1] * 5
-    images, asked = source([0] * 19)
-    assert balanced(images, 2, per_class=5)[1] == [5, 0] and asked == [20]
-
-
-def test_no_batch_has_more_than_256_images() -> None:
-    assert [len(y) for _, y in balanced(source([0] * 257)[0], 1, per_class=257)[0]] == [129, 128]
-
-
-def test_a_class_without_enough_images_is_noted() -> None:
-    images, _ = source([0, 1, 0, 1, 0, 0, 0])
-    given = at(tiny(), images)
-    batches = examples(given, 3)
-    assert sum(len(y) for _, y in batches) == 5
-    assert given.notes == ["fewer than 3 examples of classes 1, 2"]
-
-
-def test_the_network_says_how_many_classes_there_are() -> None:
-    images, asked = source([label % 7 for label in range(200)])
-    given = at(tiny(classes=7), images)
-    assert sum(len(y) for _, y in examples(given, 2)) == 14 and asked == [28] and given.notes == []
-
-
-def test_no_image_and_a_label_without_a_logit_are_errors() -> None:
-    with pytest.raises(ValueError, match="at least 1 image, but got 0"):
-        balanced(lambda count: [], 2, per_class=1)
-    with pytest.raises(ValueError, match=r"labels must be in \[0, 2\), but got 0 to 2"):
-        balanced(source([0, 1, 2])[0], 2, per_class=1)
-
-
-@pytest.mark.parametrize("name", ["snip", "grasp"])
-def test_the_knobs_reach_the_scores(name: str) -> None:
-    images, asked = source([label % 3 for label in range(400)])
-    method: Method = build(name, {"examples_per_class": 8})
-    masks = method.prune(at(tiny(), images, sparsity=0.9))
-    assert asked == [48] and isinstance(masks, dict)
-    assert sum(int(mask.sum()) for mask in masks.values()) == round(0.1 * 42)

@@ -103,7 +103,7 @@ def test_spread_refuses_more_than_there_is() -> None:
 def test_apply_zeroes_and_sparsity_counts() -> None:
     model = network()
     kept = masks.keep_best({n: w.abs() for n, w in masks.prunable(model).items()}, 0.75)
-    masks.apply(model, kept)
+    masks.apply_masks(model, kept)
     assert masks.sparsity_of(kept) == pytest.approx(0.75, abs=1 / 116)
     assert sum(int((w == 0).sum()) for w in masks.prunable(model).values()) == 116 - round(
         0.25 * 116
@@ -115,10 +115,10 @@ def test_apply_zeroes_and_sparsity_counts() -> None:
 def test_what_is_drawn_was_there_before() -> None:
     before = {"a": torch.tensor([[True, False, True], [False, True, True]])}
     for seed in range(20):
-        drawn = masks.draw({"a": 3}, before, torch.Generator().manual_seed(seed))["a"]
+        drawn = masks.draw_masks({"a": 3}, before, torch.Generator().manual_seed(seed))["a"]
         assert drawn.shape == (2, 3) and int(drawn.sum()) == 3 and not drawn[~before["a"]].any()
     with pytest.raises(ValueError, match="cannot keep 5 weights: only 4 are left"):
-        masks.draw({"a": 5}, before, torch.Generator())
+        masks.draw_masks({"a": 5}, before, torch.Generator())
 
 
 def test_erk_of_all_weights_is_dense_although_rounding_fills_every_layer() -> None:
@@ -128,23 +128,3 @@ def test_erk_of_all_weights_is_dense_although_rounding_fills_every_layer() -> No
         "c": (8, 8, 3, 3),
     }  # here the last density is 1 + 2e-16
     assert masks.erk_densities(shapes, 18 + 45 + 576) == dict.fromkeys(shapes, 1.0)
-
-
-def test_a_method_ranks_in_the_scope_it_was_given() -> None:
-    from pruning.method import PruneInput
-    from pruning.methods.magnitude import Magnitude
-
-    model = nn.Sequential(nn.Linear(8, 8, bias=False), nn.Linear(8, 8, bias=False))
-    with torch.no_grad():
-        for size, layer in enumerate(model):
-            layer.weight.uniform_(1 + size, 2 + size, generator=torch.Generator().manual_seed(size))
-    at = PruneInput(
-        model=model,
-        masks=masks.all_kept(model),
-        sparsity=0.5,
-        generator=torch.Generator(),
-        images=lambda count: iter(()),
-        image=(1, 1, 8),
-    )
-    for scope, left in (("global", [0, 64]), ("layer", [32, 32])):
-        assert [int(mask.sum()) for mask in Magnitude(scope=scope).prune(at).values()] == left

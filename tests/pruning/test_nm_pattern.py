@@ -5,20 +5,21 @@ import torch
 from torch import nn
 
 from pruning.layerwise.layer_inputs import from_matrix, to_matrix
-from pruning.nm_pattern import fits, is_nm, keep_rowwise, nm_mask, parse
+from pruning.nm_pattern import fits_pattern, keep_rowwise, nm_mask, parse_pattern
+from tests.pruning.nm_check import is_nm
 
 torch.set_num_threads(1)
 
 
 def test_parse_reads_kept_of_run() -> None:
-    assert parse("2:4") == (2, 4)
-    assert parse("1:16") == (1, 16)
+    assert parse_pattern("2:4") == (2, 4)
+    assert parse_pattern("1:16") == (1, 16)
 
 
 @pytest.mark.parametrize("pattern", ["4:2", "0:4", "4:4", "2-4", "unstructured", "2:4:8", ""])
 def test_parse_refuses_what_is_no_pattern(pattern: str) -> None:
     with pytest.raises(ValueError, match="but got"):
-        parse(pattern)
+        parse_pattern(pattern)
 
 
 @pytest.mark.parametrize(("n", "m"), [(2, 4), (1, 4), (3, 4), (4, 8)])
@@ -73,7 +74,7 @@ def test_is_nm_refuses_runs_along_other_axes() -> None:
 
 
 def test_fits_counts_the_input_channels_of_one_group() -> None:
-    assert fits(nn.Conv2d(8, 8, 3).weight, 4)
-    assert not fits(nn.Conv2d(3, 8, 3).weight, 4)
-    assert not fits(nn.Conv2d(8, 8, 3, groups=4).weight, 4)
-    assert fits(nn.Linear(12, 5).weight, 4)
+    assert fits_pattern(nn.Conv2d(8, 8, 3).weight, 4)
+    assert not fits_pattern(nn.Conv2d(3, 8, 3).weight, 4)
+    assert not fits_pattern(nn.Conv2d(8, 8, 3, groups=4).weight, 4)
+    assert fits_pattern(nn.Linear(12, 5).weight, 4)

@@ -1,4 +1,8 @@
-"""Post-training methods on a small network: the walk over the layers, exact counts, n:m, notes."""
+"""Post-training methods on a small network: the order of the layers, exact counts, n:m, notes.
+
+Covers: pruning/posttraining.py, pruning/methods/sparsegpt.py, pruning/methods/obc.py,
+pruning/methods/wanda.py, pruning/methods/magnitude_post.py.
+"""
 
 import subprocess
 import sys
@@ -17,9 +21,9 @@ from pruning.methods.magnitude_post import MagnitudePost
 from pruning.methods.obc import OBC
 from pruning.methods.sparsegpt import SparseGPT
 from pruning.methods.wanda import Wanda
-from pruning.nm_pattern import is_nm
-from pruning.phases import Measure, Prune, Recalibrate, Setting, Train
+from pruning.phases import Measure, PhaseContext, Prune, Recalibrate, Train
 from pruning.posttraining import PostTraining, Target
+from tests.pruning.nm_check import is_nm
 
 torch.set_num_threads(1)
 
@@ -74,15 +78,15 @@ def test_the_count_is_exact_and_the_weights_agree_with_the_masks(
 ) -> None:
     model = network()
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    at = look(model, sparsity)
-    masks = method.prune(at)
+    inputs = look(model, sparsity)
+    masks = method.prune(inputs)
     total = sum(mask.numel() for mask in masks.values())
     assert sum(int(mask.sum()) for mask in masks.values()) == round((1 - sparsity) * total)
     for name, weight in prunable(model).items():
         assert masks[name].shape == weight.shape
         assert torch.equal(weight != 0, masks[name])
         assert abs(float(masks[name].float().mean()) - (1 - sparsity)) <= 1 / weight.numel()
-    assert at.notes == []
+    assert inputs.notes == []
     assert model.training
     assert all(torch.equal(buffer, buffers[name]) for name, buffer in model.named_buffers())
     again = network()
@@ -118,14 +122,14 @@ def test_n_of_m_runs_along_input_channels_and_names_what_does_not_fit(
 ) -> None:
     model = network()
     stem = model[0].weight.detach().clone()
-    at = look(model, 0.5)
-    masks = method(images=40, pattern="2:4").prune(at)
+    inputs = look(model, 0.5)
+    masks = method(images=40, pattern="2:4").prune(inputs)
     assert torch.equal(model[0].weight, stem)
     assert masks["0.weight"].all()
     assert is_nm(masks["3.weight"], 2, 4)
     assert is_nm(masks["6.weight"], 2, 4)
     assert torch.equal(model[3].weight != 0, masks["3.weight"])
-    assert at.notes == ["kept dense, as 2:4 does not fit: 0.weight"]
+    assert inputs.notes == ["kept dense, as 2:4 does not fit: 0.weight"]
 
 
 def test_magnitude_keeps_the_largest_of_each_group_of_each_layer_and_changes_none() -> None:
@@ -178,9 +182,11 @@ def test_weight_updates_beat_magnitude_on_the_output_of_the_network() -> None:
 
 def test_a_layer_too_wide_for_obc_is_named_and_solved_by_sparsegpt() -> None:
     model, other = network(), network()
-    at = look(model, 0.5)
-    OBC(images=40, max_columns=100).prune(at)
-    assert at.notes == ["6.weight: too wide for OBC, pruned by SparseGPT with exact reconstruction"]
+    inputs = look(model, 0.5)
+    OBC(images=40, max_columns=100).prune(inputs)
+    assert inputs.notes == [
+        "6.weight: too wide for OBC, pruned by SparseGPT with exact reconstruction"
+    ]
     OBC(images=40, max_columns=1).prune(look(other, 0.5))
     whole = network()
     SparseGPT(images=40, reconstruct="exact").prune(look(whole, 0.5))
@@ -191,22 +197,22 @@ def test_a_layer_too_wide_for_obc_is_named_and_solved_by_sparsegpt() -> None:
 
 def test_more_damping_is_noted() -> None:
     model = network()
-    at = look(model, 0.5)
+    inputs = look(model, 0.5)
     SparseGPT(images=1, damping=0.0).prune(
-        at
+        inputs
     )  # one image cannot give the classifier's 192 columns full rank
-    assert any(note.startswith("6.weight: damping ") for note in at.notes)
-    at = look(network(), 0.5)
-    OBC(images=1, damping=0.0, max_columns=100).prune(at)
+    assert any(note.startswith("6.weight: damping ") for note in inputs.notes)
+    inputs = look(network(), 0.5)
+    OBC(images=1, damping=0.0, max_columns=100).prune(inputs)
     wide = "6.weight: too wide for OBC, pruned by SparseGPT with exact reconstruction, damping "
-    assert any(note.startswith(wide) for note in at.notes)
+    assert any(note.startswith(wide) for note in inputs.notes)
 
 
 def test_what_cannot_be_pruned_is_refused() -> None:
     model = network()
     pruned = all_kept(model)
     pruned["0.weight"][0] = False
-    at = PruneInput(
+    inputs = PruneInput(
         model=model,
         masks=pruned,
         sparsity=0.5,
@@ -215,7 +221,7 @@ def test_what_cannot_be_pruned_is_refused() -> None:
         image=IMAGE,
     )
     with pytest.raises(ValueError, match="pruned already"):
-        SparseGPT().prune(at)
+        SparseGPT().prune(inputs)
     with pytest.raises(ValueError, match=r"2:4 has sparsity 0.5, but got 0.7"):
         SparseGPT(pattern="2:4").prune(look(model, 0.7))
     with pytest.raises(pydantic.ValidationError, match=r"such as '2:4', but got '2-4'"):
@@ -228,12 +234,12 @@ def test_what_cannot_be_pruned_is_refused() -> None:
 
 
 def test_phases_measure_raw_recalibrated_and_if_asked_finetuned() -> None:
-    setting = Setting(train_epochs=10, retrain_epochs=3)
+    context = PhaseContext(train_epochs=10, retrain_epochs=3)
     raw, recalibrated = Measure(0.5, stage="raw"), Measure(0.5, stage="recalibrated")
     expected = [Prune(0.5), raw, Recalibrate(7), recalibrated]
-    assert Wanda(recalibrate_batches=7).phases((0.5,), setting) == expected
+    assert Wanda(recalibrate_batches=7).phases((0.5,), context) == expected
     with_finetune = [*expected, Train("retrain", 3), Measure(0.5, stage="finetuned")]
-    assert Wanda(recalibrate_batches=7, finetune=True).phases((0.5,), setting) == with_finetune
+    assert Wanda(recalibrate_batches=7, finetune=True).phases((0.5,), context) == with_finetune
 
 
 def test_a_pattern_has_one_sparsity_of_its_own() -> None:

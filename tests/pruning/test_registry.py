@@ -22,8 +22,8 @@ class First(Method):
     card = Card("First", "-", "keeps what comes first", "control", "1 retraining", "never")
     scope: str = "layer"
 
-    def scores(self, at):
-        return {name: -weight.flatten().argsort().view_as(weight).float() for name, weight in at.weights.items()}
+    def scores(self, inputs):
+        return {name: -weight.flatten().argsort().view_as(weight).float() for name, weight in inputs.weights.items()}
 '''
 
 
@@ -32,26 +32,26 @@ def test_a_new_file_is_a_method_without_an_edit_elsewhere(
 ) -> None:
     (tmp_path / "first_come.py").write_text(FORTY_LINES)
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
-    assert "first_come" in registry.names()
-    assert registry.build("first_come", {}).card.title == "First"
+    assert "first_come" in registry.list_methods()
+    assert registry.build_method("first_come", {}).card.title == "First"
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(UserError, match="no method 'magnitud'; did you mean 'magnitude'?"):
-        registry.find("magnitud")
+        registry.find_method_class("magnitud")
     with pytest.raises(UserError, match="there are: dense"):
-        registry.find("xyzzy")
+        registry.find_method_class("xyzzy")
 
 
 @pytest.mark.parametrize("knobs", [{"scoop": "layer"}, {"scope": "everywhere"}, {"scope": 3}])
 def test_a_knob_it_does_not_have_or_take_is_an_error(knobs: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        registry.build("magnitude", knobs)
+        registry.build_method("magnitude", knobs)
 
 
 def test_listing_and_laying_out_methods_does_not_import_torch() -> None:
     code = (
-        "import sys; from pruning import registry; [registry.find(name).card for name in registry.names()];"
+        "import sys; from pruning import registry; [registry.find_method_class(name).card for name in registry.list_methods()];"
         "assert 'torch' not in sys.modules, 'a method file imports torch at its top'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
@@ -64,9 +64,9 @@ def test_the_table_of_methods_has_a_row_for_each() -> None:
         "",
         "| method | kind | what it does | paper | cost | use it |",
     )
-    card = registry.find("snip").card
+    card = registry.find_method_class("snip").card
     assert (
         f"| `snip` | {card.kind} | {card.summary} | {card.paper} | {card.cost} | {card.when} |"
         in rows
     )
-    assert [row.split("`")[1] for row in rows] == registry.names()
+    assert [row.split("`")[1] for row in rows] == registry.list_methods()

@@ -8,7 +8,7 @@ import pytest
 
 from pruning import registry
 from pruning.user_error import UserError
-from pruning.user_methods import load
+from pruning.user_methods import load_user_method
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,15 +24,15 @@ class First(Method):
     card = Card("First", "-", "keeps what comes first", "unstructured", "1 retraining", "never")
     scope: Literal["global", "layer"] = "layer"
 
-    def scores(self, at) -> dict[str, Tensor]:
-        return {name: -weight.flatten().argsort().view_as(weight).float() for name, weight in at.weights.items()}
+    def scores(self, inputs) -> dict[str, Tensor]:
+        return {name: -weight.flatten().argsort().view_as(weight).float() for name, weight in inputs.weights.items()}
 '''
 
 
 @pytest.fixture(autouse=True)
 def _nothing_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_OWN", {})
-    monkeypatch.delitem(sys.modules, "own_methods.mine", raising=False)
+    monkeypatch.setattr(registry, "_USER_METHODS", {})
+    monkeypatch.delitem(sys.modules, "user_methods.mine", raising=False)
 
 
 def write(folder: Path, name: str, text: str = METHOD) -> str:
@@ -41,30 +41,30 @@ def write(folder: Path, name: str, text: str = METHOD) -> str:
 
 
 def test_a_file_is_a_method_under_its_name(tmp_path: Path) -> None:
-    assert registry.learn(write(tmp_path, "first_come.py")) == ["first_come"]
-    assert "first_come" in registry.names() and "magnitude" in registry.names()
-    method = registry.build("first_come", {"scope": "global"})
+    assert registry.add_user_files(write(tmp_path, "first_come.py")) == ["first_come"]
+    assert "first_come" in registry.list_methods() and "magnitude" in registry.list_methods()
+    method = registry.build_method("first_come", {"scope": "global"})
     assert method.card.title == "First" and method.model_dump() == {"scope": "global"}
     with pytest.raises(UserError, match="did you mean 'first_come'?"):
-        registry.find("first_com")
+        registry.find_method_class("first_com")
 
 
 def test_a_folder_is_its_files_without_those_that_begin_with_an_underscore(tmp_path: Path) -> None:
     for name in ("one.py", "two.py", "_shared.py", "notes.txt"):
         write(tmp_path, name, METHOD if name in ("one.py", "two.py") else "raise SystemExit")
-    assert registry.learn(str(tmp_path)) == ["one", "two"]
+    assert registry.add_user_files(str(tmp_path)) == ["one", "two"]
 
 
 def test_a_file_is_read_once_by_a_process(tmp_path: Path) -> None:
     path = write(tmp_path, "mine.py")
-    registry.learn(path)
-    before = registry.find("mine")
+    registry.add_user_files(path)
+    before = registry.find_method_class("mine")
     write(tmp_path, "mine.py", METHOD.replace("First", "Second"))
-    registry.learn(path)
-    assert registry.find("mine") is before
+    registry.add_user_files(path)
+    assert registry.find_method_class("mine") is before
     (tmp_path / "elsewhere").mkdir()
-    registry.learn(write(tmp_path / "elsewhere", "mine.py"))
-    assert registry.find("mine") is not before
+    registry.add_user_files(write(tmp_path / "elsewhere", "mine.py"))
+    assert registry.find_method_class("mine") is not before
 
 
 @pytest.mark.parametrize(
@@ -97,43 +97,45 @@ def test_what_is_wrong_with_a_file_is_one_line(
     tmp_path: Path, name: str, text: str, message: str
 ) -> None:
     with pytest.raises(UserError) as caught:
-        registry.learn(write(tmp_path, name, text))
+        registry.add_user_files(write(tmp_path, name, text))
     assert message in str(caught.value) and "\n" not in str(caught.value)
-    assert registry.names() == sorted(registry._built_in())
-    assert "own_methods.mine" not in sys.modules or name != "mine.py"
+    assert registry.list_methods() == sorted(registry._list_built_in())
+    assert "user_methods.mine" not in sys.modules or name != "mine.py"
 
 
 @pytest.mark.parametrize("place", ["nowhere.py", "nowhere", "\0.py", "~nobody_here/x.py"])
 def test_a_place_that_is_not_there_is_one_line(tmp_path: Path, place: str) -> None:
     with pytest.raises(UserError, match="no file or folder|must be a path"):
-        registry.learn(place if place[0] == "~" else f"{tmp_path}/{place}")
+        registry.add_user_files(place if place[0] == "~" else f"{tmp_path}/{place}")
 
 
 def test_an_empty_folder_and_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no method"):
-        registry.learn(str(tmp_path))
+        registry.add_user_files(str(tmp_path))
     (tmp_path / "other").mkdir()
     with pytest.raises(UserError, match="are both method 'mine'; rename one"):
-        registry.learn(write(tmp_path, "mine.py"), write(tmp_path / "other", "mine.py"))
+        registry.add_user_files(write(tmp_path, "mine.py"), write(tmp_path / "other", "mine.py"))
 
 
 def test_sources_are_of_own_methods_alone_and_of_those_that_are_controlled(tmp_path: Path) -> None:
-    registry.learn(
+    registry.add_user_files(
         write(tmp_path, "mine.py"), write(tmp_path, "global.py".replace("global", "layer"))
     )
-    own = registry.own("mine")
-    assert own is not None and own.digest == load("mine", METHOD.encode(), "here").digest
+    own = registry.find_user_method("mine")
+    assert (
+        own is not None and own.digest == load_user_method("mine", METHOD.encode(), "here").digest
+    )
     assert sys.modules[own.kind.__module__].__file__ == "here"
-    assert registry.sources("mine", {}) == {"mine": own.digest}
-    assert registry.sources("reinitialised", {"of": "mine"}) == {"mine": own.digest}
+    assert registry.digest_user_files("mine", {}) == {"mine": own.digest}
+    assert registry.digest_user_files("reinitialised", {"of": "mine"}) == {"mine": own.digest}
     # A knob of a built-in method whose value is the name of a method of the user's own says nothing
     # of that method.
-    assert registry.sources("magnitude", {"scope": "layer"}) == {}
+    assert registry.digest_user_files("magnitude", {"scope": "layer"}) == {}
 
 
 def test_learning_imports_no_torch(tmp_path: Path) -> None:
     code = (
-        "import sys; from pruning import registry; registry.learn(sys.argv[1]); registry.build('mine', {});"
+        "import sys; from pruning import registry; registry.add_user_files(sys.argv[1]); registry.build_method('mine', {});"
         "assert 'torch' not in sys.modules and not {'ray', 'trainables'} & set(sys.modules)"
     )
     subprocess.run(

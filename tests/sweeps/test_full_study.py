@@ -1,4 +1,6 @@
 """Whole studies on Ray, from the command line: killed, continued, extended, with trials that fail.
+
+Covers: sweeps/cli/study_run.py, sweeps/cli/study_launch.py.
 """
 
 import contextlib
@@ -17,11 +19,11 @@ from typing import Any
 import pytest
 import yaml
 
-from sweeps.planning import trial_status
 from sweeps.planning.plan import Plan, make_plan
-from sweeps.study_file import study
+from sweeps.planning.trial_status import read_trial_status
+from sweeps.study_file.study import build_study
 from trainables.environment import Environment
-from trainables.storage import parquet_tables
+from trainables.storage import parquet_tables, schema
 from trainables.storage.store import Store
 from trainables.trial import Trial
 
@@ -42,12 +44,17 @@ STUDY: dict[str, Any] = {
 
 def start(folder: Path, *words: str, **env: str) -> subprocess.Popen[str]:
     """Start the command line on `folder`/study.yaml with a Ray cluster of its own."""
+    command = [sys.executable, str(ROOT / "sweeps/full_study.py")]
+    command += ["--study", str(folder / "study.yaml"), "--out", str(folder / "out")]
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "sweeps/full_study.py"), "--study", str(folder / "study.yaml"),
-         "--out", str(folder / "out"), "--address", "local", *words],
-        cwd=folder, env={**os.environ, **env}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [*command, "--address", "local", *words],
+        cwd=folder,
+        env={**os.environ, **env},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         start_new_session=True,
-    )  # fmt: skip
+    )
 
 
 def finish(running: subprocess.Popen[str]) -> tuple[int, str]:
@@ -59,19 +66,19 @@ def finish(running: subprocess.Popen[str]) -> tuple[int, str]:
 def write(folder: Path, **change: Any) -> Plan:
     raw = {**STUDY, **change}
     (folder / "study.yaml").write_text(yaml.safe_dump(raw))
-    return make_plan(study.build(raw, where="test"))
+    return make_plan(build_study(raw, where="test"))
 
 
 def table(folder: Path, name: str, plan: Plan) -> dict[str, list[dict[str, Any]]]:
     """One table of a study, by key, without the columns that say when and where."""
     store = Store.at(folder)
     found = {
-        key: parquet_tables.decode(name, store.read(f"{name}/{key}.parquet")).to_pylist()
+        key: parquet_tables.decode_table(name, store.read(f"{name}/{key}.parquet")).to_pylist()
         for key in plan.by_key
     }
     return {
         key: [
-            {n: v for n, v in row.items() if n not in parquet_tables.CIRCUMSTANCES | {"study"}}
+            {n: v for n, v in row.items() if n not in schema.CIRCUMSTANCES | {"study"}}
             for row in rows
         ]
         for key, rows in found.items()
@@ -149,7 +156,7 @@ def test_killed_driver_and_killed_worker_leave_the_rows_of_an_undisturbed_run(
 
     # In the third launch the workers die, one by SIGKILL, one by SIGTERM; others go on from the
     # checkpoints.
-    before = len(trial_status.read(plan, store).done)
+    before = len(read_trial_status(plan, store).done)
     clean.append(start(tmp_path))
     for sign in (signal.SIGKILL, signal.SIGTERM):
         os.kill(a_worker_of(clean[-1]), sign)

@@ -20,8 +20,7 @@ def s3_session() -> Iterator[s3_server.S3]:
 
 @pytest.fixture
 def s3(s3_session: s3_server.S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3_server.S3]:
-    """The server with its credentials in the environment, and a proxy that lets everything through.
-    """
+    """The server with its credentials in the environment, and a proxy that hinders nothing."""
     for name, value in s3_session.env.items():
         monkeypatch.setenv(name, value)
     s3_session.proxy.reset()
@@ -59,7 +58,7 @@ def remote(s3: s3_server.S3, bucket: str) -> Store:
 def patient(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
     """Sets how many seconds stores go on trying; the SDK's own tries, with pauses of its own, are
     left out."""
-    monkeypatch.setattr(buckets, "TRIES", 1)
+    monkeypatch.setattr(buckets, "ATTEMPTS", 1)
     buckets._connect.cache_clear()
     yield lambda seconds: monkeypatch.setenv("PRUNING_STORE_PATIENCE", str(seconds))
     buckets._connect.cache_clear()

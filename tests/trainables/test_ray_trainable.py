@@ -1,4 +1,4 @@
-"""The adapter, without a cluster: faults of a trial, leaving, and what the driver hears."""
+"""The adapter, without a cluster: exceptions of a trial, leaving, and what the driver gets."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import torch
 
 from trainables import ray_trainable
 from trainables.environment import Environment
-from trainables.ray_trainable import FAULTS, Leaving, RayTrial
+from trainables.ray_trainable import MAX_EXCEPTIONS, Leaving, RayTrial
 from trainables.storage import checkpoints
 from trainables.storage.store import Store, StoreFull
 from trainables.training.recipe import Recipe
@@ -46,10 +46,10 @@ def cut(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def results(worker: RayTrial) -> list[dict[str, Any]]:
-    told = [worker.step()]
-    while not told[-1]["done"]:
-        told.append(worker.step())
-    return told
+    given = [worker.step()]
+    while not given[-1]["done"]:
+        given.append(worker.step())
+    return given
 
 
 def breaking(error: Callable[[], Exception], times: int) -> Callable[..., None]:
@@ -66,11 +66,11 @@ def breaking(error: Callable[[], Exception], times: int) -> Callable[..., None]:
     return broken
 
 
-def test_a_trial_is_walked_and_told(worker: RayTrial) -> None:
+def test_a_trial_runs_and_its_result_says_how_far(worker: RayTrial) -> None:
     last = results(worker)[-1]
     assert (
         last["status"] == "done"
-        and last["walked"] == last["steps"] == 4
+        and last["steps_done"] == last["steps"] == 4
         and last["epochs"] == last["gained"] == 3
     )
     assert 10 < last["top1"] <= 100
@@ -81,37 +81,39 @@ def test_a_result_comes_from_the_middle_of_a_long_epoch(
 ) -> None:
     monkeypatch.setattr(ray_trainable, "SECONDS_PER_RESULT", -1.0)
     monkeypatch.setattr(RayTrial, "_must_leave", lambda self: False)
-    assert worker.step()["walked"] == 0  # opened, and nothing walked
+    assert worker.step()["steps_done"] == 0  # opened, and no step done
     monkeypatch.setattr(ray_trainable, "SECONDS_PER_RESULT", 1e-9)
     assert worker.trial is not None
-    while not worker.trial.course.midway:
+    while not worker.trial.runner.in_epoch:
         worker.trial.advance(lambda: True)
-    told = worker.step()
-    assert not told["done"] and told["status"] == "running"
+    given = worker.step()
+    assert not given["done"] and given["status"] == "running"
 
 
-@pytest.mark.parametrize("times", range(1, FAULTS))
-def test_a_passing_fault_is_tried_again_from_the_checkpoint(
+@pytest.mark.parametrize("times", range(1, MAX_EXCEPTIONS))
+def test_a_passing_exception_is_tried_again_from_the_checkpoint(
     times: int, worker: RayTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Trial, "advance", breaking(lambda: ConnectionError("a moment"), times))
-    told = results(worker)
-    again = [result for result in told if result["status"] == "retrying"]
+    given = results(worker)
+    again = [result for result in given if result["status"] == "retrying"]
     assert len(again) == times and again[0]["error"] == "ConnectionError: a moment"
-    assert told[-1]["status"] == "done"
+    assert given[-1]["status"] == "done"
     assert Store.at(tmp_path).list("failures") == []
 
 
-def test_the_third_fault_of_its_own_is_the_end_with_its_traceback(
+def test_the_third_exception_is_the_end_with_its_traceback(
     worker: RayTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Trial, "advance", breaking(lambda: ZeroDivisionError("a bug"), 99))
-    told = results(worker)
-    assert [result["status"] for result in told] == ["retrying"] * (FAULTS - 1) + ["failed"]
+    given = results(worker)
+    assert [result["status"] for result in given] == ["retrying"] * (MAX_EXCEPTIONS - 1) + [
+        "failed"
+    ]
     recorded = json.loads(Store.at(tmp_path).read(f"failures/{SPEC.key}.json"))
     assert (
-        recorded["error"] == told[-1]["error"] == "ZeroDivisionError: a bug"
-        and recorded["faults"] == FAULTS
+        recorded["error"] == given[-1]["error"] == "ZeroDivisionError: a bug"
+        and recorded["faults"] == MAX_EXCEPTIONS
     )
     assert "in broken" in recorded["traceback"]
 
@@ -156,11 +158,11 @@ def test_missing_dense_weights_are_no_failure_of_the_trial(tmp_path: Path) -> No
     worker = RayTrial(
         {"spec": spec.model_dump(mode="json"), "environment": environment.model_dump(mode="json")}
     )
-    told = worker.step()
+    given = worker.step()
     assert (
-        told["done"]
-        and told["status"] == "orphaned"
-        and "holds no valid weights of epoch 3" in told["error"]
+        given["done"]
+        and given["status"] == "dense_weights_missing"
+        and "holds no valid weights of epoch 3" in given["error"]
     )
 
 
@@ -168,7 +170,12 @@ def test_what_the_driver_gave_up_is_not_begun(worker: RayTrial, tmp_path: Path) 
     Store.at(tmp_path).write(
         f"failures/{SPEC.key}.json", json.dumps({"error": "lost 5 times"}).encode()
     )
-    assert worker.step() == {"done": True, "status": "failed", "walked": 0, "error": "lost 5 times"}
+    assert worker.step() == {
+        "done": True,
+        "status": "failed",
+        "steps_done": 0,
+        "error": "lost 5 times",
+    }
     assert worker.trial is None
 
 
@@ -186,7 +193,7 @@ def test_sigterm_checkpoints_after_the_batch_and_leaves(
     with pytest.raises(Leaving):
         results(worker)
     monkeypatch.undo()
-    found = checkpoints.newest(Store.at(tmp_path), f"checkpoints/{SPEC.key}", "step")
+    found = checkpoints.read_newest_state(Store.at(tmp_path), f"checkpoints/{SPEC.key}", "step")
     assert found is not None and "step-000001000001-" in found[0], "one epoch and one batch"
     with pytest.raises(Leaving):
         worker.step()  # another trial does not begin here
@@ -196,7 +203,7 @@ def test_sigterm_checkpoints_after_the_batch_and_leaves(
     moved = Trial(SPEC, Environment(store=str(tmp_path)))
     assert moved.start == 1_000_001 and moved.attempts == 2
     moved.run()
-    assert moved.course.rows[-1]["digest"] == calm.course.rows[-1]["digest"]
+    assert moved.records.rows[-1]["digest"] == calm.records.rows[-1]["digest"]
 
 
 def test_sigterm_between_trials_ends_the_worker_as_ray_does(
@@ -226,7 +233,9 @@ def test_reused_for_another_trial_it_starts_from_nothing(worker: RayTrial, tmp_p
         {"spec": other.model_dump(mode="json"), "environment": environment.model_dump(mode="json")}
     )
     assert (
-        worker.trial is None and worker.faults == 0 and signal.getsignal(signal.SIGTERM) == handler
+        worker.trial is None
+        and worker.exceptions == 0
+        and signal.getsignal(signal.SIGTERM) == handler
     )
     assert callable(worker._end) or isinstance(worker._end, signal.Handlers)
     results(worker)

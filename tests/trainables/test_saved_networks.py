@@ -1,4 +1,4 @@
-"""Networks kept in the study directory: when they are written, what they hold, and that they come
+"""Networks saved in the study directory: when they are written, what they hold, and that they come
 back whole."""
 
 from pathlib import Path
@@ -31,28 +31,28 @@ def files(folder: Path) -> list[Path]:
     return sorted((folder / "networks").rglob("*.pt"))
 
 
-def test_by_default_none_is_kept(tmp_path: Path) -> None:
+def test_by_default_none_is_saved(tmp_path: Path) -> None:
     run(SNIP, tmp_path, "none")
     assert Environment(store="x").keep_networks == "none" and files(tmp_path) == []
 
 
-def test_a_kept_network_is_the_measured_one_bit_for_bit(tmp_path: Path) -> None:
+def test_a_saved_network_is_the_measured_one_bit_for_bit(tmp_path: Path) -> None:
     trial = run(SNIP, tmp_path)
-    row = trial.course.rows[-1]
-    found = saved_networks.find(Store.at(tmp_path), SNIP.key, 1, row["digest"])
-    assert found is not None and found.row == row
-    network = trial.course.network
+    row = trial.records.rows[-1]
+    saved = saved_networks.find_saved_network(Store.at(tmp_path), SNIP.key, 1, row["digest"])
+    assert saved is not None and saved.row == row
+    network = trial.runner.network
     weights = network.model.state_dict()
-    assert list(found.weights) == list(weights)
-    assert all(torch.equal(value, found.weights[name]) for name, value in weights.items())
-    assert all(torch.equal(network.masks[name], mask) for name, mask in found.masks.items())
-    assert all(bool(mask.all()) for name, mask in network.masks.items() if name not in found.masks)
-    assert found.mean == network_mean(trial) and found.image == (1, 8, 8) and found.classes == 10
+    assert list(saved.weights) == list(weights)
+    assert all(torch.equal(value, saved.weights[name]) for name, value in weights.items())
+    assert all(torch.equal(network.masks[name], mask) for name, mask in saved.masks.items())
+    assert all(bool(mask.all()) for name, mask in network.masks.items() if name not in saved.masks)
+    assert saved.mean == mean_of_pixels(trial) and saved.image == (1, 8, 8) and saved.classes == 10
 
 
-def network_mean(trial: Trial) -> tuple[float, ...]:
+def mean_of_pixels(trial: Trial) -> tuple[float, ...]:
     """Computed anew from the training images."""
-    x = trial.course.images.data.train_x.double() / 255
+    x = trial.runner.loader.data.train_x.double() / 255
     return (pytest.approx(float(x.mean()), rel=1e-6),)  # type: ignore[return-value]
 
 
@@ -62,19 +62,19 @@ def test_zeros_take_a_bit_each(tmp_path: Path) -> None:
     masked, dense = (
         next((tmp_path / f"networks/{spec.key}").iterdir()).stat().st_size for spec in (SNIP, DENSE)
     )
-    weights = trial.course.network.dense_prunable
+    weights = trial.runner.network.dense_prunable
     assert dense - masked == pytest.approx(weights * (4 * 0.9 - 1 / 8), rel=0.1)
 
 
-def test_of_a_level_the_last_stage_is_kept(tmp_path: Path) -> None:
+def test_of_a_level_the_last_stage_is_saved(tmp_path: Path) -> None:
     run(DENSE, tmp_path)
     spec = TrialSpec(**OWN, method="magnitude_post", sparsities=(0.5,))
     trial = run(spec, tmp_path)
-    stages = [row["stage"] for row in trial.course.rows]
+    stages = [row["stage"] for row in trial.records.rows]
     assert len(stages) > 1 and len(files(tmp_path)) == 2
-    last = trial.course.rows[-1]
-    found = saved_networks.find(Store.at(tmp_path), spec.key, 1, last["digest"])
-    assert found is not None and found.row["stage"] == last["stage"] == stages[-1]
+    last = trial.records.rows[-1]
+    saved = saved_networks.find_saved_network(Store.at(tmp_path), spec.key, 1, last["digest"])
+    assert saved is not None and saved.row["stage"] == last["stage"] == stages[-1]
 
 
 def test_a_done_trial_runs_again_for_its_network_and_leaves_its_rows(tmp_path: Path) -> None:
@@ -86,20 +86,20 @@ def test_a_done_trial_runs_again_for_its_network_and_leaves_its_rows(tmp_path: P
     assert not trial.done and trial.step == 0
     trial.run()
     assert path.read_bytes() == before and len(files(tmp_path)) == 1
-    digest = parquet_tables.decode("rows", before).to_pylist()[-1]["digest"]
-    found = saved_networks.find(Store.at(tmp_path), SNIP.key, 1, digest)
-    assert found is not None and found.row["digest"] == digest
+    digest = parquet_tables.decode_table("rows", before).to_pylist()[-1]["digest"]
+    saved = saved_networks.find_saved_network(Store.at(tmp_path), SNIP.key, 1, digest)
+    assert saved is not None and saved.row["digest"] == digest
     assert Trial(SNIP, Environment(store=str(tmp_path), keep_networks="all")).done
 
 
-def test_a_trial_that_dies_after_it_kept_its_network_keeps_one(tmp_path: Path) -> None:
+def test_a_trial_that_dies_after_it_saved_its_network_leaves_one(tmp_path: Path) -> None:
     environment = Environment(store=str(tmp_path), keep_networks="all", checkpoint_seconds=1e9)
     trial = Trial(SNIP, environment)
     while trial.step < len(trial.steps) - 1:
         trial.advance()
     trial.save()
-    trial.course.walk(*trial.steps[trial.step], trial.step, lambda: False)
-    trial._keep(trial.course.phases[-1])
+    trial.runner.run_step(*trial.steps[trial.step], trial.step, lambda: False)
+    trial._save_network(trial.runner.phases[-1])
     assert len(files(tmp_path)) == 1 and not trial.done
     again = Trial(SNIP, environment)
     again.run()
@@ -108,18 +108,18 @@ def test_a_trial_that_dies_after_it_kept_its_network_keeps_one(tmp_path: Path) -
 
 def test_of_two_networks_of_a_level_the_one_of_the_row_is_found(tmp_path: Path) -> None:
     trial = run(SNIP, tmp_path)
-    row, store = trial.course.rows[-1], Store.at(tmp_path)
+    row, store = trial.records.rows[-1], Store.at(tmp_path)
     for other in (
         "aaaaaaaaaaaaaaaa",
         "ffffffffffffffff",
     ):  # as a trial trained again on another machine leaves
-        saved_networks.keep(
-            store, trial.course.network, {**row, "digest": other}, trial.course.images.data
+        saved_networks.save_network(
+            store, trial.runner.network, {**row, "digest": other}, trial.runner.loader.data
         )
     assert len(files(tmp_path)) == 3
-    found = saved_networks.find(store, SNIP.key, 1, row["digest"])
-    assert found is not None and found.row["digest"] == row["digest"]
-    foreign = saved_networks.find(store, SNIP.key, 1, "0" * 16)
+    saved = saved_networks.find_saved_network(store, SNIP.key, 1, row["digest"])
+    assert saved is not None and saved.row["digest"] == row["digest"]
+    foreign = saved_networks.find_saved_network(store, SNIP.key, 1, "0" * 16)
     assert foreign is not None and foreign.row["digest"] != "0" * 16
 
 
@@ -127,8 +127,6 @@ def test_a_damaged_network_is_none(tmp_path: Path) -> None:
     trial = run(SNIP, tmp_path)
     (path,) = files(tmp_path)
     path.write_bytes(path.read_bytes()[:-10])
+    digest, store = trial.records.rows[-1]["digest"], Store.at(tmp_path)
     with pytest.warns(UserWarning, match="does not match its checksum"):
-        assert (
-            saved_networks.find(Store.at(tmp_path), SNIP.key, 1, trial.course.rows[-1]["digest"])
-            is None
-        )
+        assert saved_networks.find_saved_network(store, SNIP.key, 1, digest) is None

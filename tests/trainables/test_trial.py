@@ -6,8 +6,9 @@ import torch
 
 from pruning.masks import prunable
 from pruning.phases import Prune, Rewind, Train
+from trainables.training.learning_rate import learning_rate
 from trainables.training.recipe import Recipe
-from trainables.training.seeds import derive
+from trainables.training.seeds import derive_seed
 from trainables.trial import Trial
 from trainables.trial_spec import TrialSpec, dense_spec
 
@@ -31,20 +32,20 @@ def test_a_lottery_ticket_rewinds_weights_and_buffers_and_keeps_its_mask(
 ) -> None:
     open_trial(dense_spec(ticket())).run()
     trial = open_trial(ticket())
-    torch.manual_seed(derive(5, "init"))
-    from models.model_registry import build
+    torch.manual_seed(derive_seed(5, "init"))
+    from models.model_registry import build_model
 
-    initial = build("resnet8", image=(1, 8, 8), classes=10).state_dict()
+    initial = build_model("resnet8", image=(1, 8, 8), classes=10).state_dict()
     rewound = 0
     while not trial.done:
-        phase = trial.course.phases[trial.steps[trial.step][0]]
+        phase = trial.runner.phases[trial.steps[trial.step][0]]
         trial.advance()
         if isinstance(phase, Rewind):
             rewound += 1
-            weights = prunable(trial.course.network.model)
-            for name, value in trial.course.network.model.state_dict().items():
+            weights = prunable(trial.runner.network.model)
+            for name, value in trial.runner.network.model.state_dict().items():
                 mask = (
-                    trial.course.network.masks[name] if name in weights else torch.ones_like(value)
+                    trial.runner.network.masks[name] if name in weights else torch.ones_like(value)
                 )
                 assert torch.equal(value, initial[name] * mask), name
     assert rewound == 2
@@ -56,13 +57,13 @@ def test_a_ticket_is_chosen_by_the_weights_at_the_end_of_the_level_before(
     open_trial(dense_spec(ticket())).run()
     trial = open_trial(ticket())
     while not trial.done:
-        phase = trial.course.phases[trial.steps[trial.step][0]]
+        phase = trial.runner.phases[trial.steps[trial.step][0]]
         weights = {
-            n: w.detach().abs().clone() for n, w in prunable(trial.course.network.model).items()
+            n: w.detach().abs().clone() for n, w in prunable(trial.runner.network.model).items()
         }
         trial.advance()
         if isinstance(phase, Prune):
-            masks = trial.course.network.masks
+            masks = trial.runner.network.masks
             kept = torch.cat([weights[name][masks[name]] for name in weights])
             gone = torch.cat([weights[name][~masks[name]] for name in weights])
             assert kept.min() >= gone.max()
@@ -75,10 +76,10 @@ def test_late_rewinding_goes_on_from_that_epoch_with_its_data_order_and_rate(
     open_trial(dense_spec(spec, (1,))).run()
     trial = open_trial(spec)
     trial.run()
-    starts = [phase.start for phase in trial.course.phases if isinstance(phase, Train)]
+    starts = [phase.start for phase in trial.runner.phases if isinstance(phase, Train)]
     assert starts == [1, 1]
-    rates = {curve["lr"] for curve in trial.course.curves}
-    assert rates == {RECIPE.learning_rate(1 + 3 / 4)}, (
+    rates = {curve["lr"] for curve in trial.records.curves}
+    assert rates == {learning_rate(RECIPE, 1 + 3 / 4)}, (
         "batches of 400 of 1,295 images: the last step is the fourth"
     )
 
@@ -90,21 +91,21 @@ def test_dropout_is_drawn_from_the_step_so_that_equal_trials_are_equal(
     torch.manual_seed(123)
     first = open_trial(spec)
     first.run()
-    digest = first.course.rows[0]["digest"]
+    digest = first.records.rows[0]["digest"]
     first.store.delete("rows")
     torch.manual_seed(99)
     again = open_trial(spec)
     again.run()
-    assert again.course.rows[0]["digest"] == digest
+    assert again.records.rows[0]["digest"] == digest
 
 
 def test_a_child_without_its_parent_says_what_is_missing(open_trial: Callable[..., Trial]) -> None:
     import pytest
 
-    from trainables.phase_runner import ParentMissing
+    from trainables.dense_weights import DenseWeightsMissing
 
     with pytest.raises(
-        ParentMissing, match=r"dense/s0.000/seed5-.* holds no valid weights of epoch 2"
+        DenseWeightsMissing, match=r"dense/s0.000/seed5-.* holds no valid weights of epoch 2"
     ):
         open_trial(ticket())
 
@@ -117,7 +118,7 @@ def test_validation_images_can_train_and_the_best_test_epoch_has_its_own_column(
         TrialSpec(dataset="digits", model="mlp", method="dense", seed=1, recipe=recipe)
     )
     trial.run()
-    row = trial.course.rows[0]
+    row = trial.records.rows[0]
     assert row["val_top1"] is None
     assert row["best_epoch_test_top1"] >= row["test_top1"]
-    assert len(trial.course.images.data.train_x) == 1438
+    assert trial.runner.loader.count("training") == 1438

@@ -3,7 +3,7 @@
 import pytest
 
 from trainables.training.recipe import Recipe
-from trainables.trial_spec import TrialSpec, dense_spec, epochs_of, needs_dense, rewinds
+from trainables.trial_spec import TrialSpec, dense_spec, epochs_of, needs_dense, rewind_epochs_of
 
 GOLDEN = {
     "cifar10-resnet18/dense/s0.000/seed42-c1b3e2d7": TrialSpec(
@@ -81,7 +81,7 @@ def test_what_a_course_needs_and_costs() -> None:
         recipe=Recipe(epochs=10),
     )
     phases = ticket.phases()
-    assert rewinds(phases) == (3,)
+    assert rewind_epochs_of(phases) == (3,)
     assert epochs_of(phases) == 14
     assert needs_dense(ticket.build_method(), phases)
     control = TrialSpec(dataset="digits", model="mlp", method="random", sparsities=(0.5,), seed=0)

@@ -3,14 +3,12 @@ processes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-Augment = Literal["none", "crop", "crop_flip"]
-Batch = tuple[Tensor, Tensor]
+from trainables.data.interface import Augment, Batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +78,8 @@ def draw_epoch(pixels: Pixels, *, augment: Augment, generator: torch.Generator) 
         raise ValueError(f"augment must be 'none', 'crop' or 'crop_flip', but got '{augment}'")
     if augment != "none" and not pixels.padding:
         raise ValueError(
-            f"augment '{augment}' needs padded images; make them by Pixels.of(..., augment='{augment}')"
+            f"augment '{augment}' needs padded images; "
+            f"make them by Pixels.of(..., augment='{augment}')"
         )
     count, device = len(pixels.images), pixels.images.device
     order = torch.randperm(count, generator=generator)
@@ -139,7 +138,7 @@ def training_batches(
             probability 1/2.
         generator: on the CPU; it alone decides order, crops and flips.
         drop_last: leave out what does not fill a batch.
-        skip: batches at the beginning to pass over, where an epoch goes on after a pause.
+        skip: batches at the beginning to leave out, where an epoch continues after a pause.
 
     Raises:
         ValueError: batch below 1, or as `draw_epoch`.

@@ -1,48 +1,61 @@
-"""A data set resident on a device, shared by all trials of a process."""
+"""The data loader of all trials: a data set resident on the device, loaded once per process."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
-from torch import Tensor
 
-from trainables.data.batches import Pixels, plain_batches, spans
-from trainables.data.prepared import Data, obtain
+from trainables.data.batches import Pixels, plain_batches, spans, training_batches
+from trainables.data.data_set import DataSet
+from trainables.data.interface import Augment, Batch, Loader, Split
+from trainables.data.prepared import load_data_set
 
 # Images: what fits the caches of a CPU, and what keeps a GPU of 16 GB busy with any network here.
 EVALUATION_BATCH = {"cpu": 250, "cuda": 1000}
 
 
 class TestSetWithheld(RuntimeError):
-    """A trial that may not read the test set asked for it."""
+    """A trial that may not read the test set tried to."""
 
     __test__ = False  # pytest takes classes of such names for tests
 
 
 @dataclass(frozen=True, eq=False)
-class Resident:
-    """Images on the device: `data` for evaluation and calibration, `pixels` padded for training.
+class ResidentLoader:
+    """Images on the device, see `Loader`: `data` for evaluation and draws, `pixels` padded for
+    training.
 
     withheld: whether the test images have been taken out.
     """
 
-    data: Data
+    data: DataSet
     pixels: Pixels
     withheld: bool = False
 
-    def withhold(self) -> "Resident":
-        """The same images without those of the test split: asking for them is an error."""
+    def without_test_set(self) -> "ResidentLoader":
+        """The same images without those of the test split: reading them is an error."""
         data = replace(self.data, test_x=self.data.test_x[:0], test_y=self.data.test_y[:0])
         return replace(self, data=data, withheld=True)
 
+    def count(self, split: Split) -> int:
+        """How many images a split has."""
+        return len(self.data.images(split)[1])
+
     def batches_per_epoch(self, batch: int) -> int:
-        """Optimiser steps of one epoch."""
+        """Optimiser steps of one epoch with that batch size."""
         return len(spans(len(self.data.train_x), batch))
 
-    def evaluation(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """All images of the "validation" or the "test" split in order, normalised; nothing where
-        the split is empty.
+    def training_batches(
+        self, *, batch: int, augment: Augment, generator: torch.Generator, skip: int = 0
+    ) -> Iterator[Batch]:
+        """One epoch of the training images in random order, augmented."""
+        return training_batches(
+            self.pixels, batch=batch, augment=augment, generator=generator, skip=skip
+        )
+
+    def evaluation_batches(self, split: Split) -> Iterator[Batch]:
+        """All images of a split in order, not augmented; no batch where the split is empty.
 
         Raises:
             TestSetWithheld: the test split is not for this trial.
@@ -51,36 +64,48 @@ class Resident:
             raise TestSetWithheld(
                 "the test set must not be read in a search, but this trial asked for it"
             )
-        x, y = (
-            (self.data.val_x, self.data.val_y)
-            if split == "validation"
-            else (self.data.test_x, self.data.test_y)
-        )
+        x, y = self.data.images(split)
+        batch = EVALUATION_BATCH[x.device.type]
+        return plain_batches(x, y, mean=self.data.mean, std=self.data.std, batch=batch)
+
+    def draw(self, count: int, *, batch: int, generator: torch.Generator) -> Iterator[Batch]:
+        """`count` training images (all, if there are fewer) drawn without replacement, not
+        augmented."""
+        x, y = self.data.images("training")
+        chosen = torch.randperm(len(x), generator=generator)[:count].to(x.device)
         return plain_batches(
-            x, y, mean=self.data.mean, std=self.data.std, batch=EVALUATION_BATCH[x.device.type]
+            x[chosen], y[chosen], mean=self.data.mean, std=self.data.std, batch=batch
         )
 
-    def draw(
-        self, count: int, *, batch: int, generator: torch.Generator
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """`count` training images (all, if there are fewer) drawn without replacement, normalised,
-        not augmented."""
-        chosen = torch.randperm(len(self.data.train_x), generator=generator)[:count].to(
-            self.data.train_x.device
-        )
-        x, y = self.data.train_x[chosen], self.data.train_y[chosen]
-        return plain_batches(x, y, mean=self.data.mean, std=self.data.std, batch=batch)
+
+def make_loader(
+    dataset: str,
+    data_dir: str | None,
+    cache: str | None,
+    *,
+    hold_out: bool,
+    test: bool,
+    device: str,
+) -> Loader:
+    """The loader of a trial's data set on its device; the images are loaded once per process.
+
+    Args:
+        hold_out: keep the validation images out of the training split.
+        test: whether the trial may read the test set.
+
+    Raises:
+        UserError: see `load_data_set`.
+    """
+    loader = _load_resident(dataset, data_dir, cache, hold_out, device)
+    return loader if test else loader.without_test_set()
 
 
 @lru_cache(maxsize=2)
-def resident(
+def _load_resident(
     dataset: str, data_dir: str | None, cache: str | None, hold_out: bool, device: str
-) -> Resident:
-    """A data set on a device, loaded once per process; without `hold_out` the validation images
-    train too."""
-    data = obtain(dataset, data_dir=data_dir, cache=cache)
+) -> ResidentLoader:
+    data = load_data_set(dataset, data_dir=data_dir, cache=cache)
     data = (data if hold_out else data.joined()).to(device)
     # The border for crops does no harm to a recipe without: it then takes the middle.
-    return Resident(
-        data, Pixels.of(data.train_x, data.train_y, mean=data.mean, std=data.std, augment="crop")
-    )
+    pixels = Pixels.of(data.train_x, data.train_y, mean=data.mean, std=data.std, augment="crop")
+    return ResidentLoader(data, pixels)

@@ -1,16 +1,12 @@
-"""Where images come from: Parquet in the layout of the Hugging Face Hub, torchvision's downloads,
-scikit-learn.
+"""Read the images of a data set: from Parquet files, torchvision's downloads or scikit-learn.
 
-Every source gives a training and a test split as arrays. torchvision is imported only inside the
-function that downloads, torch nowhere.
+Each reader returns a training and a test split as arrays; Parquet files are as the Hugging Face Hub
+has them. torchvision is imported only in the function that downloads, torch nowhere.
 """
 
-import hashlib
 import io
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -18,20 +14,8 @@ from typing import Any
 import numpy as np
 
 from pruning.user_error import UserError
+from trainables.data.catalog import DATASETS, TORCHVISION, ParquetFiles, one_line
 
-DATASETS = {
-    "digits": 10,
-    "cifar10": 10,
-    "cifar100": 100,
-    "mnist": 10,
-    "fashion_mnist": 10,
-}  # name: classes
-TORCHVISION = {
-    "cifar10": "CIFAR10",
-    "cifar100": "CIFAR100",
-    "mnist": "MNIST",
-    "fashion_mnist": "FashionMNIST",
-}
 SPLIT_SEED = 20240229  # of the fixed splits, which must not change with a study's seeds
 
 
@@ -43,100 +27,23 @@ class Images:
     y: np.ndarray
 
 
-@dataclass(frozen=True)
-class Shards:
-    """The Parquet files of a data set in the order in which they are read."""
+def read_images(
+    dataset: str, files: ParquetFiles | None, *, downloads: Path
+) -> tuple[Images, Images]:
+    """The training and test split of a data set that `find_parquet_files` has accepted.
 
-    train: tuple[Path, ...]
-    test: tuple[Path, ...]
-
-
-def check_name(dataset: str, *, known: bool) -> None:
-    """Whether a data set can have this name; with `known`, whether it is one that needs no folder
-    of the user's.
+    Args:
+        downloads: the folder for torchvision's files.
 
     Raises:
-        UserError: it cannot; the message names the nearest one.
+        UserError: a file is damaged or has other columns, or the download fails.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{,99}", dataset):
-        raise UserError(
-            "the name of a data set must be at most 100 letters, digits, '_', '-' and '.', and begin with none of the "
-            f"last two, but got '{dataset}'"
-        )
-    if known and dataset not in DATASETS:
-        near = get_close_matches(dataset, DATASETS, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(DATASETS)}"
-        raise UserError(
-            f"no data set '{dataset}'; {hint} (any other name needs --data-dir with Parquet files)"
-        )
+    if files:
+        return _read_parquet(dataset, files)
+    return _read_digits() if dataset == "digits" else _read_torchvision(dataset, downloads)
 
 
-def find(dataset: str, data_dir: str | Path | None) -> Shards | None:
-    """The Parquet files of a data set below `data_dir`, or None where it needs none: no folder
-    given, or digits.
-
-    Raises:
-        UserError: an unknown name without `data_dir`, or a `data_dir` that is missing or lacks a
-            split.
-    """
-    check_name(dataset, known=data_dir is None)
-    if data_dir is None:
-        return None
-    top = Path(data_dir).expanduser()
-    try:
-        if not top.is_dir():
-            found = "a file" if top.exists() else "missing"
-            raise UserError(f"--data-dir must be a folder, but '{data_dir}' is {found}")
-    except OSError as error:  # a name that is too long, a folder above that is closed to us
-        raise UserError(
-            f"--data-dir must be a folder, but '{data_dir}': {error.strerror}"
-        ) from error
-    if dataset == "digits":
-        return None
-    for folder in (top / dataset, top / dataset / "data", top, top / "data"):
-        train, test = (
-            tuple(sorted(folder.glob(f"{split}*.parquet"))) for split in ("train", "test")
-        )
-        if train and test:
-            return Shards(train, test)
-    raise UserError(
-        f"no train*.parquet and test*.parquet of '{dataset}' in '{data_dir}', its 'data', its '{dataset}' or its "
-        f"'{dataset}/data'; put them there"
-        + (f" or leave out --data-dir to download '{dataset}'" if dataset in TORCHVISION else "")
-    )
-
-
-def fingerprint(shards: Shards | None) -> str:
-    """16 hex digits that change when a Parquet file changes in name or content; downloads never
-    change.
-
-    Raises:
-        UserError: a file cannot be read.
-    """
-    state = hashlib.sha256()
-    for path in (*shards.train, *shards.test) if shards else ():
-        try:
-            with path.open("rb") as stream:
-                content = hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError as error:
-            raise UserError(f"cannot read '{path}': {_one_line(error)}") from error
-        state.update(f"{path.name} {content}\n".encode())
-    return state.hexdigest()[:16]
-
-
-def read(dataset: str, shards: Shards | None, *, downloads: Path) -> tuple[Images, Images]:
-    """The training and test split of a data set that `find` has accepted; torchvision's files go to
-    `downloads`.
-
-    Raises:
-        UserError: a file is damaged or in another layout, or the download fails.
-    """
-    if shards:
-        return _parquet(dataset, shards)
-    return _digits() if dataset == "digits" else _torchvision(dataset, downloads)
-
-
-def choose(total: int, count: int) -> np.ndarray:
+def choose_fixed(total: int, count: int) -> np.ndarray:
     """A fixed random choice of `count` of `total` images as a bool array [total]; the same on every
     machine."""
     chosen = np.zeros(total, dtype=bool)
@@ -146,34 +53,31 @@ def choose(total: int, count: int) -> np.ndarray:
     return chosen
 
 
-def _digits() -> tuple[Images, Images]:
+def _read_digits() -> tuple[Images, Images]:
     from sklearn.datasets import load_digits
 
     bunch: Any = load_digits()
     x = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
     y = bunch.target.astype(np.int64)
-    test = choose(len(x), len(x) // 5)
+    test = choose_fixed(len(x), len(x) // 5)
     return Images(x[~test], y[~test]), Images(x[test], y[test])
 
 
-def _torchvision(dataset: str, downloads: Path) -> tuple[Images, Images]:
+def _read_torchvision(dataset: str, downloads: Path) -> tuple[Images, Images]:
     try:
         from torchvision import datasets
-    except (
-        ImportError,
-        RuntimeError,
-        AttributeError,
-    ) as error:  # it is not there, or fits another torch
+    # It is not there, or fits another torch.
+    except (ImportError, RuntimeError, AttributeError) as error:
         raise UserError(
-            f"torchvision, which downloads '{dataset}', cannot be imported ({_one_line(error)}); install the one that "
-            "fits this torch, or give Parquet files by --data-dir"
+            f"torchvision, which downloads '{dataset}', cannot be imported ({one_line(error)}); "
+            "install the one that fits this torch, or give Parquet files by --data-dir"
         ) from error
     kind = getattr(datasets, TORCHVISION[dataset])
     try:
         splits = [kind(str(downloads), train=train, download=True) for train in (True, False)]
     except (OSError, RuntimeError, HTTPException) as error:
         raise UserError(
-            f"torchvision cannot download '{dataset}' ({_one_line(error)}); "
+            f"torchvision cannot download '{dataset}' ({one_line(error)}); "
             "give Parquet files by --data-dir or connect to the network"
         ) from error
     pairs = [
@@ -185,28 +89,20 @@ def _torchvision(dataset: str, downloads: Path) -> tuple[Images, Images]:
     return train, test
 
 
-def _parquet(dataset: str, shards: Shards) -> tuple[Images, Images]:
+def _read_parquet(dataset: str, files: ParquetFiles) -> tuple[Images, Images]:
     size: tuple[int, int] | None = None
     pictures: dict[str, list[np.ndarray]] = {"train": [], "test": []}
     labels: dict[str, list[int]] = {"train": [], "test": []}
-    for split, paths in (("train", shards.train), ("test", shards.test)):
-        for path in paths:
-            for row, (encoded, label) in enumerate(_rows(path, dataset)):
-                where = f"'{path}', row {row}"
-                picture = _decode(encoded, where)
-                size = size or picture.shape[:2]
-                if picture.shape[:2] != size:
-                    raise UserError(
-                        f"all images must have one size, {size[0]}x{size[1]} as the first, but {where} is "
-                        f"{picture.shape[0]}x{picture.shape[1]}; resize them"
-                    )
-                limit = DATASETS.get(dataset, 2**31)
-                if label is None or not 0 <= label < limit:
-                    raise UserError(
-                        f"labels of '{dataset}' must be in [0, {limit}), but {where} has {label}"
-                    )
-                pictures[split].append(picture)
-                labels[split].append(label)
+    for split, paths in (("train", files.train), ("test", files.test)):
+        for picture, label, where in _decode_rows(dataset, paths):
+            size = size or picture.shape[:2]
+            if picture.shape[:2] != size:
+                raise UserError(
+                    f"all images must have one size, {size[0]}x{size[1]} as the first, but {where} "
+                    f"is {picture.shape[0]}x{picture.shape[1]}; resize them"
+                )
+            pictures[split].append(picture)
+            labels[split].append(label)
         if not pictures[split]:
             raise UserError(f"the {split} split must not be empty, but '{paths[0]}' has no rows")
     # Grey only where all are grey: a colour data set may hold grey images, in any place.
@@ -218,47 +114,67 @@ def _parquet(dataset: str, shards: Shards) -> tuple[Images, Images]:
     return train, test
 
 
-def _rows(path: Path, dataset: str) -> Iterator[tuple[bytes | None, int | None]]:
+def _decode_rows(dataset: str, paths: Sequence[Path]) -> Iterator[tuple[np.ndarray, int, str]]:
+    """The image and the label of each row of some Parquet files, and where it is, for messages."""
+    limit = DATASETS.get(dataset, 2**31)
+    for path in paths:
+        for row, (encoded, label) in enumerate(_read_rows(path, dataset)):
+            where = f"'{path}', row {row}"
+            picture = _decode_image(encoded, where)
+            if label is None or not 0 <= label < limit:
+                raise UserError(
+                    f"labels of '{dataset}' must be in [0, {limit}), but {where} has {label}"
+                )
+            yield picture, label, where
+
+
+def _read_rows(path: Path, dataset: str) -> Iterator[tuple[bytes | None, int | None]]:
+    """The encoded image and the label of each row of a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         file = pq.ParquetFile(path)
-        fields = list(file.schema_arrow)
-        image = next(
-            (
-                f.name
-                for f in fields
-                if pa.types.is_struct(f.type) and f.type.get_field_index("bytes") >= 0
-            ),
-            None,
-        )
-        wanted = ("fine_label", "label") if dataset == "cifar100" else ("label",)
-        integers = [f.name for f in fields if pa.types.is_integer(f.type)]
-        label = next((name for name in wanted if name in integers), None)
-        if image is None or label is None:
-            raise UserError(
-                f"a Parquet file needs a struct column with a field 'bytes' and an integer column "
-                f"'{wanted[0]}', but '{path}' has {', '.join(f'{f.name}: {f.type}' for f in fields)}"
-            )
-        table = file.read(columns=[image, label])
-        images, labels = table[image].to_pylist(), table[label].to_pylist()
+        columns = _find_columns(path, dataset, file.schema_arrow)
+        table = file.read(columns=list(columns))
+        images, labels = (table[column].to_pylist() for column in columns)
     except UserError:
         raise
-    except (
-        pa.ArrowException,
-        OSError,
-        ValueError,
-        LookupError,
-    ) as error:  # damage to names is a UnicodeDecodeError
+    # Damage to names of columns is a UnicodeDecodeError, which is a ValueError.
+    except (pa.ArrowException, OSError, ValueError, LookupError) as error:
         raise UserError(
-            f"cannot read '{path}' as Parquet: {_one_line(error)}; fetch it again"
+            f"cannot read '{path}' as Parquet: {one_line(error)}; fetch it again"
         ) from error
-    for item, number in zip(images, labels, strict=True):
-        yield item and item["bytes"], number
+    for image, label in zip(images, labels, strict=True):
+        yield image and image["bytes"], label
 
 
-def _decode(encoded: bytes | None, where: str) -> np.ndarray:
+def _find_columns(path: Path, dataset: str, schema: Any) -> tuple[str, str]:
+    """The names of the columns with the images and with the labels.
+
+    Raises:
+        UserError: there is none.
+    """
+    import pyarrow as pa
+
+    def holds_images(field: Any) -> bool:
+        is_struct = pa.types.is_struct(field.type)
+        return bool(is_struct and field.type.get_field_index("bytes") >= 0)
+
+    image = next((field.name for field in schema if holds_images(field)), None)
+    wanted = ("fine_label", "label") if dataset == "cifar100" else ("label",)
+    integers = [field.name for field in schema if pa.types.is_integer(field.type)]
+    label = next((column for column in wanted if column in integers), None)
+    if image is None or label is None:
+        there = ", ".join(f"{field.name}: {field.type}" for field in schema)
+        raise UserError(
+            "a Parquet file needs a struct column with a field 'bytes' and an integer column "
+            f"'{wanted[0]}', but '{path}' has {there}"
+        )
+    return image, label
+
+
+def _decode_image(encoded: bytes | None, where: str) -> np.ndarray:
     """One image as uint8 [H, W] if grey, else [H, W, 3]."""
     from PIL import Image, UnidentifiedImageError
 
@@ -268,7 +184,7 @@ def _decode(encoded: bytes | None, where: str) -> np.ndarray:
             if mode not in {"F", "I"} and not mode.startswith("I;"):
                 return np.asarray(image.convert("L" if mode in {"1", "L", "LA"} else "RGB"))
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
-        reason = "it is none" if isinstance(error, UnidentifiedImageError) else _one_line(error)
+        reason = "it is none" if isinstance(error, UnidentifiedImageError) else one_line(error)
         raise UserError(
             f"cannot decode the image in {where}: {reason}; fetch the file again"
         ) from error
@@ -278,10 +194,11 @@ def _decode(encoded: bytes | None, where: str) -> np.ndarray:
 
 
 def _stack(pictures: Sequence[np.ndarray], colour: bool) -> np.ndarray:
+    """All images of a split as uint8 [N, H, W, C]."""
     if not colour:
         return np.stack(pictures)[..., None]
-    return np.stack([p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in pictures])
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    coloured = (
+        picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
+        for picture in pictures
+    )
+    return np.stack(list(coloured))

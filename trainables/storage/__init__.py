@@ -1,2 +1,2 @@
-"""The study directory: files written whole, tried again, checked, and what its tables and
-checkpoints hold."""
+"""The study directory: where everything lies in it, files written whole and retried, and what its
+tables and checkpoints hold."""

@@ -1,113 +1,98 @@
-"""Tensors on disk: published as a whole, never mistaken for whole when they are not, loaded without
-pickle.
+"""States on disk: checkpoints of trials, weights for other trials and saved networks.
 
-A file is `<stem>-<n>-<checksum>.pt`, where the checksum is the start of the SHA-256 of the content.
-Checkpoints are `checkpoints/<key>/step-<n>-<checksum>.pt`, with n = 1,000,000 x steps + batches of
-the epoch under way; weights for other trials are `artifacts/<key>/epoch-<n>-<checksum>.pt`. Both
-are plain `torch.save` files of tensors and plain values.
+A state is a dict of tensors and plain values, written by `torch.save` under the name
+`<kind>-<n>-<checksum>.pt`, where the checksum is the start of the SHA-256 of its content
+(`layout.py`). So a half-written or damaged file is distinguished from a whole one: its content does
+not match the checksum in its name. Such a file is passed over with a warning, and the newest whole
+state before it is read instead. Nothing is ever unpickled that could run code
+(`weights_only=True`).
+
+Checkpoints are of the kind `step`, with n = 1,000,000 x steps + batches of the epoch under way;
+weights for other trials are of the kind `epoch`, saved networks of the kind `level`.
 """
 
 import hashlib
 import io
-import re
 import warnings
 from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
 
+from trainables.storage import layout
+from trainables.storage.layout import StateName
 from trainables.storage.store import Store
 
-_NAME = re.compile(r"(?P<stem>.+)-(?P<number>\d+)-(?P<checksum>[0-9a-f]{16})\.pt$")
+
+class UnusableState(ValueError):
+    """A file from which nothing can continue; the message says why."""
 
 
-def _found(store: Store, folder: str, stem: str) -> list[tuple[int, str, str]]:
-    """(number, checksum, path) of every file of that stem, smallest number first."""
-    found = []
-    for path in store.list(folder, ".pt"):
-        match = _NAME.fullmatch(path.removeprefix(f"{folder}/"))
-        if match and match["stem"] == stem:
-            found.append((int(match["number"]), match["checksum"], path))
-    return sorted(found)
-
-
-def publish(
-    store: Store, folder: str, stem: str, number: int, state: dict[str, Any], *, digits: int = 6
+def publish_state(
+    store: Store, folder: str, kind: str, number: int, state: dict[str, Any], *, digits: int = 6
 ) -> str:
-    """Write a state under `folder` with its number (a position or an epoch); returns its path."""
+    """Write a state into a folder under its number (a position, an epoch or a level); returns its
+    path. Readers see the whole file or none."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
-    checksum = hashlib.sha256(content).hexdigest()[:16]
-    path = f"{folder}/{stem}-{number:0{digits}d}-{checksum}.pt"
+    path = layout.state_file(folder, kind, number, _checksum(content), digits=digits)
     store.write(path, content)
     return path
 
 
-def newest(
+def read_newest_state(
     store: Store,
     folder: str,
-    stem: str,
+    kind: str,
     number: int | None = None,
     *,
-    accept: Callable[[dict[str, Any]], bool] = lambda saved: True,
+    accept: Callable[[dict[str, Any]], bool] = lambda state: True,
 ) -> tuple[str, dict[str, Any]] | None:
-    """Path and content of the newest valid state of that stem, or of that number; None where there
-    is none.
+    """Path and content of the newest whole state of a kind, or of that number; None where there is
+    none.
 
     A file that is gone, does not match its checksum, holds anything but tensors and plain values,
     or is not accepted is passed over with a warning.
     """
-    for found, checksum, path in reversed(_found(store, folder, stem)):
-        if number is not None and found != number:
+    for name, path in reversed(_list_states(store, folder, kind)):
+        if number is not None and name.number != number:
             continue
         try:
-            content = store.read(path)
-        except FileNotFoundError as error:  # a predecessor that still runs has just tidied up
-            _pass_over(path, f"cannot be read ({error})")
-            continue
-        if hashlib.sha256(content).hexdigest()[:16] != checksum:
-            _pass_over(path, "does not match its checksum")
-            continue
-        try:
-            saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        except Exception as error:  # zip, pickle and torch each fail in their own way
-            _pass_over(path, f"holds no state ({type(error).__name__})")
-            continue
-        if not isinstance(saved, dict) or not accept(saved):
-            _pass_over(path, "was written by another version")
-            continue
-        return path, saved
+            state = _load_state(store, name, path)
+            if not isinstance(state, dict) or not accept(state):
+                raise UnusableState("was written by another version")
+            return path, state
+        except UnusableState as error:
+            warnings.warn(f"{path}: {error}; passed over", stacklevel=2)
     return None
 
 
-def _pass_over(path: str, reason: str) -> None:
-    warnings.warn(f"{path}: {reason}; passed over", stacklevel=3)
+def list_state_numbers(store: Store, folder: str, kind: str) -> set[int]:
+    """Numbers of the states of a kind that have been published; their content is not checked."""
+    return {name.number for name, _ in _list_states(store, folder, kind)}
 
 
-def numbers(store: Store, folder: str, stem: str) -> set[int]:
-    """Numbers of the states of that stem that have been published; their content is not checked."""
-    return {number for number, _, _ in _found(store, folder, stem)}
-
-
-def drop_older(store: Store, folder: str, stem: str, number: int, *, keep: Collection[str]) -> None:
-    """Delete the states of that stem up to a number, except those at the paths to keep.
+def delete_older_states(
+    store: Store, folder: str, kind: str, number: int, *, keep: Collection[str]
+) -> None:
+    """Delete the states of a kind up to a number, except those at the paths to keep.
 
     Later ones may be a predecessor's that still runs, and are as good.
     """
-    for found, _, path in _found(store, folder, stem):
-        if found <= number and path not in keep:
+    for name, path in _list_states(store, folder, kind):
+        if name.number <= number and path not in keep:
             store.delete(path)
 
 
-def drop(store: Store, folder: str, stem: str, number: int) -> None:
-    """Delete the states of that stem and number."""
-    for found, _, path in _found(store, folder, stem):
-        if found == number:
+def delete_states(store: Store, folder: str, kind: str, number: int) -> None:
+    """Delete the states of that kind and number."""
+    for name, path in _list_states(store, folder, kind):
+        if name.number == number:
             store.delete(path)
 
 
-def digest(*states: dict[str, Any]) -> str:
+def digest_tensors(*states: dict[str, Any]) -> str:
     """SHA-256 (16 hex digits) over names, shapes and bytes of all tensors, in order: equal only if
     bit-equal."""
     total = hashlib.sha256()
@@ -117,3 +102,37 @@ def digest(*states: dict[str, Any]) -> str:
             total.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype}".encode())
             total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return total.hexdigest()[:16]
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _list_states(store: Store, folder: str, kind: str) -> list[tuple[StateName, str]]:
+    """Names and paths of the states of a kind that lie in a folder itself, smallest number
+    first."""
+    paths = store.list(folder, ".pt")
+    names = [(layout.parse_state(path), path) for path in paths]
+    states = [
+        (name, path) for name, path in names if name and (name.folder, name.kind) == (folder, kind)
+    ]
+    return sorted(states, key=lambda state: (state[0].number, state[0].checksum))
+
+
+def _load_state(store: Store, name: StateName, path: str) -> object:
+    """What a file holds.
+
+    Raises:
+        UnusableState: it is not whole, or holds anything but tensors and plain values.
+    """
+    try:
+        content = store.read(path)
+    except FileNotFoundError as error:  # an earlier worker that still runs has just deleted it
+        raise UnusableState(f"cannot be read ({error})") from error
+    if _checksum(content) != name.checksum:
+        raise UnusableState("does not match its checksum")
+    try:
+        loaded: object = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and torch each fail in their own way
+        raise UnusableState(f"holds no state ({type(error).__name__})") from error
+    return loaded

@@ -1,15 +1,22 @@
 """Where everything lies in a study directory: every path of it, and how file names are read back.
 
     study.yaml, plan.json                     what was asked for, and what is expected
-    rows/, curves/, layers/, latency/<key>.parquet     the four tables
+    rows/<key>.parquet                        the measured levels of a trial; curves/, layers/ and
+                                              latency/ hold the three other tables in the same way
     artifacts/<key>/epoch-<n>-<checksum>.pt   weights of dense trainings, for other trials
-    checkpoints/<key>/step-<n>-<checksum>.pt  states to continue from
-    networks/<key>/level-<n>-<checksum>.pt    measured networks, where the study keeps them
+    checkpoints/<key>/step-<n>-<checksum>.pt  states from which trials continue
+    networks/<key>/level-<n>-<checksum>.pt    measured networks, where the study saves them
     failures/<key>.json                       trials that were given up
     methods/<name>-<digest>.py                method files of the user
-    report/, logs/, logged/                   what is made of the rows
-    search.yaml, best.yaml, candidates/, best/     a search: what it asks for, found, tried, and trained anew
-    lease.json                                the driver that holds the directory
+    report/                                   figures, tables and the page, made of the rows
+    logs/, logged/<logger>/<key>.json         files of TensorBoard, and what each logger has
+    lease.json                                the process that holds the directory
+
+The directory of a search holds the same of its candidates, and further
+
+    search.yaml, best.yaml                    what was asked for, and the best as a study file
+    candidates/s<sparsity>/<number>.json      what became of each candidate
+    best/                                     the study directory of the best, trained anew
 
 Keys are `<dataset>-<model>/<method>/<sparsity>/seed<n>-<hash>`. Imports nothing but the standard
 library.
@@ -19,30 +26,25 @@ import re
 from typing import NamedTuple
 
 STUDY_FILE, PLAN_FILE, LEASE_FILE = "study.yaml", "plan.json", "lease.json"
-SEARCH_FILE, BEST_FILE = "search.yaml", "best.yaml"
 ROWS, CURVES, LAYERS, LATENCY = "rows", "curves", "layers", "latency"
 ARTIFACTS, CHECKPOINTS, NETWORKS = "artifacts", "checkpoints", "networks"
 FAILURES, METHODS, REPORT, LOGS, LOGGED = "failures", "methods", "report", "logs", "logged"
-CANDIDATES, BEST = "candidates", "best"
+SEARCH_FILE, BEST_FILE, CANDIDATES, BEST = "search.yaml", "best.yaml", "candidates", "best"
+IDENTITY_FILE = f"{LOGGED}/identity"  # a random name that tells a study from all others
 
-# What a study directory holds besides the lease; `--fresh` deletes these and nothing else that lies
-# there.
+# What a study directory holds besides the lease: `--fresh` deletes these and nothing else.
 STUDY_PARTS = (
     *(ROWS, CURVES, LAYERS, LATENCY, ARTIFACTS, CHECKPOINTS, NETWORKS),
-    *(FAILURES, REPORT, METHODS, LOGGED, LOGS, STUDY_FILE, PLAN_FILE),
+    *(FAILURES, METHODS, REPORT, LOGS, LOGGED, STUDY_FILE, PLAN_FILE),
 )
-SEARCH_PARTS = (
-    SEARCH_FILE,
-    BEST_FILE,
-    BEST,
-    CANDIDATES,
-)  # what the directory of a search holds besides
+SEARCH_PARTS = (SEARCH_FILE, BEST_FILE, BEST, CANDIDATES)  # and the directory of a search
+
 _STATE = re.compile(r"(?P<kind>.+)-(?P<number>\d+)-(?P<checksum>[0-9a-f]{16})\.pt")
 
 
 class StateName(NamedTuple):
-    """What the path of a state says: the folder it is in, its kind (step, epoch, level), number and
-    checksum."""
+    """What the path of a state says: its folder, its kind (step, epoch or level), its number, and
+    the start of the SHA-256 of its content."""
 
     folder: str
     kind: str
@@ -51,7 +53,7 @@ class StateName(NamedTuple):
 
 
 def table_file(table: str, key: str) -> str:
-    """Path of a trial's part of a table: rows, curves, layers or latency."""
+    """Path of a trial's part of a table: ROWS, CURVES, LAYERS or LATENCY."""
     return f"{table}/{key}.parquet"
 
 
@@ -75,16 +77,56 @@ def state_folder(part: str, key: str) -> str:
     return f"{part}/{key}"
 
 
+def state_key(path: str) -> str:
+    """The key of the trial in whose folder a state lies."""
+    return path.partition("/")[2].rpartition("/")[0]
+
+
 def state_file(folder: str, kind: str, number: int, checksum: str, *, digits: int = 6) -> str:
-    """Path of one state: its number (a position, an epoch or a level) and the start of its
-    content's SHA-256."""
+    """Path of a state: its number (a position, an epoch or a level) and the start of the SHA-256
+    of its content."""
     return f"{folder}/{kind}-{number:0{digits}d}-{checksum}.pt"
 
 
 def parse_state(path: str) -> StateName | None:
-    """What the path of a state says; None of a path that is no state's."""
+    """What the path of a state says; None where the path is not that of a state."""
     folder, _, name = path.rpartition("/")
     match = _STATE.fullmatch(name)
-    return (
-        StateName(folder, match["kind"], int(match["number"]), match["checksum"]) if match else None
-    )
+    if not match:
+        return None
+    return StateName(folder, match["kind"], int(match["number"]), match["checksum"])
+
+
+def method_file(name: str, digest: str) -> str:
+    """Path of the user's method file of that name and SHA-256, so that each content has its own."""
+    return f"{METHODS}/{name}-{digest[:12]}.py"
+
+
+def method_name(path: str) -> str:
+    """The name of the user's method that a method file holds."""
+    return path.removeprefix(f"{METHODS}/").rpartition("-")[0]
+
+
+def logged_folder(logger: str) -> str:
+    """The folder of the notes on what a logger has."""
+    return f"{LOGGED}/{logger}"
+
+
+def logged_file(logger: str, key: str) -> str:
+    """Path of the note that a logger has a trial to its end."""
+    return f"{LOGGED}/{logger}/{key}.json"
+
+
+def logged_key(logger: str, path: str) -> str:
+    """The key of the trial that such a note is named after."""
+    return path.removeprefix(f"{LOGGED}/{logger}/").removesuffix(".json")
+
+
+def comparison_folder(other: str) -> str:
+    """The folder of the comparison with another study."""
+    return f"{REPORT}/versus-{other}"
+
+
+def candidate_file(sparsity: float, number: int) -> str:
+    """Path of the record of a search's candidate."""
+    return f"{CANDIDATES}/s{sparsity:.6g}/{number:05d}.json"

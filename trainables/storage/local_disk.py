@@ -1,16 +1,15 @@
-"""A study directory on a disk: local, or a network disk that is mounted."""
+"""A study directory on a local disk, or on a network disk that is mounted."""
 
 import errno
 import os
-import re
 import shutil
 import stat
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
+from trainables.storage.atomic_write import is_temporary, write_atomically
 from trainables.storage.retry import (
     StoreForbidden,
     StoreFull,
@@ -20,36 +19,18 @@ from trainables.storage.retry import (
 )
 
 ABANDONED_SECONDS = 3600  # a temporary file this old belongs to nobody: no write takes an hour
-RACES = 20  # lost against processes that delete a folder, before there must be another reason that it is not there
+# Attempts to make a folder that other processes delete at the same time; after these there must be
+# another reason that it is not there.
+FOLDER_ATTEMPTS = 20
 
-_TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
-_PASSING = {  # what network disks and FUSE mounts answer while they are away; the last means a race with a writer
-    getattr(errno, name)
-    for name in (
-        *(
-            "EIO",
-            "ESTALE",
-            "ETIMEDOUT",
-            "EAGAIN",
-            "EBUSY",
-            "EINTR",
-            "ENOLCK",
-            "EREMOTEIO",
-            "ENOTCONN",
-            "ECONNRESET",
-        ),
-        *(
-            "ECONNREFUSED",
-            "ECONNABORTED",
-            "EHOSTDOWN",
-            "EHOSTUNREACH",
-            "ENETDOWN",
-            "ENETUNREACH",
-            "ENOTEMPTY",
-        ),
-    )
-    if hasattr(errno, name)
-}
+# What network disks and FUSE mounts answer while they are away.
+_AWAY = (
+    *("EIO", "ESTALE", "ETIMEDOUT", "EAGAIN", "EBUSY", "EINTR", "ENOLCK", "EREMOTEIO"),
+    *("ENOTCONN", "ECONNRESET", "ECONNREFUSED", "ECONNABORTED"),
+    *("EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH"),
+)
+_WRITER_WAS_FASTER = "ENOTEMPTY"  # a folder that was being deleted
+_PASSING = {getattr(errno, name) for name in (*_AWAY, _WRITER_WAS_FASTER) if hasattr(errno, name)}
 _KINDS: dict[int, type[StoreLost]] = {
     **dict.fromkeys(_PASSING, StoreUnreachable),
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), StoreFull),
@@ -58,40 +39,28 @@ _KINDS: dict[int, type[StoreLost]] = {
 }
 
 
-def judge(error: OSError) -> type[StoreLost] | None:
+def classify_os_error(error: OSError) -> type[StoreLost] | None:
     """What an error of the operating system means for the study directory; None: nothing."""
     return _KINDS.get(error.errno) if error.errno is not None else None
 
 
 @dataclass(frozen=True)
 class Disk:
-    """The files below `root`. Errors are those of the operating system, unjudged."""
+    """The files below `root`. Errors are those of the operating system, as they come."""
 
     root: Path
 
     def write(self, path: str, content: bytes) -> None:
-        """Publish a file: a temporary one beside it, synced, then renamed.
-
-        The folder is synced too (0.3 to 4 ms), so that the name survives a power cut and not only
-        the content.
-        """
+        """Publish a file by an atomic write."""
         target = self.root / path
-        temporary = target.with_name(f".{uuid4().hex}.tmp")
         _make_folder(target.parent)
         try:
-            with temporary.open("wb") as stream:
+            with write_atomically(target) as stream:
                 stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(target)
-            _sync_folder(target.parent)
         except FileNotFoundError as error:  # another process deleted the folder
             raise OSError(
                 errno.ESTALE, f"the folder of {path} was deleted while it was written"
             ) from error
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
     def read(self, path: str) -> bytes:
         """The content of a file; a file replaced meanwhile is read as it was when opened."""
@@ -104,7 +73,7 @@ class Disk:
         except (FileNotFoundError, NotADirectoryError):
             return False
 
-    def files(self, folder: str) -> list[str]:
+    def list(self, folder: str) -> list[str]:
         """Paths of all files below a folder, relative to it; temporary ones of writers at work are
         left out."""
         top = str(self.root / folder)
@@ -112,7 +81,7 @@ class Disk:
             f"{where}/{name}".removeprefix(top).replace(os.sep, "/").lstrip("/")
             for where, _, names in os.walk(top, onerror=_raise_unless_gone)
             for name in names
-            if not _TEMPORARY.fullmatch(name)
+            if not is_temporary(name)
         ]
 
     def delete(self, path: str) -> None:
@@ -131,17 +100,16 @@ class Disk:
             with suppress(FileNotFoundError, NotADirectoryError):
                 target.unlink()
         except FileNotFoundError as error:
-            if os.path.lexists(
-                target
-            ):  # what is gone lay in it: another process deletes the same folder
+            # What is gone lay in the folder: another process deletes the same folder.
+            if os.path.lexists(target):
                 raise OSError(errno.ESTALE, f"{path} changes while it is deleted") from error
 
-    def sweep(self) -> int:
+    def delete_abandoned_files(self) -> int:
         """Remove temporary files that killed writers left behind, where that can be done; returns
         how many."""
         count = 0
         for where, _, names in os.walk(self.root):
-            for name in filter(_TEMPORARY.fullmatch, names):
+            for name in filter(is_temporary, names):
                 with suppress(OSError):
                     if time.time() - os.stat(f"{where}/{name}").st_mtime > ABANDONED_SECONDS:
                         os.unlink(f"{where}/{name}")
@@ -163,7 +131,7 @@ def _make_folder(folder: Path) -> None:
         FileExistsError: a file is in its place.
         PermissionError: it cannot be made, e.g. below /proc.
     """
-    for _ in range(RACES):
+    for _ in range(FOLDER_ATTEMPTS):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             return
@@ -174,19 +142,3 @@ def _make_folder(folder: Path) -> None:
                 if not stat.S_ISDIR(folder.stat().st_mode):
                     raise
     raise PermissionError(errno.EACCES, "its folder cannot be made")
-
-
-def _sync_folder(folder: Path) -> None:
-    with suppress(PermissionError):  # a folder that may be written but not read cannot be opened
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        except OSError as error:
-            if error.errno not in (
-                errno.EINVAL,
-                errno.ENOTSUP,
-                errno.ENOSYS,
-            ):  # some mounts sync no folders
-                raise
-        finally:
-            os.close(descriptor)

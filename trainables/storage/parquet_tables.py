@@ -1,10 +1,8 @@
-"""The four Parquet tables of a study and how one trial's part of them is written and read.
+"""How a trial's part of a Parquet table is written, read and checked; `schema.py` has the columns.
 
-*rows*: one per measured level and stage. *curves*: one per epoch and split. *layers*: one per layer
-of a measured level. *latency*: one per measured level, stage and batch size, made afterwards by
-`--measure`. Files are `<table>/<key>.parquet`. A trial is done when its file in `rows/` exists, so
-of its three that one is written last. Imports neither torch nor Ray: the analysis reads studies
-through this module.
+Files are `<table>/<key>.parquet`. A trial is done when its file in `rows/` exists, so of its three
+files that one is written last. Imports neither torch nor Ray: the analysis reads studies through
+this module.
 """
 
 import io
@@ -14,158 +12,18 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trainables.storage.checksum import BrokenSeal, read_note, seal
+from trainables.storage import layout
+from trainables.storage.checksum import ChecksumMismatch, add_checksum, verify_checksum
+from trainables.storage.schema import RETIRED, SCHEMA_VERSION, TABLES
+from trainables.storage.store import Store
 
-SCHEMA_VERSION = 1
-
-_text, _int, _float, _bool = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-
-ROWS = pa.schema(
-    [
-        # identity: `sparsity` as requested, null where the method's own rule decides; `stage` e.g.
-        # final, raw, recalibrated, finetuned
-        ("study", _text),
-        ("key", _text),
-        ("dataset", _text),
-        ("model", _text),
-        ("method", _text),
-        ("knobs", _text),  # JSON of the knobs that are not the default
-        ("recipe", _text),  # JSON of the fields of the training recipe that are not the default
-        ("retrain", _text),  # likewise of the retrain recipe; null where the trial does not use it
-        ("sparsity", _float),
-        ("seed", _int),
-        ("level", _int),
-        ("stage", _text),
-        # outcome: accuracies in percent, losses in nats per image; best_epoch_* only when asked for
-        ("test_top1", _float),
-        ("test_top5", _float),
-        ("test_loss", _float),
-        ("val_top1", _float),
-        ("best_epoch_test_top1", _float),
-        # size
-        ("params", _int),
-        ("nonzero", _int),
-        ("sparsity_reached", _float),
-        ("compression", _float),
-        ("macs", _int),
-        ("effective_macs", _float),
-        ("bytes", _int),
-        # hardware of the training
-        ("device", _text),
-        ("threads", _int),
-        ("precision", _text),
-        ("compiled", _bool),
-        # cost up to and including this level, without what was shared
-        ("epochs", _int),
-        ("train_seconds", _float),
-        (
-            "trial_seconds",
-            _float,
-        ),  # of the whole trial in its worker: data, training, pruning, measuring, writing
-        ("attempts", _int),
-        # health
-        ("connected", _bool),
-        ("emptied_layers", _text),
-        ("notes", _text),
-        # provenance; `digest` is the SHA-256 of the weights, buffers and masks that were measured
-        ("digest", _text),
-        ("data_digest", _text),
-        ("commit", _text),
-        ("versions", _text),
-        ("host", _text),
-        ("started", _text),
-        ("finished", _text),
-        ("schema_version", _int),
-    ]
-)
-
-CURVES = pa.schema(
-    [
-        ("key", _text),
-        ("step", _int),
-        ("epoch", _int),
-        ("phase", _text),
-        ("split", _text),
-        ("loss", _float),
-        ("top1", _float),
-        ("lr", _float),
-    ]
-)
-
-LAYERS = pa.schema(
-    [
-        ("key", _text),
-        ("level", _int),
-        ("stage", _text),
-        ("layer", _text),
-        ("shape", _text),
-        ("weights", _int),
-        ("nonzero", _int),
-        ("macs", _int),
-    ]
-)
-
-LATENCY = pa.schema(
-    [
-        ("key", _text),
-        ("level", _int),
-        ("stage", _text),
-        ("form", _text),  # dense, masked, smaller, or n:m where kernels for that pattern were used
-        ("batch", _int),
-        # times are null where the batch did not fit into memory; the interquartile range is the
-        # third quartile less the first
-        ("median_ms", _float),
-        ("iqr_ms", _float),
-        ("runs", _int),
-        ("images_per_second", _float),
-        ("peak_bytes", _int),  # GPU memory; null on the CPU
-        # what was measured: levels of one form share a measurement, `measured_on` is the key whose
-        # records it rests on
-        ("measured_on", _text),
-        ("zeros", _int),
-        ("device", _text),
-        ("threads", _int),
-        ("precision", _text),
-        ("notes", _text),
-        ("commit", _text),
-        ("versions", _text),
-        ("host", _text),
-        ("finished", _text),
-    ]
-)
-
-TABLES = {"rows": ROWS, "curves": CURVES, "layers": LAYERS, "latency": LATENCY}
-
-# Columns that say when, where and how long: they differ between two runs of the same trial, all
-# others must not.
-CIRCUMSTANCES = frozenset(
-    {
-        "train_seconds",
-        "trial_seconds",
-        "attempts",
-        "host",
-        "started",
-        "finished",
-        "commit",
-        "versions",
-    }
-)
+# Columns of a trial's last row that the note of its file repeats, with their types.
+NOTED = {"trial_seconds": float, "device": str, "epochs": int}
 
 
-RETIRED = frozenset(
-    {"latency_ms_b1", "latency_ms_b256", "latency_iqr_ms"}
-)  # columns rows had before `latency`
-
-NOTED = {
-    "trial_seconds": float,
-    "device": str,
-    "epochs": int,
-}  # columns of the last row that a file's note repeats
-
-
-class Ended(NamedTuple):
-    """What the rows of a trial say of it as a whole: what it took, where, and the levels that were
-    measured."""
+class TrialSummary(NamedTuple):
+    """What the rows of a trial say of it as a whole: the seconds it took, on which device, the
+    epochs it trained, and the levels that were measured."""
 
     seconds: float | None
     device: str | None
@@ -177,16 +35,48 @@ class DamagedTable(ValueError):
     """Bytes that are not one of our tables, or not a whole one."""
 
 
-def encode(table: str, rows: Sequence[Mapping[str, object]]) -> bytes:
+def write_table(store: Store, table: str, key: str, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write a trial's part of a table into its study directory.
+
+    Raises:
+        ValueError: a row names a column that the table's schema does not have.
+        StoreLost: the study directory cannot be used any more.
+    """
+    store.write(layout.table_file(table, key), encode_table(table, rows))
+
+
+def read_table(store: Store, table: str, key: str) -> pa.Table:
+    """A trial's part of a table, from its study directory, in today's schema.
+
+    Raises:
+        FileNotFoundError: there is none.
+        DamagedTable: see `decode_table`.
+        StoreLost: the study directory cannot be used any more.
+    """
+    return decode_table(table, store.read(layout.table_file(table, key)), key=key)
+
+
+def read_summary(store: Store, key: str) -> TrialSummary:
+    """What the rows of a trial say of it as a whole, from its study directory.
+
+    Raises:
+        FileNotFoundError: it has no rows.
+        DamagedTable: see `decode_table`.
+        StoreLost: the study directory cannot be used any more.
+    """
+    return summarise_rows(store.read(layout.table_file(layout.ROWS, key)), key)
+
+
+def encode_table(table: str, rows: Sequence[Mapping[str, object]]) -> bytes:
     """Rows as the bytes of one Parquet file; a column that a row does not name is null.
 
-    The file is sealed, and the seal's note says what it is.
+    The file gets a checksum, and a note that says what it holds.
 
     Raises:
         ValueError: a row names a column that the table's schema does not have.
     """
     schema = TABLES[table]
-    unknown = {name for row in rows for name in row} - set(schema.names)
+    unknown = {column for row in rows for column in row} - set(schema.names)
     if unknown:
         raise ValueError(f"table '{table}' has no column {sorted(unknown)}")
     buffer = io.BytesIO()
@@ -196,10 +86,10 @@ def encode(table: str, rows: Sequence[Mapping[str, object]]) -> bytes:
     pq.write_table(
         written, buffer, compression="none", use_dictionary=False, write_page_checksum=True
     )
-    return seal(buffer.getvalue(), _note(table, written))
+    return add_checksum(buffer.getvalue(), _make_note(table, written))
 
 
-def decode(table: str, content: bytes, *, key: str | None = None) -> pa.Table:
+def decode_table(table: str, content: bytes, *, key: str | None = None) -> pa.Table:
     """The bytes of one Parquet file as a table in today's schema; columns the file lacks are null.
 
     Args:
@@ -208,83 +98,83 @@ def decode(table: str, content: bytes, *, key: str | None = None) -> pa.Table:
     Raises:
         DamagedTable: the bytes are not a whole Parquet file, or not of this table: without keys,
             with a column of another type or with one that this table never had, unless a newer
-            version wrote it; or no rows are in it; or they are of another trial.
+            version wrote it; or there are no rows in the table *rows*; or they are of another
+            trial.
     """
-    found = _decode(table, content)
-    if key is not None:
-        _check_key(found, key)
-    return found
+    decoded = _decode(table, content)
+    if key is not None and set(decoded.column("key").to_pylist()) - {key}:
+        raise DamagedTable("it is of another trial than its name says")
+    return decoded
+
+
+def summarise_rows(content: bytes, key: str) -> TrialSummary:
+    """What the rows of a trial say of it as a whole, from the bytes of their file, which is checked
+    as a whole.
+
+    Nothing is decoded where the note of the file says it: that takes a twentieth of the time.
+
+    Raises:
+        DamagedTable: see `decode_table`.
+    """
+    try:
+        note = verify_checksum(content)
+    except ChecksumMismatch as error:
+        raise DamagedTable(str(error)) from error
+    if not (_is_summary(note) and note.get("table") == layout.ROWS and note.get("keys") == [key]):
+        note = _make_note(layout.ROWS, decode_table(layout.ROWS, content, key=key))
+    return TrialSummary(
+        note["trial_seconds"], note["device"], note["epochs"], frozenset(note["levels"])
+    )
 
 
 def _decode(table: str, content: bytes) -> pa.Table:
     schema = TABLES[table]
     try:
-        read_note(content)
+        verify_checksum(content)
         # Without the data set machinery of read_table and without casts where there is nothing to
         # cast: a third of the time for a file of a few rows.
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
-        found = file.read(use_threads=False)
-        if table == "rows" and not len(found):
+        stored = file.read(use_threads=False)
+        if table == layout.ROWS and not len(stored):
             raise DamagedTable("it holds no rows")
-        if found.schema.equals(schema):
-            return found
+        if stored.schema.equals(schema):
+            return stored
         columns = [
-            found[field.name].cast(field.type)
-            if field.name in found.column_names
-            else pa.nulls(len(found), field.type)
+            stored[field.name].cast(field.type)
+            if field.name in stored.column_names
+            else pa.nulls(len(stored), field.type)
             for field in schema
         ]
     except (pa.ArrowException, OSError, ValueError, LookupError) as error:
         raise DamagedTable(" ".join(str(error).split())[:200]) from error
-    made = pa.table(columns, schema=schema)
-    # Of a file without a seal, no checksum covers the names of columns.
-    strange = sorted(set(found.column_names) - set(schema.names) - RETIRED)
-    if "key" not in found.column_names or (table == "rows" and strange and not _is_newer(made)):
-        raise DamagedTable(
-            f"it has {f'a column {strange[0]!r}' if strange else 'no keys'}, so it is not of '{table}'"
-        )
-    return made
+    decoded = pa.table(columns, schema=schema)
+    # In a file without our checksum, nothing protects the names of columns.
+    strange = sorted(set(stored.column_names) - set(schema.names) - RETIRED)
+    if "key" not in stored.column_names or (
+        table == layout.ROWS and strange and not _is_newer(decoded)
+    ):
+        what = f"a column {strange[0]!r}" if strange else "no keys"
+        raise DamagedTable(f"it has {what}, so it is not of '{table}'")
+    return decoded
 
 
-def summarise(content: bytes, key: str) -> Ended:
-    """What a trial's *rows* say of it as a whole, from the bytes of their file, which is checked as
-    a whole.
-
-    Nothing is decoded where the note of the seal says it: a twentieth of the time.
-
-    Raises:
-        DamagedTable: see `decode`.
-    """
-    try:
-        note = read_note(content)
-    except BrokenSeal as error:
-        raise DamagedTable(str(error)) from error
-    noted = all(
-        name in note and isinstance(note[name], kind | None) for name, kind in NOTED.items()
-    )
-    noted = (
-        noted
-        and isinstance(note.get("levels"), list)
-        and all(isinstance(one, int) for one in note["levels"])
-    )
-    if not (noted and note.get("table") == "rows" and note.get("keys") == [key]):
-        note = _note("rows", decode("rows", content, key=key))
-    return Ended(note["trial_seconds"], note["device"], note["epochs"], frozenset(note["levels"]))
-
-
-def _check_key(found: pa.Table, key: str) -> None:
-    if set(found.column("key").to_pylist()) != {key}:
-        raise DamagedTable("it is of another trial than its name says")
-
-
-def _note(table: str, written: pa.Table) -> dict[str, Any]:
-    """What the seal of a file says of it: its table, its keys, and of rows the levels and what the
-    last one says."""
+def _make_note(table: str, written: pa.Table) -> dict[str, Any]:
+    """What the note of a file says: its table, its keys, and of *rows* the levels and some columns
+    of the last row."""
     note: dict[str, Any] = {"table": table, "keys": written.column("key").unique().to_pylist()}
-    if table == "rows" and len(written):
-        note |= {name: written.column(name)[-1].as_py() for name in NOTED}
+    if table == layout.ROWS and len(written):
+        note |= {column: written.column(column)[-1].as_py() for column in NOTED}
         note["levels"] = written.column("level").drop_null().unique().to_pylist()
     return note
+
+
+def _is_summary(note: Mapping[str, Any]) -> bool:
+    """Whether a note holds all that `TrialSummary` needs; one of another version may not."""
+    has_columns = all(
+        column in note and isinstance(note[column], kind | None) for column, kind in NOTED.items()
+    )
+    levels = note.get("levels")
+    return has_columns and isinstance(levels, list) and all(isinstance(n, int) for n in levels)
 
 
 def _is_newer(rows: pa.Table) -> bool:

@@ -1,8 +1,8 @@
 """A study directory, local or in a bucket, behind few verbs: write, read, exists, list, delete.
 
 Paths are relative to the study directory and use `/`; none leads out of it. `write` is atomic: a
-reader sees the whole file or none. Errors that usually pass are tried again with growing pauses;
-what does not pass is a `StoreLost`.
+reader sees the whole file or none. Errors that usually pass are retried with exponential backoff
+(`retry.py`); what does not pass is a `StoreLost`.
 """
 
 import time
@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from trainables.storage import local_disk, object_store
-from trainables.storage.local_disk import Disk
-from trainables.storage.object_store import Address, Bucket
+from trainables.storage.bucket_uri import BucketUri
+from trainables.storage.local_disk import Disk, classify_os_error
+from trainables.storage.object_store import Bucket, classify_bucket_error
 from trainables.storage.retry import (
     StoreForbidden,
     StoreFull,
     StoreLost,
     StoreReadOnly,
     StoreUnreachable,
-    persist,
+    retry_with_backoff,
 )
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 THREADS = 32  # that wait at once
-PROBED = 4  # files read one by one before it is known what takes the time
+PROBED = 4  # items done one by one before it is known whether they wait or compute
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -64,11 +64,11 @@ class Store:
         """A store at a local path (made absolute) or a URI.
 
         Raises:
-            ValueError: the URI is of no known kind, or holds credentials.
+            UserError: the URI is of no known kind, or holds credentials.
         """
         text = str(uri)
         if is_remote(text):
-            Address.parse(text)
+            BucketUri.parse(text)
             return cls(text)
         return cls(str(Path(text.removeprefix("file://")).expanduser().resolve()))
 
@@ -82,13 +82,13 @@ class Store:
 
     def place(self, path: str = "") -> str:
         """Where a file is, for people: a local path, or a URI without options."""
-        top = str(Address.parse(self.uri)) if is_remote(self.uri) else self.uri
+        top = str(BucketUri.parse(self.uri)) if is_remote(self.uri) else self.uri
         return f"{top.rstrip('/')}/{path}" if path else top
 
     def write(self, path: str, content: bytes) -> None:
         """Publish a file as a whole, replacing an older one."""
         _check(path)
-        self._persist(lambda side: side.write(path, content))
+        self._retry(lambda files: files.write(path, content))
 
     def read(self, path: str) -> bytes:
         """The content of a file.
@@ -97,53 +97,57 @@ class Store:
             FileNotFoundError: there is none.
         """
         _check(path)
-        return self._persist(lambda side: side.read(path))
+        return self._retry(lambda files: files.read(path))
 
     def exists(self, path: str) -> bool:
         """Whether a file is there."""
         _check(path)
-        return self._persist(lambda side: side.exists(path))
+        return self._retry(lambda files: files.exists(path))
 
     def delete(self, path: str) -> None:
         """Remove a file or a folder with all below it; nothing happens if it is not there."""
         _check(path)
-        self._persist(lambda side: side.delete(path))
+        self._retry(lambda files: files.delete(path))
 
-    def sweep(self) -> int:
-        """Remove what killed writers left behind more than an hour ago; returns how many files."""
-        return self._persist(lambda side: side.sweep())
+    def delete_abandoned_files(self) -> int:
+        """Delete what killed writers left behind more than an hour ago; returns how many files."""
+        return self._retry(lambda files: files.delete_abandoned_files())
 
     def list(self, folder: str, suffix: str = "") -> list[str]:
         """Paths of all files below a folder that end in `suffix`, sorted; none if the folder is
         missing."""
         if folder not in ("", "."):
             _check(folder)
-        found = self._persist(lambda side: side.files(folder))
+        paths = self._retry(lambda files: files.list(folder))
         before = f"{folder}/" if folder else ""
-        return sorted(f"{before}{path}" for path in found if path.endswith(suffix))
+        return sorted(f"{before}{path}" for path in paths if path.endswith(suffix))
 
-    def spread(self, task: Callable[[_Item], _Result], items: Iterable[_Item]) -> Sequence[_Result]:
+    def parallel_map(
+        self, task: Callable[[_Item], _Result], items: Iterable[_Item]
+    ) -> Sequence[_Result]:
         """The results of a task, such as to read and decode a file, for each item, in order.
 
         Where the first items show that it mostly waits, as for a bucket or a network drive, several
         threads share the rest. Threads that all compute only hold each other up.
         """
-        rest = list(items)
+        remaining = list(items)
         began, computed = time.perf_counter(), time.thread_time()
-        found = [task(item) for item in rest[:PROBED]]
+        results = [task(item) for item in remaining[:PROBED]]
         computed, took = time.thread_time() - computed, time.perf_counter() - began
-        rest = rest[PROBED:]
+        remaining = remaining[PROBED:]
         if computed > took / 2:
-            return [*found, *map(task, rest)]
+            return [*results, *map(task, remaining)]
         with ThreadPoolExecutor(THREADS) as threads:
-            return [*found, *threads.map(task, rest)]
+            return [*results, *threads.map(task, remaining)]
 
-    def _persist(self, action: Callable[[Disk | Bucket], _Result]) -> _Result:
+    def _retry(self, action: Callable[[Disk | Bucket], _Result]) -> _Result:
         if is_remote(self.uri):
-            remote = Bucket(Address.parse(self.uri))
-            return persist(lambda: action(remote), self.place(), judge=object_store.judge)
+            remote = Bucket(BucketUri.parse(self.uri))
+            return retry_with_backoff(
+                lambda: action(remote), self.place(), classify=classify_bucket_error
+            )
         local = Disk(Path(self.uri))
-        return persist(lambda: action(local), self.place(), judge=local_disk.judge)
+        return retry_with_backoff(lambda: action(local), self.place(), classify=classify_os_error)
 
 
 def _check(path: str) -> None:
@@ -154,5 +158,6 @@ def _check(path: str) -> None:
         or any(part in ("", ".", "..") for part in path.split("/"))
     ):
         raise ValueError(
-            f"a path in a study directory must be relative, with no '.' or '..' in it, but got '{path}'"
+            "a path in a study directory must be relative, with no '.' or '..' in it, "
+            f"but got '{path}'"
         )

@@ -2,16 +2,15 @@
 
 import time
 
-import torch
-
 from pruning.phases import Train
 from trainables.environment import Environment
-from trainables.phase_runner import Course
-from trainables.training.process import settle
+from trainables.phase_runner import PhaseRunner
+from trainables.timing.stopwatch import wait_for_device
+from trainables.training.process import set_up_process
 from trainables.trial_spec import TrialSpec
 
 SECONDS = 3.0
-WARM_UP = 2  # batches that are not timed: allocations, kernels chosen
+WARM_UP_BATCHES = 2  # that are not timed: in them memory is allocated and kernels are chosen
 
 
 def time_epoch(spec: TrialSpec, environment: Environment, *, seconds: float = SECONDS) -> float:
@@ -22,34 +21,27 @@ def time_epoch(spec: TrialSpec, environment: Environment, *, seconds: float = SE
 
     Args:
         environment: where to train; its store should be a temporary one, because weights may be
-            published there.
+            stored there.
         seconds: for how long to train at most.
     """
-    settle(environment.threads)
-    course = Course(spec, environment)
-    course.begin()
-    index, phase = next((i, one) for i, one in enumerate(course.phases) if isinstance(one, Train))
-    epoch = phase.start
-    for _ in range(WARM_UP):
-        if course.walk(index, epoch, 0, lambda: True):
+    set_up_process(environment.threads)
+    runner = PhaseRunner(spec, environment)
+    runner.begin()
+    phases = enumerate(runner.phases)
+    index, epoch = next((i, phase.start) for i, phase in phases if isinstance(phase, Train))
+    for _ in range(WARM_UP_BATCHES):
+        if runner.run_step(index, epoch, 0, lambda: True):
             epoch += 1
-    _settle(environment)
-    batches, began = course.batches, time.perf_counter()
+    wait_for_device(runner.network.device)
+    before, began = runner.batches, time.perf_counter()
     until = began + seconds
-    if course.walk(index, epoch, 0, lambda: time.perf_counter() >= until):
-        _settle(environment)
-        steps = course.images.batches_per_epoch(spec.recipe.batch)
-        return (time.perf_counter() - began) * steps / max(1, steps - batches)
-    _settle(environment)
-    each = (time.perf_counter() - began) / max(1, course.batches - batches)
-    data = course.images.data
-    evaluation = (
-        len(data.val_x) / len(data.train_x) / 3
-    )  # a forward pass is a third of a training step
-    return each * course.images.batches_per_epoch(spec.recipe.batch) * (1 + evaluation)
-
-
-def _settle(environment: Environment) -> None:
-    """Wait until a GPU has done what it was asked to."""
-    if environment.device == "cuda":
-        torch.cuda.synchronize()
+    finished = runner.run_step(index, epoch, 0, lambda: time.perf_counter() >= until)
+    wait_for_device(runner.network.device)
+    per_epoch = runner.loader.batches_per_epoch(spec.recipe.batch)
+    if finished:  # its evaluation was timed with it
+        return (time.perf_counter() - began) * per_epoch / max(1, per_epoch - before)
+    per_batch = (time.perf_counter() - began) / max(1, runner.batches - before)
+    images = runner.loader
+    # A forward pass takes a third of the time of a training step.
+    evaluation = images.count("validation") / images.count("training") / 3
+    return per_batch * per_epoch * (1 + evaluation)

@@ -1,4 +1,4 @@
-"""A training's forward and backward pass compiled, where that pays."""
+"""The forward and backward pass of a training compiled by `torch.compile`, where that pays."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch._functorch import config as differentiation
 
-STEPS = 20_000  # of a trial, from which on compiling pays: it takes half a minute and saves milliseconds a step
+# Steps of a trial from which on compiling pays: it takes half a minute and saves milliseconds a
+# step.
+STEPS = 20_000
 COMPILERS = ("g++", "clang++", "c++")
 
 
 def choose_compiled(
-    asked: bool | Literal["auto"], model: nn.Module, *, steps: int, device: torch.device
+    requested: bool | Literal["auto"], model: nn.Module, *, steps: int, device: torch.device
 ) -> bool:
     """Whether a trial trains a compiled network; "auto" decides by counts and the machine, never by
     a clock.
@@ -27,8 +29,8 @@ def choose_compiled(
     Args:
         steps: optimiser steps of the whole trial, so that one that continues decides as it did.
     """
-    if asked != "auto":
-        return asked
+    if requested != "auto":
+        return requested
     convolutions = any(isinstance(module, nn.Conv2d) for module in model.modules())
     return convolutions and steps >= STEPS and can_compile(device)
 
@@ -40,14 +42,14 @@ def can_compile(device: torch.device) -> bool:
     )
 
 
-class Forward:
+class CompiledForward:
     """The forward pass of one network in training: compiled for full batches, eager for others (a
     short last one).
 
     Every trial compiles anew, in seconds where the machine's cache on disk has it, so that what an
     earlier trial left behind in this process decides nothing.
 
-    lenient: go on without compiling where that fails; `error` then says why.
+    lenient: continue without compiling where that fails; `error` then says why.
     """
 
     def __init__(
@@ -65,8 +67,8 @@ class Forward:
         if self.error or len(x) != self.batch:
             return self.model(x)  # type: ignore[no-any-return]
         try:
-            # By itself torch compiles the backward pass when it is first walked, where nobody could
-            # go on without it.
+            # By itself torch compiles the backward pass when it first runs, where nobody could
+            # continue without it.
             with differentiation.patch(force_non_lazy_backward_lowering=True):
                 return self._compiled(x)
         except Exception as error:  # compilers fail in any way

@@ -1,28 +1,28 @@
-"""How a network is trained: a recipe, and its learning rate at any point of the training. Does not
-import torch."""
+"""The recipe of a training: optimiser, learning-rate schedule, batch, augmentation and precision.
+
+The rate at any point of a training is in `learning_rate.py`. Does not import torch.
+"""
 
 import json
-from math import cos, pi
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from trainables.data.interface import Augment
+
 LONGEST = 100_000  # epochs
 
 
-def _is_no_switch(value: object) -> object:
+def _refuse_booleans(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError(f"input should be a number, but got {str(value).lower()}")
     return value
 
 
 # Numbers as a user writes them: 0.1, also "1e-3", which YAML takes for text; but not yes or no.
-Number = Annotated[float, BeforeValidator(_is_no_switch)]
-Count = Annotated[int, BeforeValidator(_is_no_switch)]
+Number = Annotated[float, BeforeValidator(_refuse_booleans)]
+Count = Annotated[int, BeforeValidator(_refuse_booleans)]
 Epochs = Annotated[Count, Field(ge=0, le=LONGEST)]
-
-
-Augment = Literal["none", "crop", "crop_flip"]
 
 
 class Change(BaseModel):
@@ -36,7 +36,7 @@ class Change(BaseModel):
         default=None, ge=2, le=1_000_000, description="as in a recipe, from then on"
     )
     lr: Number | None = Field(
-        default=None, gt=0, description="as in a recipe; the schedule goes on around it"
+        default=None, gt=0, description="as in a recipe; the schedule continues around it"
     )
     momentum: Number | None = Field(default=None, ge=0, lt=1, description="as in a recipe")
     weight_decay: Number | None = Field(default=None, ge=0, description="as in a recipe")
@@ -46,12 +46,12 @@ class Change(BaseModel):
     @property
     def fields(self) -> dict[str, object]:
         """What changes, by field."""
-        return {name: value for name, value in self if name != "epoch" and value is not None}
+        return {field: value for field, value in self if field != "epoch" and value is not None}
 
     @model_validator(mode="after")
-    def _some(self) -> Self:
+    def _check_not_empty(self) -> Self:
         if not self.fields:
-            known = ", ".join(name for name in Change.model_fields if name != "epoch")
+            known = ", ".join(field for field in Change.model_fields if field != "epoch")
             raise ValueError(f"a change at epoch {self.epoch} must name one of {known}")
         return self
 
@@ -97,11 +97,11 @@ class Recipe(BaseModel):
     )
 
     changes: tuple[Change, ...] = Field(
-        default=(), description="fields that change as the training goes on"
+        default=(), description="fields that change within the training"
     )
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_consistency(self) -> Self:
         if self.schedule == "multistep" and not self.milestones:
             raise ValueError("schedule 'multistep' needs milestones")
         if self.schedule != "multistep" and self.milestones:
@@ -121,31 +121,12 @@ class Recipe(BaseModel):
 
     def at(self, epoch: int) -> "Recipe":
         """The recipe as it is in an epoch, counted from 0: with all changes up to it."""
-        passed = [change.fields for change in self.changes if change.epoch <= epoch]
-        return self.model_copy(
-            update={name: value for fields in passed for name, value in fields.items()}
-        )
+        changed: dict[str, object] = {}
+        for change in self.changes:
+            if change.epoch <= epoch:
+                changed |= change.fields
+        return self.model_copy(update=changed)
 
-    def told(self) -> str:
+    def non_default_json(self) -> str:
         """The fields that are not the default, as JSON with sorted keys."""
         return json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
-
-    def learning_rate(self, epoch: float, length: int | None = None) -> float:
-        """Learning rate at a point of the training, in epochs (2.5 = half-way through the third
-        epoch).
-
-        Args:
-            length: epochs the whole schedule, milestones and warm-up included, is laid over; the
-                recipe's own where None.
-        """
-        if length is not None:
-            epoch *= self.epochs / max(1, length)
-        scale = min(1.0, (epoch + 1e-12) / self.warmup) if self.warmup else 1.0
-        match self.schedule:
-            case "constant":
-                return self.lr * scale
-            case "cosine":
-                return self.lr * scale * (1 + cos(pi * min(1.0, epoch / max(1, self.epochs)))) / 2
-            case "multistep":
-                passed = sum(epoch >= milestone for milestone in self.milestones)
-                return float(self.lr * scale * self.gamma**passed)

@@ -1,5 +1,4 @@
-"""Figures: what is drawn, that no label is cut or hidden, and that equal studies give equal files.
-"""
+"""Figures: what is drawn, that no label is cut or hidden, and that equal studies give equal files."""
 
 import io
 import re
@@ -34,18 +33,12 @@ from analysis.figures.published_comparison import draw_published
 from analysis.figures.reached_sparsity import draw_reached
 from analysis.figures.score_iterations import draw_iterations
 from analysis.figures.training_cost import draw_cost
-from analysis.reading.load import load
-from analysis.report.study_report import list_drawings
+from analysis.reading.load import load_study
+from analysis.report.figures_and_tables import list_drawings
 from analysis.series import find_series
-from analysis.statistics.results import Results, collect
-from tests.analysis.synthetic import (
-    Writer,
-    make_own_rows,
-    make_row,
-    write_details,
-    write_everything,
-    write_study,
-)
+from analysis.statistics.results import Results, collect_results
+from tests.analysis.synthetic import Writer, make_own_rows, make_row, write_study
+from tests.analysis.synthetic_details import write_details, write_everything
 
 MANY = ("magnitude", "hrank", "fpgm", "synflow", "snip", "gmp", "rigl", "set", "random", "shuffled")
 
@@ -67,7 +60,9 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """A study that has something to show in every figure but the ranking."""
-    return collect(load(write_everything(tmp_path_factory.mktemp("everything") / "s")))
+    return collect_results(
+        load_study(write_everything(tmp_path_factory.mktemp("everything") / "s"))
+    )
 
 
 def read_texts(figure: Figure) -> list[Text]:
@@ -162,7 +157,7 @@ def test_every_figure_has_something_in_it_and_nothing_cut(
 def test_many_methods_share_figures_without_crowding(tmp_path: Path, kept: list[Figure]) -> None:
     folder = write_study(tmp_path / "s", methods=MANY, seeds=(1, 2), sparsities=(0.5, 0.98))
     write_details(folder)
-    results = collect(load(folder))
+    results = collect_results(load_study(folder))
     for draw in (draw_accuracy, draw_layers, draw_curves):
         draw(results, results.settings[0], ())
     assert len(kept) == 3
@@ -171,7 +166,7 @@ def test_many_methods_share_figures_without_crowding(tmp_path: Path, kept: list[
 
 
 def test_files_of_all_kinds(tmp_path: Path) -> None:
-    results = collect(load(write_study(tmp_path / "s", methods=("magnitude",))))
+    results = collect_results(load_study(write_study(tmp_path / "s", methods=("magnitude",))))
     load_font = subset.load_font
     (picture,) = draw_accuracy(results, results.settings[0], ("png", "pdf", "svg"))
     assert set(picture.files) == {"png", "pdf", "svg"}
@@ -193,7 +188,9 @@ def test_files_of_all_kinds(tmp_path: Path) -> None:
 def test_equal_studies_give_equal_files(tmp_path: Path) -> None:
     made = []
     for name in ("a", "b"):
-        results = collect(load(write_study(tmp_path / name, methods=("magnitude", "random"))))
+        results = collect_results(
+            load_study(write_study(tmp_path / name, methods=("magnitude", "random")))
+        )
         made.append(
             [p.files for p in draw_pareto(results, results.settings[0], ("png", "pdf", "svg"))]
         )
@@ -203,15 +200,17 @@ def test_equal_studies_give_equal_files(tmp_path: Path) -> None:
 def test_the_reader_s_own_style_changes_nothing(tmp_path: Path) -> None:
     import matplotlib
 
-    results = collect(load(write_study(tmp_path / "s", methods=("magnitude",), seeds=(1,))))
+    results = collect_results(
+        load_study(write_study(tmp_path / "s", methods=("magnitude",), seeds=(1,)))
+    )
     plain = draw_accuracy(results, results.settings[0], ("png",))[0].files
     with matplotlib.rc_context({"font.size": 20, "lines.linewidth": 9, "figure.dpi": 30}):
         assert draw_accuracy(results, results.settings[0], ("png",))[0].files == plain
 
 
 def test_lines_bands_seeds_cross_hair_and_floor(tmp_path: Path, kept: list[Figure]) -> None:
-    results = collect(
-        load(
+    results = collect_results(
+        load_study(
             write_study(
                 tmp_path / "s", methods=("magnitude", "random"), sparsities=(0.5, 0.9, 0.99)
             )
@@ -221,7 +220,7 @@ def test_lines_bands_seeds_cross_hair_and_floor(tmp_path: Path, kept: list[Figur
     whole, zoom = kept[0].axes
     (mean, seeds) = find_lines(whole, "o")
     assert mean.get_xdata() == pytest.approx([0.5, 0.1, 0.01])
-    cells = results.measured(results.settings[0], results.series[1])
+    cells = results.measured_cells(results.settings[0], results.series[1])
     assert mean.get_ydata() == pytest.approx(cells["mean"].tolist())
     assert np.size(seeds.get_xdata()) == 9
     assert np.size(find_lines(whole, "_")[0].get_xdata()) == 3
@@ -238,8 +237,8 @@ def test_lines_bands_seeds_cross_hair_and_floor(tmp_path: Path, kept: list[Figur
 def test_random_is_the_floor_where_it_is_not_the_subject(
     tmp_path: Path, kept: list[Figure]
 ) -> None:
-    results = collect(
-        load(write_study(tmp_path / "s", methods=MANY, seeds=(1, 2), sparsities=(0.5, 0.98)))
+    results = collect_results(
+        load_study(write_study(tmp_path / "s", methods=MANY, seeds=(1, 2), sparsities=(0.5, 0.98)))
     )
     draw_accuracy(results, results.settings[0], ())
     told = [
@@ -252,8 +251,10 @@ def test_random_is_the_floor_where_it_is_not_the_subject(
 
 
 def test_one_seed_has_no_band_and_no_marks(tmp_path: Path, kept: list[Figure]) -> None:
-    results = collect(
-        load(write_study(tmp_path / "s", methods=("magnitude",), seeds=(1,), sparsities=(0.5, 0.6)))
+    results = collect_results(
+        load_study(
+            write_study(tmp_path / "s", methods=("magnitude",), seeds=(1,), sparsities=(0.5, 0.6))
+        )
     )
     (picture,) = draw_accuracy(results, results.settings[0], ())
     (axes,) = kept[0].axes
@@ -263,13 +264,15 @@ def test_one_seed_has_no_band_and_no_marks(tmp_path: Path, kept: list[Figure]) -
 
 
 def test_a_lonely_interval_is_drawn(tmp_path: Path, kept: list[Figure]) -> None:
-    results = collect(load(write_study(tmp_path / "s", methods=("magnitude",), sparsities=(0.9,))))
+    results = collect_results(
+        load_study(write_study(tmp_path / "s", methods=("magnitude",), sparsities=(0.9,)))
+    )
     draw_accuracy(results, results.settings[0], ())
     assert len(kept[0].axes[0].containers) == 1
 
 
 def test_all_seeds_lie_inside_the_frame(tmp_path: Path, kept: list[Figure]) -> None:
-    results = collect(load(write_study(tmp_path / "s", seeds=(1, 2))))
+    results = collect_results(load_study(write_study(tmp_path / "s", seeds=(1, 2))))
     draw_accuracy(results, results.settings[0], ())
     whole = kept[0].axes[0]
     low, high = whole.get_ylim()
@@ -286,8 +289,10 @@ def test_no_label_is_cut_or_hidden(
     tmp_path: Path, kept: list[Figure], sparsities: tuple[float, ...]
 ) -> None:
     methods = ("magnitude", "a_method_with_quite_a_long_name_of_its_own")
-    results = collect(
-        load(write_study(tmp_path / "s", methods=methods, sparsities=sparsities, seeds=(1, 2)))
+    results = collect_results(
+        load_study(
+            write_study(tmp_path / "s", methods=methods, sparsities=sparsities, seeds=(1, 2))
+        )
     )
     for draw in (draw_accuracy, draw_drop):
         draw(results, results.settings[0], ())
@@ -301,7 +306,7 @@ def test_points_stand_where_the_network_is(tmp_path: Path, kept: list[Figure]) -
         writer.add([make_row("l1_filter", 0.5, seed, sparsity_reached=0.51 + off)])
         writer.add([make_row("magnitude", 0.5, seed)])
         writer.add(make_own_rows("han_iterative", (0.4 + off, 0.7 + off), seed))
-    results = collect(load(writer.finish()))
+    results = collect_results(load_study(writer.finish()))
     (picture,) = draw_accuracy(results, results.settings[0], ())
     lines = [line for line in kept[0].axes[0].lines if line.get_linestyle() == "-"]
     places = [np.asarray(line.get_xdata(), dtype=float).tolist() for line in lines]
@@ -316,7 +321,7 @@ def test_points_stand_where_the_network_is(tmp_path: Path, kept: list[Figure]) -
 def test_a_study_that_reaches_what_it_asks_has_no_figure_of_it(tmp_path: Path) -> None:
     writer = Writer(tmp_path)
     writer.add([make_row("magnitude", 0.5, 1)])
-    results = collect(load(writer.finish()))
+    results = collect_results(load_study(writer.finish()))
     assert draw_reached(results, results.settings[0], ()) == []
     assert "reached" not in draw_accuracy(results, results.settings[0], ())[0].caption
 
@@ -326,14 +331,14 @@ def test_the_drop_is_paired(tmp_path: Path, kept: list[Figure]) -> None:
     for seed, (dense, pruned) in enumerate(((94.0, 93.0), (96.0, 94.0), (91.0, 91.5))):
         writer.add([make_row("dense", 0.0, seed, test_top1=dense)])
         writer.add([make_row("magnitude", 0.9, seed, test_top1=pruned)])
-    results = collect(load(writer.finish()))
+    results = collect_results(load_study(writer.finish()))
     (picture,) = draw_drop(results, results.settings[0], ())
     (line,) = find_lines(kept[0].axes[0], "o")
     assert line.get_ydata() == pytest.approx([-2.5 / 3])
     assert picture.data["drop"].tolist() == pytest.approx([-2.5 / 3])
     alone = Writer(tmp_path / "alone")
     alone.add([make_row("magnitude", 0.9, 1)])
-    lone = collect(load(alone.finish()))
+    lone = collect_results(load_study(alone.finish()))
     assert draw_drop(lone, lone.settings[0], ()) == []
 
 
@@ -342,7 +347,7 @@ def test_an_emptied_layer_is_dashed(tmp_path: Path, kept: list[Figure]) -> None:
         tmp_path / "s", methods=("magnitude", "random"), sparsities=(0.9,), seeds=(1, 2)
     )
     write_details(folder, empty="random")
-    results = collect(load(folder))
+    results = collect_results(load_study(folder))
     (picture,) = draw_layers(results, results.settings[0], ())
     (axes,) = kept[0].axes
     assert find_lines(axes, "o")[0].get_linestyle() == "-"
@@ -353,10 +358,10 @@ def test_an_emptied_layer_is_dashed(tmp_path: Path, kept: list[Figure]) -> None:
 
 
 def test_layers_of_a_smaller_network_are_parts_of_the_dense_one(tmp_path: Path) -> None:
-    from trainables.storage.parquet_tables import encode
+    from trainables.storage.parquet_tables import encode_table
 
     folder = write_study(tmp_path / "s", methods=("l1_filter",), sparsities=(0.75,), seeds=(1,))
-    study = load(folder)
+    study = load_study(folder)
     for key, weights in zip(study.rows["key"], (1000, 250), strict=True):
         row = {
             "key": key,
@@ -365,8 +370,10 @@ def test_layers_of_a_smaller_network_are_parts_of_the_dense_one(tmp_path: Path) 
             "layer": "conv.weight",
             "weights": weights,
         }
-        study.store.write(f"layers/{key}.parquet", encode("layers", [row | {"nonzero": weights}]))
-    results = collect(load(folder))
+        study.store.write(
+            f"layers/{key}.parquet", encode_table("layers", [row | {"nonzero": weights}])
+        )
+    results = collect_results(load_study(folder))
     (picture,) = draw_layers(results, results.settings[0], ())
     assert picture.data["density"].tolist() == [0.25]
 
@@ -376,12 +383,12 @@ def test_curves_are_those_of_the_last_training(tmp_path: Path) -> None:
         tmp_path / "s", methods=("magnitude", "lottery_ticket"), sparsities=(0.9,), seeds=(1, 2)
     )
     write_details(folder, epochs=5)
-    results = collect(load(folder))
+    results = collect_results(load_study(folder))
     data, sparsity = find_curves(results, results.settings[0])
     assert data.groupby("series")["epoch"].agg(list).map(list).tolist() == [[1, 2, 3, 4, 5]] * 3
     assert sparsity is not None
     ticket = data[data["series"] == "Lottery ticket"]
-    last = results.measured(results.settings[0], results.series[2]).iloc[-1]
+    last = results.measured_cells(results.settings[0], results.series[2]).iloc[-1]
     assert ticket["mean"].iloc[-1] == pytest.approx(last["mean"] - 20 / 5)
     assert set(data["split"]) == {"validation"}
     assert (data["n"] == 2).all()
@@ -395,7 +402,7 @@ def test_a_method_without_a_value_of_the_metric_has_no_curve(tmp_path: Path) -> 
     writer.add([make_row("random", 0.95, 1)], plan=False)
     writer.finish()
     write_details(tmp_path)
-    results = collect(load(tmp_path), "latency_ms_b1")
+    results = collect_results(load_study(tmp_path), "latency_ms_b1")
     data, sparsity = find_curves(results, results.settings[0])
     assert set(data["series"]) == {"Magnitude"} and sparsity == 0.9
 
@@ -411,14 +418,14 @@ def test_iterations_need_several_counts(tmp_path: Path, kept: list[Figure]) -> N
         )
         writer.add([make_row("magnitude", 0.98, seed)])
     writer.finish()
-    results = collect(load(tmp_path))
+    results = collect_results(load_study(tmp_path))
     data = draw_iterations(results, results.settings[0], ())[0].data
     assert data["iterations"].tolist() == [1, 10]  # without a card, the default is not known
     writer.cards = {
         "synflow": {"title": "SynFlow", "knobs": {"iterations": 100, "schedule": "exponential"}}
     }
     writer.finish()
-    results = collect(load(tmp_path))
+    results = collect_results(load_study(tmp_path))
     (picture,) = draw_iterations(results, results.settings[0], ())
     assert picture.data["iterations"].tolist() == [1, 10, 100]
     assert picture.data["connected"].tolist() == [0.0, 0.5, 1.0]
@@ -429,7 +436,7 @@ def test_iterations_need_several_counts(tmp_path: Path, kept: list[Figure]) -> N
 
 
 def test_the_front_is_drawn_over_what_it_beats(tmp_path: Path, kept: list[Figure]) -> None:
-    results = collect(load(write_study(tmp_path / "s", seeds=(1, 2))))
+    results = collect_results(load_study(write_study(tmp_path / "s", seeds=(1, 2))))
     (picture,) = draw_pareto(results, results.settings[0], ())
     assert picture.data["front"].any() and not picture.data["front"].all()
     told = [text.get_text() for text in kept[0].axes[0].get_legend().get_texts()]
@@ -442,7 +449,7 @@ def test_cost_has_bars_and_sums(tmp_path: Path, kept: list[Figure]) -> None:
     dense = writer.add([make_row("dense", 0.0, 1, trial_seconds=100.0)])
     writer.add([make_row("magnitude", 0.5, 1, trial_seconds=50.0)], parents=[dense])
     writer.add([make_row("magnitude", 0.9, 1, trial_seconds=70.0)], parents=[dense])
-    results = collect(load(writer.finish()))
+    results = collect_results(load_study(writer.finish()))
     (picture,) = draw_cost(results, results.settings[0], ())
     assert picture.data[["seconds", "shared", "total"]].to_numpy().tolist() == [
         [100.0, 0.0, 100.0],
@@ -451,7 +458,10 @@ def test_cost_has_bars_and_sums(tmp_path: Path, kept: list[Figure]) -> None:
     widths = [patch.get_width() for patch in kept[0].axes[0].patches]  # type: ignore[attr-defined]
     assert widths == [100.0, 0.0, 60.0, 100.0]
     assert (
-        draw_cost(collect(load(write_study(tmp_path / "untimed"))), results.settings[0], ()) == []
+        draw_cost(
+            collect_results(load_study(write_study(tmp_path / "untimed"))), results.settings[0], ()
+        )
+        == []
     )
 
 
@@ -467,7 +477,7 @@ def test_ranks_have_a_diagram_over_three_settings(tmp_path: Path, kept: list[Fig
     for model in ("mlp", "vgg16", "resnet20", "resnet56"):
         for method in MANY:
             writer.add([make_row(method, 0.98, 1, model=model)])
-    (picture,) = draw_ranking(collect(load(writer.finish())), ())
+    (picture,) = draw_ranking(collect_results(load_study(writer.finish())), ())
     assert picture.name == "ranks-98"
     assert picture.data["method"].iloc[-1] == "Random"
     assert "critical difference" in picture.caption
@@ -534,7 +544,7 @@ def test_ticks_are_few_and_in_range(lowest: float) -> None:
 
 
 def test_importing_needs_neither_torch_nor_ray_nor_pyplot() -> None:
-    modules = "analysis.__main__, analysis.report.study_report, analysis.statistics.study_comparison, analysis.report.keep_current"
+    modules = "analysis.__main__, analysis.report.study_report, analysis.report.comparison_page, analysis.report.keep_current"
     code = f"import {modules}, sys; print(sorted({{'torch', 'ray', 'matplotlib.pyplot'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -6,14 +6,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.metrics import find_metric
-from analysis.reading.load import load
+from analysis.reading.load import load_study
 from tests.analysis.synthetic import Writer, make_row
-from trainables.storage.parquet_tables import encode
+from trainables.storage.parquet_tables import encode_table
 
 
-def rows_of(writer: Writer) -> pd.DataFrame:
-    study = load(writer.finish())
+def read_rows(writer: Writer) -> pd.DataFrame:
+    study = load_study(writer.finish())
     assert study.warnings == []
     return study.rows
 
@@ -35,7 +34,7 @@ def test_each_row_has_the_times_of_its_level_and_the_gain_over_the_dense_network
     ]
     writer.add(levels)
     writer.add([make_row("magnitude", 0.5, 1)])
-    rows = rows_of(writer).set_index(["method", "level"])
+    rows = read_rows(writer).set_index(["method", "level"])
     assert rows["latency_ms_b1"].to_dict() == {
         ("dense", 0): 12.0,
         ("lottery_ticket", 1): 12.0,
@@ -65,9 +64,11 @@ def test_the_baseline_is_of_the_same_network_data_and_device(tmp_path: Path) -> 
     }
     writer.store.write(
         f"latency/{key}.parquet",
-        encode("latency", [elsewhere | {"device": "A GPU", "threads": 1, "precision": "fp32"}]),
+        encode_table(
+            "latency", [elsewhere | {"device": "A GPU", "threads": 1, "precision": "fp32"}]
+        ),
     )
-    rows = rows_of(writer)
+    rows = read_rows(writer)
     small = rows[rows["method"] == "l1_filter"].set_index(["model", "seed"])
     assert small.loc[("resnet18", 1), "speedup_b1"] == 12.0 / 6.0, (
         "two dense networks: the median of both"
@@ -91,10 +92,10 @@ def test_no_row_is_lost_or_doubled_and_order_stays(tmp_path: Path) -> None:
             if seed != 3
             else [row | {"stage": stage} for row in rows for stage in ("raw", "final")]
         )
-    timed = rows_of(writer)
+    timed = read_rows(writer)
     for path in writer.store.list("latency"):
         writer.store.delete(path)
-    plain = rows_of(writer)
+    plain = read_rows(writer)
     assert timed[["key", "level", "stage"]].equals(plain[["key", "level", "stage"]])
     assert len(timed) == 4 * 2 + 4 and timed["latency_ms_b1"].notna().all()
     assert plain["latency_ms_b1"].isna().all()
@@ -104,16 +105,6 @@ def test_a_damaged_latency_file_is_named_and_the_rows_stay(tmp_path: Path) -> No
     writer = Writer(tmp_path)
     key = writer.add([make_row("dense", 0.0, 1)])
     writer.store.write(f"latency/{key}.parquet", b"PAR1")
-    study = load(writer.finish())
+    study = load_study(writer.finish())
     assert len(study.rows) == 1 and pd.isna(study.rows["latency_ms_b1"][0])
     assert [f"latency/{key}.parquet" in warning for warning in study.warnings] == [True]
-
-
-def test_times_and_gains_are_metrics(tmp_path: Path) -> None:
-    writer = Writer(tmp_path)
-    writer.add([make_row("dense", 0.0, 1, latency_ms_b1=12.0)])
-    rows = rows_of(writer)
-    assert find_metric("speedup_b1", rows).heading == "speed-up at batch 1 (x)"
-    assert find_metric("latency_iqr_ms_b1", rows.assign(latency_iqr_ms_b1=1.0)).unit == "ms"
-    with pytest.raises(ValueError, match="no row has a value of 'speedup_b256' yet"):
-        find_metric("speedup_b256", rows)

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from analysis.reading.load import load
-from analysis.report.fork_pool import count_workers, spread
+from analysis.reading.load import load_study
+from analysis.report.fork_pool import count_processes, run_forked
 from analysis.report.study_report import write_report
-from tests.analysis.synthetic import write_details, write_study
+from tests.analysis.synthetic import write_study
+from tests.analysis.synthetic_details import write_details
 from trainables.storage.store import Store
 
 
@@ -22,16 +23,16 @@ def work(number: int) -> tuple[int, int]:
     return number * number, os.getpid()
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_results_are_in_the_order_of_the_tasks(workers: int) -> None:
-    with spread([partial(work, number) for number in range(7)], workers) as gather:
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_results_are_in_the_order_of_the_tasks(processes: int) -> None:
+    with run_forked([partial(work, number) for number in range(7)], processes) as gather:
         made = gather()
     assert [square for square, _ in made] == [number * number for number in range(7)]
-    assert all((pid == os.getpid()) == (workers == 1) for _, pid in made)
+    assert all((pid == os.getpid()) == (processes == 1) for _, pid in made)
 
 
 def test_one_task_needs_no_process() -> None:
-    with spread([partial(work, 3)], 8) as gather:
+    with run_forked([partial(work, 3)], 8) as gather:
         assert gather() == [(9, os.getpid())]
 
 
@@ -39,10 +40,10 @@ def fail() -> None:
     raise ValueError("no metric 'top9'")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_an_error_comes_with_its_message(workers: int) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_error_comes_with_its_message(processes: int) -> None:
     with (
-        spread([fail, fail], workers) as gather,
+        run_forked([fail, fail], processes) as gather,
         pytest.raises(ValueError, match="no metric 'top9'"),
     ):
         gather()
@@ -56,18 +57,18 @@ def test_what_a_killed_process_had_is_done_here() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return 5
 
-    with spread([draw, draw], 2) as gather:
+    with run_forked([draw, draw], 2) as gather:
         assert gather() == [5, 5]
 
 
 def test_a_killed_command_leaves_no_process_behind() -> None:
     code = (
         "import os, sys, time\n"
-        "from analysis.report.fork_pool import spread\n"
+        "from analysis.report.fork_pool import run_forked\n"
         "def work():\n"
         "    os.write(1, f'{os.getpid()}\\n'.encode())\n"
         "    time.sleep(60)\n"
-        "with spread([work, work], 2) as gather:\n"
+        "with run_forked([work, work], 2) as gather:\n"
         "    gather()\n"
     )
     command = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -84,15 +85,15 @@ def test_a_killed_command_leaves_no_process_behind() -> None:
 
 def test_the_command_may_fork_only_while_it_is_alone() -> None:
     code = (
-        "import threading, time; from analysis.report.fork_pool import count_workers\n"
-        "alone = count_workers()\n"
+        "import threading, time; from analysis.report.fork_pool import count_processes\n"
+        "alone = count_processes()\n"
         "threading.Thread(target=time.sleep, args=(5,), daemon=True).start()\n"
-        "print(alone, count_workers())\n"
+        "print(alone, count_processes())\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
     assert done.stdout.split() == [str(min(cores, 8)), "1"]
-    assert count_workers() >= 1
+    assert count_processes() >= 1
 
 
 def test_reports_are_the_same_byte_for_byte(tmp_path: Path) -> None:
@@ -101,9 +102,9 @@ def test_reports_are_the_same_byte_for_byte(tmp_path: Path) -> None:
     )
     write_details(folder)
     made = []
-    for workers in (1, 2):
-        out = Store.at(tmp_path / str(workers))
-        _, paths = write_report(load(folder), out=out, workers=workers)
+    for processes in (1, 2):
+        out = Store.at(tmp_path / str(processes))
+        _, paths = write_report(load_study(folder), out=out, processes=processes)
         made.append({path: out.read(path) for path in paths})
     assert {path.rpartition(".")[2] for path in made[0]} == {
         "png",
@@ -119,19 +120,22 @@ def test_reports_are_the_same_byte_for_byte(tmp_path: Path) -> None:
     assert [path for path in made[0] if made[0][path] != made[1][path]] == []
 
 
-def test_what_a_figure_could_not_read_is_told(tmp_path: Path) -> None:
+def test_what_a_figure_could_not_read_is_named(tmp_path: Path) -> None:
     folder = write_study(
         tmp_path / "s", methods=("magnitude",), seeds=(1, 2), sparsities=(0.5, 0.9)
     )
     write_details(folder)
     for table in ("layers", "curves"):
         next(folder.joinpath(table).rglob("*.parquet")).write_bytes(b"PAR1")
-    told = []
-    for workers in (1, 2):
-        study = load(folder)
+    warnings = []
+    for processes in (1, 2):
+        study = load_study(folder)
         write_report(
-            study, out=Store.at(tmp_path / str(workers)), formats=("svg",), workers=workers
+            study, out=Store.at(tmp_path / str(processes)), formats=("svg",), processes=processes
         )
-        told.append(study.warnings)
-    assert told[0] == told[1]
-    assert [warning.split("/")[0] for warning in told[0]] == ["skipped layers", "skipped curves"]
+        warnings.append(study.warnings)
+    assert warnings[0] == warnings[1]
+    assert [warning.split("/")[0] for warning in warnings[0]] == [
+        "skipped layers",
+        "skipped curves",
+    ]

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from analysis.reading.load import load
-from analysis.report.page import LINES, Page
+from analysis.reading.load import load_study
+from analysis.report.page import SHOWN_ROWS, Page
 from analysis.report.study_report import make_page
-from tests.analysis.synthetic import Writer, make_own_rows, make_row, write_details, write_study
+from tests.analysis.synthetic import Writer, make_own_rows, make_row, write_study
+from tests.analysis.synthetic_details import write_details
 
 EVIL = '<script>alert("x")</script> & \'quotes\' "</td>"'
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -58,7 +59,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         tmp_path_factory.mktemp("page") / "s", gaps=True, seeds=(42, 43), sparsities=(0.5, 0.9)
     )
     writer = Writer(folder, seeds=(42, 43))
-    writer.trials = [trial | {"retrain": None} for trial in load(folder).plan.to_dict("records")]
+    writer.trials = [
+        trial | {"retrain": None} for trial in load_study(folder).plan.to_dict("records")
+    ]
     writer.add(make_own_rows("han_iterative", (0.4, 0.7), 42, knobs='{"k": "<b>&"}'))
     writer.add([make_row("evil", 0.5, 42, notes=EVIL, device=EVIL)])
     writer.cards = {
@@ -72,7 +75,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     writer.finish()
     writer.store.write("study.yaml", yaml.safe_dump({"name": EVIL, "description": EVIL}).encode())
     write_details(folder)
-    return make_page(load(folder), formats=("svg", "html")).to_html()
+    return make_page(load_study(folder), formats=("svg", "html")).to_html()
 
 
 def test_the_page_is_well_formed(page: str) -> None:
@@ -148,23 +151,23 @@ def test_everything_is_on_it(page: str) -> None:
 
 
 def test_downloads_are_the_files(page: str) -> None:
-    found = re.search(
+    match = re.search(
         r'download="accuracy\.csv" href="data:text/csv;charset=utf-8;base64,([^"]+)"', page
     )
-    assert found
-    assert base64.b64decode(found[1]).decode().startswith("dataset,model,recipe,series,method")
+    assert match
+    assert base64.b64decode(match[1]).decode().startswith("dataset,model,recipe,series,method")
 
 
 def test_long_tables_are_cut_on_the_page(tmp_path: Path) -> None:
     writer = Writer(tmp_path)
     writer.add(
-        [make_row("magnitude", level / 1000, 1, level=level) for level in range(1, LINES + 6)]
+        [make_row("magnitude", level / 1000, 1, level=level) for level in range(1, SHOWN_ROWS + 6)]
     )
-    page = make_page(load(writer.finish()), formats=("svg", "html")).to_html()
+    page = make_page(load_study(writer.finish()), formats=("svg", "html")).to_html()
     body = re.search(r'<h3 id="table-1">.*?<tbody>(.*?)</tbody>', page, flags=re.DOTALL)
     assert body
-    assert body[1].count("<tr") == LINES
-    assert f"The first {LINES} of {LINES + 5} lines" in page
+    assert body[1].count("<tr") == SHOWN_ROWS
+    assert f"The first {SHOWN_ROWS} of {SHOWN_ROWS + 5} rows" in page
 
 
 def test_only_a_watched_page_loads_itself_again() -> None:

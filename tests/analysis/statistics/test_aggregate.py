@@ -1,5 +1,4 @@
-"""Cells: means over seeds against numbers counted by hand, what is missing, and where cells stand.
-"""
+"""Cells: means over seeds against numbers counted by hand, what is missing, and their positions."""
 
 from pathlib import Path
 
@@ -7,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.reading.load import load
-from analysis.statistics.aggregate import find_places, summarise
+from analysis.reading.load import load_study
+from analysis.statistics.aggregate import aggregate_cells, find_axis_positions
 from analysis.statistics.intervals_and_tests import t_interval
 from tests.analysis.synthetic import Writer, make_own_rows, make_row, write_study
 
 
 def test_summary_agrees_with_single_intervals(tmp_path: Path) -> None:
-    study = load(write_study(tmp_path / "s", methods=("magnitude", "lottery_ticket")))
-    cells = summarise(study.rows, "test_loss", plan=study.plan)
+    study = load_study(write_study(tmp_path / "s", methods=("magnitude", "lottery_ticket")))
+    cells = aggregate_cells(study.rows, "test_loss", plan=study.plan)
     assert len(cells) == 1 + 6 + 10
     for cell in cells.to_dict("records"):
         of_cell = study.rows[
@@ -37,15 +36,15 @@ def test_summary_counts_what_is_missing(tmp_path: Path) -> None:
         )
         writer.add([make_row("magnitude", 0.9, seed)], outcome="missing")
     writer.add([make_row("magnitude", 0.5, 1, test_top1=None)])
-    study = load(writer.finish())
-    cells = summarise(study.rows, "test_top1", plan=study.plan).set_index("sparsity")
+    study = load_study(writer.finish())
+    cells = aggregate_cells(study.rows, "test_top1", plan=study.plan).set_index("sparsity")
     assert cells[["n", "expected"]].to_dict("index") == {
         0.3: {"n": 2, "expected": 3},
         0.5: {"n": 0, "expected": 1},
         0.9: {"n": 0, "expected": 3},
     }
     assert cells["mean"].isna().tolist() == [False, True, True]
-    assert summarise(study.rows, "test_top1")["expected"].isna().all()
+    assert aggregate_cells(study.rows, "test_top1")["expected"].isna().all()
 
 
 def test_own_levels_are_cells_whatever_they_reach(tmp_path: Path) -> None:
@@ -58,11 +57,11 @@ def test_own_levels_are_cells_whatever_they_reach(tmp_path: Path) -> None:
     writer.add(second)
     writer.add(make_own_rows("han_iterative", (0.4,), 3), outcome="missing")
     writer.add(make_own_rows("other", (0.4,), 3), outcome="missing")
-    study = load(writer.finish())
+    study = load_study(writer.finish())
     assert study.plan["sparsities"].tolist() == [[], [], [], []]
-    cells = summarise(study.rows, "test_top1", plan=study.plan)
+    cells = aggregate_cells(study.rows, "test_top1", plan=study.plan)
     assert cells["sparsity"].isna().all()
-    found = [
+    cells_found = [
         (c["method"], c["level"], c["n"], c["expected"])
         for c in cells.fillna({"level": -1}).to_dict("records")
     ]
@@ -72,7 +71,7 @@ def test_own_levels_are_cells_whatever_they_reach(tmp_path: Path) -> None:
         ("han_iterative", 3, 1, 3),
         ("other", -1, 0, 1),
     ]
-    assert found == expected
+    assert cells_found == expected
     values = [float(str(rows[0]["test_top1"])) for rows in (first, second)]
     assert cells["mean"][0] == pytest.approx(np.mean(values), abs=1e-12)
 
@@ -81,13 +80,13 @@ def test_places_are_honest() -> None:
     nothing = float("nan")
     asked = [0.5, 0.5, 0.5, 0.5, nothing, nothing]
     reached = [0.5005, 0.5006, 0.4993, nothing, 0.843, nothing]
-    places = find_places(pd.DataFrame({"sparsity": asked, "sparsity_reached": reached}))
+    places = find_axis_positions(pd.DataFrame({"sparsity": asked, "sparsity_reached": reached}))
     np.testing.assert_array_equal(places, [0.5, 0.5006, 0.4993, 0.5, 0.843, nothing])
 
 
 def test_a_seed_counts_once() -> None:
     rows = pd.DataFrame([make_row("magnitude", 0.5, 1, test_top1=value) for value in (90.0, 92.0)])
-    cells = summarise(rows, "test_top1")
+    cells = aggregate_cells(rows, "test_top1")
     assert cells[["n", "mean"]].to_numpy().tolist() == [[1, 91.0]]
     assert cells["half_width"].isna().all()
 
@@ -98,12 +97,12 @@ def test_settings_are_not_mixed() -> None:
         make_row("magnitude", 0.5, 1, knobs='{"scope": "layer"}'),
         make_row("magnitude", 0.5, 1, stage="raw"),
     ]
-    assert summarise(pd.DataFrame(rows), "test_top1")["n"].tolist() == [1, 1, 1, 1]
+    assert aggregate_cells(pd.DataFrame(rows), "test_top1")["n"].tolist() == [1, 1, 1, 1]
 
 
 def test_unknown_column() -> None:
     with pytest.raises(ValueError, match="no column 'test_top2'"):
-        summarise(pd.DataFrame([make_row("dense", 0.0, 1)]), "test_top2")
+        aggregate_cells(pd.DataFrame([make_row("dense", 0.0, 1)]), "test_top2")
 
 
 def test_planned_cells_have_the_stages_of_their_own_knobs(tmp_path: Path) -> None:
@@ -111,8 +110,8 @@ def test_planned_cells_have_the_stages_of_their_own_knobs(tmp_path: Path) -> Non
     writer.add([make_row("wanda", 0.5, 1, stage=stage) for stage in ("raw", "recalibrated")])
     writer.add([make_row("wanda", 0.5, 1, knobs='{"finetune": true}', stage="finetuned")])
     writer.add([make_row("wanda", 0.9, 1, knobs='{"finetune": true}')], outcome="missing")
-    study = load(writer.finish())
-    cells = summarise(study.rows, "test_top1", plan=study.plan)
+    study = load_study(writer.finish())
+    cells = aggregate_cells(study.rows, "test_top1", plan=study.plan)
     assert cells.loc[cells["n"] == 0, ["sparsity", "stage"]].to_numpy().tolist() == [
         [0.9, "finetuned"]
     ]

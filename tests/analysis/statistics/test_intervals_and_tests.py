@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from analysis.statistics.aggregate import summarise
+from analysis.statistics.aggregate import aggregate_cells
 from analysis.statistics.intervals_and_tests import (
     BOOTSTRAP_COVERAGE,
     Interval,
-    adjust,
+    adjust_holm,
     bootstrap_interval,
     find_bootstrap_coverage,
     p_value,
@@ -43,14 +43,13 @@ def test_no_interval_of_nothing(values: list[float]) -> None:
 
 @pytest.mark.parametrize("n", [3, 5, 10])
 def test_coverage(n: int) -> None:
-    """10,000 studies at once: each is one cell of a summary. Binomial standard error: 0.22 points.
-    """
+    """10,000 studies at once, each one cell. Binomial standard error: 0.22 points."""
     studies = 10_000
     identity = dict.fromkeys(["model", "recipe", "method", "knobs", "stage", "level"], 0)
     rows = pd.DataFrame({"dataset": np.repeat(np.arange(studies), n), **identity, "sparsity": 0.5})
     rows["seed"] = np.tile(np.arange(n), studies)
     rows["test_top1"] = np.random.default_rng(7).normal(0.0, 1.0, studies * n)
-    cells = summarise(rows, "test_top1")
+    cells = aggregate_cells(rows, "test_top1")
     assert len(cells) == studies
     assert 0.94 < (cells["mean"].abs() <= cells["half_width"]).mean() < 0.96
 
@@ -87,21 +86,23 @@ def test_p_values_without_spread_come_without_warnings() -> None:
 
 def test_holm_is_the_worked_example() -> None:
     """Four p-values; 4 x 0.005, 3 x 0.01, 2 x 0.03, and 0.04 is lifted to the one before it."""
-    assert adjust([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02], abs=1e-12)
+    assert adjust_holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx(
+        [0.03, 0.06, 0.06, 0.02], abs=1e-12
+    )
 
 
 def test_holm_of_r() -> None:
     """p.adjust(c(0.01, 0.02, 0.03, 0.04, 0.05), "holm") of R."""
-    assert adjust([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx(
+    assert adjust_holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx(
         [0.05, 0.08, 0.09, 0.09, 0.09], abs=1e-12
     )
 
 
 def test_holm_ends_at_one_and_leaves_out_what_was_not_tested() -> None:
-    found = adjust([0.6, np.nan, 0.02, 0.7])
-    assert found[[0, 2, 3]] == pytest.approx([1.0, 0.06, 1.0], abs=1e-12)
-    assert np.isnan(found[1])
-    assert len(adjust([])) == 0
+    adjusted = adjust_holm([0.6, np.nan, 0.02, 0.7])
+    assert adjusted[[0, 2, 3]] == pytest.approx([1.0, 0.06, 1.0], abs=1e-12)
+    assert np.isnan(adjusted[1])
+    assert len(adjust_holm([])) == 0
 
 
 def test_holm_keeps_its_promise() -> None:
@@ -110,7 +111,7 @@ def test_holm_keeps_its_promise() -> None:
     rng = np.random.default_rng(11)
     values = rng.normal(0, 1, (2000, 20, 5))
     p = p_value(values.mean(axis=2), values.std(axis=2, ddof=1), 5)
-    wrong = np.mean([(adjust(one) < 0.05).any() for one in p])
+    wrong = np.mean([(adjust_holm(p_values) < 0.05).any() for p_values in p])
     assert 0.035 < wrong < 0.062
     assert (p < 0.05).any(axis=1).mean() > 0.5
 
@@ -135,8 +136,10 @@ def test_paired_differences_cover(n: int) -> None:
 @pytest.mark.parametrize("n", [2, 3, 5, 10])
 def test_the_bootstrap_covers_as_often_as_its_tables_say(n: int) -> None:
     rng = np.random.default_rng(n)
-    found = [bootstrap_interval(rng.normal(0, 1, n), seed=index) for index in range(1000)]
-    covered = 100 * np.mean([one is not None and one[0] <= 0 <= one[1] for one in found])
+    intervals = [bootstrap_interval(rng.normal(0, 1, n), seed=index) for index in range(1000)]
+    covered = 100 * np.mean(
+        [interval is not None and interval[0] <= 0 <= interval[1] for interval in intervals]
+    )
     assert covered == pytest.approx(
         BOOTSTRAP_COVERAGE[n], abs=5
     )  # binomial standard error: 1.6 points

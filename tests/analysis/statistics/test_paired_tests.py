@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from analysis.reading.load import load
-from analysis.statistics.intervals_and_tests import adjust
+from analysis.reading.load import load_study
+from analysis.statistics.intervals_and_tests import adjust_holm
 from analysis.statistics.paired_tests import compare_to_best, compare_to_dense, find_leaders
-from analysis.statistics.results import Results, collect
+from analysis.statistics.results import Results, collect_results
 from tests.analysis.synthetic import Writer, make_row, write_study
 
 DENSE = [94.0, 94.4, 93.9, 94.2]
@@ -22,13 +22,13 @@ CLOSE = [93.9, 94.0, 93.8, 93.9]
 def make_study(folder: Path, values: dict[str, list[float]], *, first: int = 0) -> Results:
     """Methods at 0.9 with one value per seed, and their dense networks."""
     writer = Writer(folder)
-    for method, found in values.items():
-        for seed, value in enumerate(found, first):
+    for method, of_method in values.items():
+        for seed, value in enumerate(of_method, first):
             sparsity = 0.0 if method == "dense" else 0.9
             writer.add(
                 [make_row(method, sparsity, seed, test_top1=value, test_loss=(100 - value) / 25)]
             )
-    return collect(load(writer.finish()))
+    return collect_results(load_study(writer.finish()))
 
 
 def find(results: Results, frame: pd.DataFrame, method: str) -> pd.Series:
@@ -54,7 +54,7 @@ def test_drop_to_dense_is_the_paired_t_test(results: Results) -> None:
         assert row["p"] == pytest.approx(expected.pvalue, abs=1e-12)
         assert row["difference"] - row["half_width"] == pytest.approx(low, abs=1e-12)
         assert row["difference"] + row["half_width"] == pytest.approx(high, abs=1e-12)
-    assert compared["adjusted"].to_numpy() == pytest.approx(adjust(compared["p"]), abs=1e-15)
+    assert compared["adjusted"].to_numpy() == pytest.approx(adjust_holm(compared["p"]), abs=1e-15)
 
 
 def test_the_best_is_compared_with_the_others_and_not_with_itself(results: Results) -> None:
@@ -75,7 +75,7 @@ def test_bold_is_the_best_and_what_is_not_separable(results: Results) -> None:
 
 def test_less_is_better_of_a_loss(tmp_path: Path) -> None:
     made = make_study(tmp_path, {"dense": DENSE, "magnitude": GOOD, "random": BAD})
-    results = collect(made.study, "test_loss")
+    results = collect_results(made.study, "test_loss")
     assert set(results.cells.loc[compare_to_best(results)["best"], "method"]) == {"magnitude"}
 
 
@@ -85,13 +85,13 @@ def test_only_shared_seeds_are_paired(tmp_path: Path) -> None:
         writer.add([make_row("dense", 0.0, seed, test_top1=value)])
     for seed, value in enumerate(GOOD, 2):
         writer.add([make_row("magnitude", 0.9, seed, test_top1=value)])
-    results = collect(load(writer.finish()))
+    results = collect_results(load_study(writer.finish()))
     row = find(results, compare_to_dense(results), "magnitude")
     assert row["n"] == 2
     assert row["difference"] == pytest.approx(
         np.mean([GOOD[0] - DENSE[2], GOOD[1] - DENSE[3]]), abs=1e-12
     )
-    assert results.values.loc[results.values["line"] == 1, "dense"].isna().tolist() == [
+    assert results.values.loc[results.values["series_index"] == 1, "dense"].isna().tolist() == [
         False,
         False,
         True,
@@ -120,7 +120,7 @@ def test_early_stages_are_no_rivals(tmp_path: Path) -> None:
         writer.add([make_row("dense", 0.0, seed)])
         writer.add([make_row("wanda", 0.9, seed, stage=stage) for stage in ("raw", "recalibrated")])
         writer.add([make_row("magnitude", 0.9, seed)])
-    results = collect(load(writer.finish()))
+    results = collect_results(load_study(writer.finish()))
     assert set(results.cells.loc[compare_to_dense(results).index, "stage"]) == {
         "recalibrated",
         "final",
@@ -134,16 +134,16 @@ def test_settings_and_sparsities_have_their_own_best(tmp_path: Path) -> None:
             for method in ("magnitude", "synflow"):
                 value = 95.0 + seed if method == best else 90.0
                 writer.add([make_row(method, 0.9, seed, model=model, test_top1=value)])
-    results = collect(load(writer.finish()))
+    results = collect_results(load_study(writer.finish()))
     compared = compare_to_best(results)
     chosen = results.cells.loc[compared["best"], ["model", "method"]].to_numpy().tolist()
     assert sorted(map(tuple, chosen)) == [("mlp", "magnitude"), ("vgg16", "synflow")]
 
 
 def test_many_cells_at_once_are_as_single_ones(tmp_path: Path) -> None:
-    results = collect(load(write_study(tmp_path / "s", seeds=(1, 2, 3, 4))))
+    results = collect_results(load_study(write_study(tmp_path / "s", seeds=(1, 2, 3, 4))))
     compared = compare_to_dense(results)
-    dense = results.values[results.values["line"] == 0].set_index("seed")["value"]
+    dense = results.values[results.values["series_index"] == 0].set_index("seed")["value"]
     assert len(compared) == 3 * 6 + 10
     for index, row in compared.iterrows():
         mine = results.values[results.values["cell"] == index].set_index("seed")["value"]
@@ -176,5 +176,5 @@ def test_what_nobody_has_measured_yet_has_no_best(tmp_path: Path) -> None:
         writer.add([make_row("synflow", 0.5, seed)])
         writer.add([make_row("magnitude", 0.9, seed)], outcome="missing")
         writer.add([make_row("synflow", 0.9, seed)], outcome="missing")
-    results = collect(load(writer.finish()))
+    results = collect_results(load_study(writer.finish()))
     assert results.cells.loc[compare_to_best(results).index, "sparsity"].tolist() == [0.5]

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.reading.load import load
-from analysis.statistics.pareto import COSTS, find_front, find_points
-from analysis.statistics.results import collect
+from analysis.reading.load import load_study
+from analysis.statistics.pareto import COSTS, find_pareto_front, find_results_with_cost
+from analysis.statistics.results import collect_results
 from analysis.tables.pareto_table import make_fronts_table
 from tests.analysis.synthetic import Writer, make_row, write_study
 
@@ -26,7 +26,7 @@ def test_front_is_what_no_other_dominates(seed: int) -> None:
         )
         for i in range(40)
     ]
-    assert find_front(cost, gain).tolist() == expected
+    assert find_pareto_front(cost, gain).tolist() == expected
 
 
 def test_points_of_a_study(tmp_path: Path) -> None:
@@ -36,17 +36,19 @@ def test_points_of_a_study(tmp_path: Path) -> None:
         writer.add([make_row("magnitude", 0.9, seed, test_top1=95.0, effective_macs=100e6)])
         writer.add([make_row("random", 0.9, seed, test_top1=80.0, effective_macs=100e6)])
         writer.add([make_row("synflow", 0.9, seed, test_top1=70.0, effective_macs=50e6)])
-    results = collect(load(writer.finish()))
-    points = find_points(results, results.settings[0], COSTS[0])
+    results = collect_results(load_study(writer.finish()))
+    points = find_results_with_cost(results, results.settings[0], COSTS[0])
     assert points[["method", "cost", "front"]].to_numpy().tolist() == [
         ["synflow", 50.0, True],
         ["random", 100.0, False],
         ["magnitude", 100.0, True],
         ["dense", 500.0, False],
     ]
-    assert find_points(results, results.settings[0], COSTS[2]).empty  # no latency was measured
-    loss = collect(results.study, "test_loss")
-    assert find_points(loss, loss.settings[0], COSTS[0])["front"].any()
+    assert find_results_with_cost(
+        results, results.settings[0], COSTS[2]
+    ).empty  # no latency was measured
+    loss = collect_results(results.study, "test_loss")
+    assert find_results_with_cost(loss, loss.settings[0], COSTS[0])["front"].any()
 
 
 def test_latency_has_its_front_where_it_was_measured(tmp_path: Path) -> None:
@@ -57,12 +59,14 @@ def test_latency_has_its_front_where_it_was_measured(tmp_path: Path) -> None:
         ("l1_filter", 0.5, 1.0),
     ):
         writer.add([make_row(method, sparsity, 1, latency_ms_b1=value)])
-    table = make_fronts_table(collect(load(writer.finish())))
+    table = make_fronts_table(collect_results(load_study(writer.finish())))
     assert ("latency at batch 1 (ms)", "L1 filter", "50", "1") in {line[:4] for line in table.cells}
 
 
 def test_table(tmp_path: Path) -> None:
-    table = make_fronts_table(collect(load(write_study(tmp_path / "s", seeds=(1, 2)))))
+    table = make_fronts_table(
+        collect_results(load_study(write_study(tmp_path / "s", seeds=(1, 2))))
+    )
     assert {line[0] for line in table.cells} == {
         "effective MACs (M)",
         "nonzero parameters (M)",

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from analysis.reading.load import Study, load
+from analysis.reading.load import Study, load_study
 from analysis.report.study_report import write_report
-from analysis.statistics.results import collect
+from analysis.statistics.results import collect_results
 from analysis.tables.published_table import make_published_table
 from analysis.tables.table import Table
 from tests.analysis.synthetic import Writer, make_own_rows, make_row
@@ -39,7 +39,7 @@ def make_study(folder: Path, *published: object) -> Study:
     writer.add([make_row("magnitude", 0.9, 1)], outcome="missing")
     asked = {"name": "s", "published": list(published)}
     writer.store.write("study.yaml", yaml.safe_dump(asked).encode())
-    return load(writer.finish())
+    return load_study(writer.finish())
 
 
 def name(method: str, sparsity: float, value: float, **more: object) -> dict[str, object]:
@@ -53,7 +53,7 @@ def name(method: str, sparsity: float, value: float, **more: object) -> dict[str
 
 
 def make_table(study: Study) -> Table:
-    return make_published_table(collect(study))
+    return make_published_table(collect_results(study))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,10 @@ def make_table(study: Study) -> Table:
             name("magnitude", 0.5, 9, knobs={"a": 1}),
             ("Magnitude (a=1)", "A 2020", "50", "9", "not run", "0", "–"),
         ),
-        (name("hrank", 0.5, 93.6), ("HRank", "A 2020", "50", "93.6", "not run", "0", "–")),
+        (
+            name("hrank", 0.5, 93.6),
+            ("HRank", "A 2020", "50", "93.6", "not run", "0", "–"),
+        ),
         (
             name("wanda", 0.5, 91),
             ("Wanda (finetuned)", "A 2020", "50", "91", "90.00 ± 0.00", "2", "-1.00"),
@@ -170,7 +173,7 @@ def test_one_own_level_without_a_plan(tmp_path: Path) -> None:
     writer.store.write(
         "study.yaml", yaml.safe_dump({"published": [name("han_iterative", 0.9, 91)]}).encode()
     )
-    (line,) = make_table(load(tmp_path)).cells
+    (line,) = make_table(load_study(tmp_path)).cells
     assert line[4:] == ("91", "90.00", "1", "-1.00")
 
 

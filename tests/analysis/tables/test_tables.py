@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from analysis.captions import format_counts, format_duration, format_interval, format_p
-from analysis.reading.load import Study, load
-from analysis.reading.missing_trials import find_gaps
-from analysis.statistics.results import collect
+from analysis.reading.load import Study, load_study
+from analysis.reading.missing_trials import find_missing_trials
+from analysis.statistics.results import collect_results
 from analysis.tables.accuracy_table import make_accuracy_table, make_levels_table
 from analysis.tables.bootstrap_table import make_bootstrap_table
 from analysis.tables.cell_text import format_number
@@ -28,7 +28,7 @@ from tests.analysis.synthetic import Writer, make_own_rows, make_row, write_stud
 
 
 def make_tables(study: Study) -> tuple[Table, Table]:
-    results = collect(study)
+    results = collect_results(study)
     return make_efficiency_table(results), make_accuracy_table(results)
 
 
@@ -51,7 +51,7 @@ def make_small_study(folder: Path) -> Study:
         [make_row("l1_filter", 0.5, 1, sparsity_reached=0.5031, test_top1=91.0, nonzero=None)]
     )
     writer.add([make_row("l1_filter", 0.9, 1, sparsity_reached=0.9004, test_top1=90.0)])
-    return load(writer.finish())
+    return load_study(writer.finish())
 
 
 def test_cells_by_hand(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_cells_by_hand(tmp_path: Path) -> None:
 
 
 def test_the_longer_side_runs_down(tmp_path: Path) -> None:
-    _, accuracy = make_tables(load(write_study(tmp_path / "s", methods=("lottery_ticket",))))
+    _, accuracy = make_tables(load_study(write_study(tmp_path / "s", methods=("lottery_ticket",))))
     assert accuracy.head == ("Sparsity (%)", "Dense", "Lottery ticket")
     assert len(accuracy.cells) == 1 + 10
     assert accuracy.cells[0][2:] == ("",)
@@ -118,8 +118,8 @@ def test_the_levels_of_a_course_do_not_widen_the_matrix(tmp_path: Path) -> None:
             "han_iterative", (0.4 + seed / 100, 0.6 + seed / 100), seed, test_top1=92.0
         )
         writer.add(rows, outcome="done" if seed == 1 else "missing")
-    study = load(writer.finish())
-    results = collect(study)
+    study = load_study(writer.finish())
+    results = collect_results(study)
     accuracy, levels = make_accuracy_table(results), make_levels_table(results)
     assert accuracy.head == ("Method", "0 %", "50 %")
     assert accuracy.cells == (
@@ -150,8 +150,8 @@ def test_a_study_of_one_rule_alone(tmp_path: Path) -> None:
     writer = Writer(tmp_path)
     writer.add(make_own_rows("han_iterative", (0.4, 0.6), 1), outcome="missing")
     writer.add([make_row("dense", 0.0, 1)])
-    study = load(writer.finish())
-    results = collect(study)
+    study = load_study(writer.finish())
+    results = collect_results(study)
     assert make_accuracy_table(results).head == ("Method", "0 %")
     assert make_levels_table(results).cells == (("Han iterative", "–", "own rule", "– (0/1)", "0"),)
 
@@ -161,7 +161,7 @@ def test_several_settings_share_a_table(tmp_path: Path) -> None:
     for model in ("mlp", "resnet18"):
         writer.add([make_row("dense", 0.0, 1, model=model)])
         writer.add([make_row("magnitude", 0.5, 1, model=model)])
-    efficiency, accuracy = make_tables(load(writer.finish()))
+    efficiency, accuracy = make_tables(load_study(writer.finish()))
     assert [row[:2] for row in efficiency.cells] == [
         ("cifar10, mlp", "Dense"),
         ("cifar10, mlp", "Magnitude"),
@@ -173,13 +173,13 @@ def test_several_settings_share_a_table(tmp_path: Path) -> None:
 
 
 def test_captions_say_what_the_numbers_are(tmp_path: Path) -> None:
-    study = load(write_study(tmp_path / "full", methods=("magnitude",)))
+    study = load_study(write_study(tmp_path / "full", methods=("magnitude",)))
     caption = make_tables(study)[1].caption
     assert caption == (
         "Test top-1 accuracy (%), cifar10, resnet18. "
         "Mean over seeds (n = 3) ± half width of the 95 % Student t-interval."
     )  # one method has no rival: nothing is bold
-    study = load(write_study(tmp_path / "one", methods=("magnitude",), seeds=(1,)))
+    study = load_study(write_study(tmp_path / "one", methods=("magnitude",), seeds=(1,)))
     caption = make_tables(study)[1].caption
     assert "±" not in caption
     assert "one seed has no interval" in caption
@@ -325,7 +325,7 @@ def test_latex_of_hostile_names(tmp_path: Path) -> None:
     writer.add([make_row("magnitude", 0.5, 1, dataset=HOSTILE)], outcome="done")
     writer.add([make_row("odd_method", 0.5, 1, knobs='{"n:m": "2&4_%"}')])
     writer.add([make_row("odd_method", 0.9, 1)])
-    study = load(writer.finish().rename(tmp_path / "t"))
+    study = load_study(writer.finish().rename(tmp_path / "t"))
     compile_latex(tmp_path, *(table.to_latex() for table in make_tables(study)))
 
 
@@ -363,7 +363,9 @@ def test_bold_in_every_form() -> None:
 
 
 def test_comparisons_are_tables_with_their_number(tmp_path: Path) -> None:
-    results = collect(load(write_study(tmp_path / "s", seeds=(1, 2, 3, 4), sparsities=(0.9, 0.98))))
+    results = collect_results(
+        load_study(write_study(tmp_path / "s", seeds=(1, 2, 3, 4), sparsities=(0.9, 0.98)))
+    )
     dense, best = make_dense_table(results), make_best_table(results)
     assert dense.head == ("Method", "Sparsity (%)", "Difference", "n", "p", "p (Holm)", "Separable")
     assert (
@@ -378,8 +380,8 @@ def test_comparisons_are_tables_with_their_number(tmp_path: Path) -> None:
 
 
 def test_few_seeds_are_told_of(tmp_path: Path) -> None:
-    results = collect(
-        load(
+    results = collect_results(
+        load_study(
             write_study(
                 tmp_path / "s", methods=("magnitude", "random"), seeds=(1, 2), sparsities=(0.9,)
             )
@@ -391,9 +393,9 @@ def test_few_seeds_are_told_of(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_and_why(tmp_path: Path) -> None:
-    study = load(write_study(tmp_path / "s", gaps=True))
+    study = load_study(write_study(tmp_path / "s", gaps=True))
     (tmp_path / "s/checkpoints/cifar10-resnet18").mkdir(parents=True)
-    table = make_gaps_table(study, find_gaps(study))
+    table = make_gaps_table(study, find_missing_trials(study))
     found = {(line[0], line[2], line[3]): line[4] for line in table.cells}
     assert found == {
         (
@@ -406,16 +408,18 @@ def test_what_is_missing_and_why(tmp_path: Path) -> None:
         ("Dense", "0", "99"): "failed: RuntimeError: CUDA out of memory",
         ("Magnitude", "50", "99"): "not run: the training it starts from failed",
     }
-    full = load(write_study(tmp_path / "full", seeds=(1,), methods=("magnitude",)))
-    assert make_gaps_table(full, find_gaps(full)).cells == ()
+    full = load_study(write_study(tmp_path / "full", seeds=(1,), methods=("magnitude",)))
+    assert make_gaps_table(full, find_missing_trials(full)).cells == ()
 
 
 def test_bootstrap_states_its_coverage(tmp_path: Path) -> None:
     table = make_bootstrap_table(
-        collect(load(write_study(tmp_path / "s", methods=("magnitude",), sparsities=(0.9,))))
+        collect_results(
+            load_study(write_study(tmp_path / "s", methods=("magnitude",), sparsities=(0.9,)))
+        )
     )
-    values = collect(load(tmp_path / "s")).values
-    last = values[values["line"] == 1]["value"]
+    values = collect_results(load_study(tmp_path / "s")).values
+    last = values[values["series_index"] == 1]["value"]
     assert table.cells[-1][2:] == (
         "92.88 ± 0.62",
         f"{last.min():.2f} to {last.max():.2f}",
@@ -423,7 +427,7 @@ def test_bootstrap_states_its_coverage(tmp_path: Path) -> None:
         "3",
     )
     one = make_bootstrap_table(
-        collect(load(write_study(tmp_path / "o", methods=("magnitude",), seeds=(1,))))
+        collect_results(load_study(write_study(tmp_path / "o", methods=("magnitude",), seeds=(1,))))
     )
     assert one.cells[0][3:] == ("–", "–", "1")
 
@@ -443,7 +447,7 @@ def test_costs_are_of_the_device(tmp_path: Path) -> None:
             for n, s in enumerate((0.5, 0.9))
         ]
         writer.add(rows)
-    table = make_costs_table(collect(load(writer.finish())))
+    table = make_costs_table(collect_results(load_study(writer.finish())))
     assert table.head[-1] == "Total (GPU hours)"
     assert table.cells == (
         ("Dense", "2", "100.00", "0.00", "0.0556"),

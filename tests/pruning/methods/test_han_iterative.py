@@ -10,16 +10,16 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from pruning.masks import all_kept, apply, kept_count, prunable
+from pruning.masks import all_kept, apply_masks, kept_count, prunable
 from pruning.method import PruneInput
 from pruning.methods.han_iterative import HanIterative
-from pruning.phases import Measure, Prune, Setting, Train
+from pruning.phases import Measure, PhaseContext, Prune, Train
 from sweeps.planning.plan import make_plan
 from sweeps.study_file.study import StudySpec
 from trainables.storage import parquet_tables
 from trainables.trial import Trial
 
-SETTING = Setting(train_epochs=10, retrain_epochs=4)
+CONTEXT = PhaseContext(train_epochs=10, retrain_epochs=4)
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,7 @@ def iterate(
     memory: dict[str, Tensor] = {}
     for level, sparsity in enumerate(targets, start=1):
         masks = method.prune(look(model, masks, sparsity=sparsity, level=level, memory=memory))
-        apply(model, masks)
+        apply_masks(model, masks)
         yield masks
 
 
@@ -115,7 +115,7 @@ def test_the_threshold_is_q_standard_deviations_of_what_counts(std_over: Any) ->
             assert torch.equal(
                 masks[name], before[name] & (weight.detach().double().abs() >= limits[name])
             )
-        apply(model, masks)
+        apply_masks(model, masks)
         with torch.no_grad():  # as finetuning does: what is left moves
             for name, weight in prunable(model).items():
                 weight.mul_(0.6).masked_fill_(~masks[name], 0)
@@ -129,7 +129,7 @@ def test_a_requested_sparsity_is_reached_exactly_by_one_factor_for_all_layers(
     method = HanIterative(std_over=std_over, reach="requested", iterations=3)
     total = sum(weight.numel() for weight in prunable(model).values())
     targets = [
-        prune.sparsity for prune in method.phases((0.9,), SETTING) if isinstance(prune, Prune)
+        prune.sparsity for prune in method.phases((0.9,), CONTEXT) if isinstance(prune, Prune)
     ]
     assert targets == pytest.approx([1 - 0.1 ** (1 / 3), 1 - 0.1 ** (2 / 3), 0.9], abs=1e-15)
     assert targets[-1] == 0.9
@@ -144,14 +144,14 @@ def test_a_requested_sparsity_is_reached_exactly_by_one_factor_for_all_layers(
                 for n, w in weights.items()
             }
         before = masks
-        at = look(model, masks, sparsity=sparsity, level=level, memory=memory)
-        masks = method.prune(at)
+        inputs = look(model, masks, sparsity=sparsity, level=level, memory=memory)
+        masks = method.prune(inputs)
         assert sum(int(mask.sum()) for mask in masks.values()) == kept_count(sparsity, total)
         units = {name: weight.abs() / std[name] for name, weight in weights.items()}
         weakest = min(float(units[name][mask].min()) for name, mask in masks.items())
         assert all(float(units[n][before[n] & ~mask].max()) < weakest for n, mask in masks.items())
-        assert at.notes == [f"q {weakest:.4g} in iteration {level}"]
-        apply(model, masks)
+        assert inputs.notes == [f"q {weakest:.4g} in iteration {level}"]
+        apply_masks(model, masks)
 
 
 @pytest.mark.parametrize("std_over", ["all", "survivors", "fixed"])
@@ -161,7 +161,7 @@ def test_empty_and_constant_layers_are_no_obstacle(std_over: Any, reach: Any) ->
     nn.init.constant_(model[1].weight, 0.25)  # type: ignore[arg-type]
     masks = all_kept(model)
     masks["2.weight"].fill_(False)
-    apply(model, masks)
+    apply_masks(model, masks)
     found = HanIterative(std_over=std_over, reach=reach).prune(look(model, masks, sparsity=0.5))
     assert not found["2.weight"].any()
     if reach == "own":
@@ -175,7 +175,7 @@ def test_empty_and_constant_layers_are_no_obstacle(std_over: Any, reach: Any) ->
 def test_every_prune_is_followed_by_a_finetune_and_measured() -> None:
     method = HanIterative()
     assert method.trials((0.5, 0.9)) == [()]
-    phases = method.phases((), SETTING)
+    phases = method.phases((), CONTEXT)
     rounds = [phases[index : index + 3] for index in range(0, len(phases), 3)]
     assert rounds == [[Prune(None, k), Train("retrain", 4), Measure(None, k)] for k in range(1, 8)]
 
@@ -183,7 +183,7 @@ def test_every_prune_is_followed_by_a_finetune_and_measured() -> None:
 def test_a_requested_sparsity_is_one_trial_and_one_row() -> None:
     method = HanIterative(reach="requested", iterations=2)
     assert method.trials((0.5, 0.75)) == [(0.5,), (0.75,)]
-    assert method.phases((0.75,), SETTING) == [
+    assert method.phases((0.75,), CONTEXT) == [
         Prune(0.5, 1),
         Train("retrain", 4),
         Prune(0.75, 2),
@@ -229,14 +229,14 @@ def test_a_trial_without_a_requested_sparsity_is_one_per_seed_with_a_row_for_eve
         labels.append(trial.label)
         trial.advance()
     assert labels == ["prune", "retrain epoch 1/1", "measure final"] * 3
-    rows = parquet_tables.decode(
+    rows = parquet_tables.decode_table(
         "rows", trial.store.read(f"rows/{trial.spec.key}.parquet")
     ).to_pylist()
     assert [row["level"] for row in rows] == [1, 2, 3]
     assert [row["sparsity"] for row in rows] == [None, None, None]
     reached = [row["sparsity_reached"] for row in rows]
     assert 0.3 < reached[0] < reached[1] < reached[2] < 1
-    assert reached[2] == pytest.approx(trial.course.network.sparsity)
+    assert reached[2] == pytest.approx(trial.runner.network.sparsity)
 
 
 def test_fixed_thresholds_outlive_a_restart(
@@ -253,11 +253,11 @@ def test_fixed_thresholds_outlive_a_restart(
         thresholds = []
         while not trial.done:
             trial.advance()
-            thresholds.append({layer: float(std) for layer, std in trial.course.memory.items()})
+            thresholds.append({layer: float(std) for layer, std in trial.records.memory.items()})
             if reopen and not trial.done:
                 trial = open_trial(own, tmp_path / name, checkpoint_seconds=0)
         assert all(one == thresholds[0] for one in thresholds) and thresholds[0]
-        digests.append([row["digest"] for row in trial.course.rows])
+        digests.append([row["digest"] for row in trial.records.rows])
     assert digests[0] == digests[1]
 
 
@@ -267,10 +267,10 @@ def test_requested_sparsities_are_reached_in_a_trial(open_trial: Callable[..., T
     for planned in plan.trials:
         trial = open_trial(planned.spec)
         trial.run()
-        (row,) = trial.course.rows
-        total = trial.course.network.dense_prunable
+        (row,) = trial.records.rows
+        total = trial.runner.network.dense_prunable
         assert round((1 - row["sparsity_reached"]) * total) == kept_count(row["sparsity"], total)
     assert (
-        trial.course.rows[0]["notes"].startswith("q ")
-        and "in iteration 2" in trial.course.rows[0]["notes"]
+        trial.records.rows[0]["notes"].startswith("q ")
+        and "in iteration 2" in trial.records.rows[0]["notes"]
     )

@@ -1,5 +1,4 @@
-"""SynFlow: exact densities, an independent re-implementation, invariances, and no layer collapse.
-"""
+"""SynFlow: exact densities, an independent re-implementation, invariances, and no layer collapse."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from models.model_registry import build as network
+from models.model_registry import build_model as network
 from pruning.connectivity import is_connected
 from pruning.masks import all_kept, kept_count, prunable
 from pruning.method import PruneInput
 from pruning.methods.synflow import SynFlow
-from pruning.registry import build
+from pruning.registry import build_method
 
 torch.set_num_threads(1)
 CIFAR = (3, 32, 32)
@@ -40,7 +39,7 @@ def prune(
         images=no_images,
         image=image,
     )
-    pruned = build("synflow", knobs).prune(given)
+    pruned = build_method("synflow", knobs).prune(given)
     assert isinstance(pruned, dict)
     return pruned
 

@@ -1,4 +1,8 @@
-"""Channel groups: against torch-pruning on every network, and by hand on small networks."""
+"""Channel groups: against torch-pruning on every network, and by hand on small networks.
+
+Covers: pruning/structured/channel_groups.py, pruning/structured/channel_spaces.py,
+pruning/structured/channelwise.py.
+"""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -8,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.model_registry import build, names
-from pruning.structured.channel_groups import Group, groups
+from models.model_registry import build_model, list_models
+from pruning.structured.channel_groups import Group, find_groups
 from pruning.structured.channelwise import is_depthwise
 from pruning.user_error import UserError
 
@@ -22,12 +26,12 @@ def image_of(name: str) -> tuple[int, int, int]:
     return IMAGES.get(name, (3, 32, 32))
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", list_models())
 def test_groups_equal_those_of_torch_pruning(name: str) -> None:
     torch_pruning = pytest.importorskip("torch_pruning")
     image = image_of(name)
-    model = build(name, image=image, classes=10)
-    ours = groups(model, image)
+    model = build_model(name, image=image, classes=10)
+    ours = find_groups(model, image)
 
     graph = torch_pruning.DependencyGraph().build_dependency(
         model, example_inputs=torch.zeros(1, *image)
@@ -73,14 +77,14 @@ def test_groups_equal_those_of_torch_pruning(name: str) -> None:
     ],
 )
 def test_number_of_groups(name: str, count: int, residual: int) -> None:
-    found = groups(build(name, image=image_of(name), classes=10), image_of(name))
+    found = find_groups(build_model(name, image=image_of(name), classes=10), image_of(name))
     assert len(found) == count
     assert sum(group.residual for group in found) == residual
     assert len({group.name for group in found}) == count
 
 
 def test_a_flatten_spreads_a_channel_over_the_columns_of_its_map() -> None:
-    found = groups(build("simple_cnn", image=(1, 28, 28), classes=10), (1, 28, 28))
+    found = find_groups(build_model("simple_cnn", image=(1, 28, 28), classes=10), (1, 28, 28))
     assert found == [
         Group("conv1", 32, ("conv1",), (), (("conv2", 1),)),
         Group("conv2", 64, ("conv2",), (), (("fc1", 14 * 14),)),
@@ -89,11 +93,11 @@ def test_a_flatten_spreads_a_channel_over_the_columns_of_its_map() -> None:
 
 
 def test_model_is_left_as_it_is() -> None:
-    model = build("resnet20", image=(3, 32, 32), classes=10)
+    model = build_model("resnet20", image=(3, 32, 32), classes=10)
     model.get_submodule("stages.0").eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     modes = [module.training for module in model.modules()]
-    groups(model, (3, 32, 32))
+    find_groups(model, (3, 32, 32))
     assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(not parameter.is_meta for parameter in model.parameters())
@@ -142,7 +146,7 @@ def pooled(x: Tensor) -> Tensor:
 def test_functional_forms_are_followed(
     middle: Callable[[Tensor], Tensor], end: Callable[[Tensor], Tensor], columns: int
 ) -> None:
-    assert groups(Net(middle, end, 8 * columns), (3, 4, 4)) == [
+    assert find_groups(Net(middle, end, 8 * columns), (3, 4, 4)) == [
         Group("conv1", 6, ("conv1",), (), (("conv2", 1),)),
         Group("conv2", 8, ("conv2",), (), (("fc", columns),)),
     ]
@@ -170,7 +174,7 @@ def test_what_cannot_be_followed_is_named(
     middle: Callable[[Tensor], Tensor], end: Callable[[Tensor], Tensor], columns: int, message: str
 ) -> None:
     with pytest.raises(UserError, match=message) as error:
-        groups(Net(middle, end, columns), (3, 4, 4))
+        find_groups(Net(middle, end, columns), (3, 4, 4))
     assert "\n" not in str(error.value)
 
 
@@ -186,7 +190,7 @@ def test_what_cannot_be_followed_is_named(
 def test_layer_that_cannot_be_followed_is_named(layer: nn.Module, message: str) -> None:
     model = nn.Sequential(OrderedDict(a=nn.Conv2d(3, 6, 1), layer=layer, b=nn.Conv2d(6, 4, 1)))
     with pytest.raises(UserError, match=message):
-        groups(model, (3, 4, 4))
+        find_groups(model, (3, 4, 4))
 
 
 def test_layer_used_twice_is_refused() -> None:
@@ -200,19 +204,19 @@ def test_layer_used_twice_is_refused() -> None:
             return twice
 
     with pytest.raises(UserError, match=r"'conv'.*twice"):
-        groups(Twice(), (3, 4, 4))
+        find_groups(Twice(), (3, 4, 4))
 
 
 def test_shared_weights_are_refused() -> None:
     one, two = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
     two.weight = one.weight
     with pytest.raises(UserError, match=r"'1\.weight' and '0\.weight'"):
-        groups(nn.Sequential(one, two), (3, 4, 4))
+        find_groups(nn.Sequential(one, two), (3, 4, 4))
 
 
 def test_wrong_image_is_a_clear_error() -> None:
     with pytest.raises(UserError, match=r"images of shape \(1, 4, 4\)"):
-        groups(nn.Sequential(nn.Conv2d(3, 3, 1)), (1, 4, 4))
+        find_groups(nn.Sequential(nn.Conv2d(3, 3, 1)), (1, 4, 4))
 
 
 def test_a_tensor_outside_of_a_layer_is_named() -> None:
@@ -227,7 +231,7 @@ def test_a_tensor_outside_of_a_layer_is_named() -> None:
     with pytest.raises(
         UserError, match=r"node 'offset' \(offset\): it uses a tensor .* outside of a layer$"
     ):
-        groups(Offset(), (3, 8, 8))
+        find_groups(Offset(), (3, 8, 8))
 
 
 def test_an_error_without_words_is_named_by_its_kind() -> None:
@@ -236,7 +240,7 @@ def test_an_error_without_words_is_named_by_its_kind() -> None:
             raise TypeError
 
     with pytest.raises(UserError, match=r"torch\.fx: TypeError$"):
-        groups(Mute(), (3, 8, 8))
+        find_groups(Mute(), (3, 8, 8))
 
 
 def test_channels_added_to_the_input_are_no_group() -> None:
@@ -250,7 +254,7 @@ def test_channels_added_to_the_input_are_no_group() -> None:
             ended: Tensor = self.end(self.extra(x + self.back(self.inner(x))))
             return ended
 
-    assert [group.name for group in groups(Stream(), (3, 4, 4))] == ["inner", "extra"]
+    assert [group.name for group in find_groups(Stream(), (3, 4, 4))] == ["inner", "extra"]
 
 
 def test_channels_added_to_the_output_are_no_group() -> None:
@@ -264,7 +268,7 @@ def test_channels_added_to_the_output_are_no_group() -> None:
             added: Tensor = self.beside(x) + self.back(self.inner(x))
             return added
 
-    assert [group.name for group in groups(Stream(), (3, 4, 4))] == ["inner"]
+    assert [group.name for group in find_groups(Stream(), (3, 4, 4))] == ["inner"]
 
 
 def test_flattened_maps_are_not_added_to_plain_columns() -> None:
@@ -278,7 +282,7 @@ def test_flattened_maps_are_not_added_to_plain_columns() -> None:
             return logits
 
     with pytest.raises(UserError, match=r"'add'.*one operand was flattened"):
-        groups(Mixed(), (3, 2, 2))
+        find_groups(Mixed(), (3, 2, 2))
 
 
 @pytest.mark.parametrize(

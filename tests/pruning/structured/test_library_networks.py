@@ -12,8 +12,10 @@ from torch import nn
 
 from pruning.feature_map_ranks import mean_ranks
 from pruning.masks import prunable
-from pruning.structured.channel_groups import groups
-from pruning.structured.shrink import parameter_sparsity, shrink, sparsity_of_widths, zeroed
+from pruning.structured.channel_groups import find_groups
+from pruning.structured.channel_widths import sparsity_of_widths
+from pruning.structured.shrink import shrink, zeroed
+from tests.pruning.structured.networks_to_cut import parameter_sparsity
 
 ROOT = Path(__file__).parents[3]
 TABLE = dict(
@@ -78,7 +80,7 @@ class Inverted(nn.Module):
 def test_a_depthwise_convolution_loses_the_channels_of_its_group() -> None:
     torch.manual_seed(0)
     model, image = Inverted().eval().double(), (3, 8, 8)
-    residual, inner = groups(model, image)
+    residual, inner = find_groups(model, image)
     assert (
         residual.producers == ("stem", "narrow") and residual.residual and residual.depthwise == ()
     )
@@ -110,7 +112,7 @@ def test_a_depthwise_convolution_loses_the_channels_of_its_group() -> None:
 def test_ranks_count_the_activation_after_a_depthwise_convolution() -> None:
     torch.manual_seed(0)
     model, image = Inverted(), (3, 8, 8)
-    found = groups(model, image)
+    found = find_groups(model, image)
     images = torch.randn(3, *image)
     before = mean_ranks(model, found, [images])[found[1].name]
     nn.init.zeros_(model.depth.weight)
@@ -126,7 +128,7 @@ def test_a_convolution_in_groups_of_several_channels_is_refused() -> None:
         nn.Conv2d(3, 8, 1), nn.Conv2d(8, 16, 1, groups=8), nn.Flatten(), nn.Linear(16, 2)
     )
     with pytest.raises(ValueError, match="groups=8"):
-        groups(model, (3, 1, 1))
+        find_groups(model, (3, 1, 1))
 
 
 def test_a_batch_norm_with_an_activation_that_moves_zero_is_refused() -> None:
@@ -144,4 +146,4 @@ def test_a_batch_norm_with_an_activation_that_moves_zero_is_refused() -> None:
         nn.Conv2d(3, 8, 1), Gated(8), nn.Conv2d(8, 4, 1), nn.Flatten(), nn.Linear(4, 2)
     )
     with pytest.raises(ValueError, match="cannot prune channels|cannot run"):
-        groups(model, (3, 1, 1))
+        find_groups(model, (3, 1, 1))

@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from models.model_registry import build
+from models.model_registry import build_model
 from pruning.masks import prunable
-from pruning.structured.channel_groups import groups
-from pruning.structured.narrow import join, narrow, widen
+from pruning.structured.channel_groups import find_groups
+from pruning.structured.keep_plan import join_plans
+from pruning.structured.narrow import narrow, widen
 from pruning.structured.shrink import shrink, zeroed
 
 IMAGE = (2, 8, 8)
@@ -15,7 +16,7 @@ IMAGE = (2, 8, 8)
 
 def make(name: str, seed: int) -> nn.Module:
     torch.manual_seed(seed)
-    network = build(name, image=IMAGE, classes=5)
+    network = build_model(name, image=IMAGE, classes=5)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):  # as after training: nothing is 0 or 1 any more
             for tensor in (
@@ -40,7 +41,7 @@ def cuts(network: nn.Module, seed: int) -> list[dict[str, torch.Tensor]]:
             ]
             .sort()
             .values
-            for group in groups(network, IMAGE)
+            for group in find_groups(network, IMAGE)
         }
         found.append(keep)
         network = shrink(network, keep, image=IMAGE)
@@ -54,7 +55,7 @@ def test_a_widened_network_computes_what_the_small_one_does(name: str) -> None:
     small = network
     for keep in keeps:
         small = shrink(small, keep, image=IMAGE)
-    whole = join(keeps)
+    whole = join_plans(keeps)
     wide, masks = widen(small, make(name, 9), whole, image=IMAGE)
     x = torch.randn(3, *IMAGE, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
@@ -82,15 +83,3 @@ def test_a_network_of_given_widths_takes_the_weights_of_any_cut_to_them(name: st
     x = torch.randn(3, *IMAGE, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         assert torch.equal(narrowed(x), small(x))
-
-
-def test_cuts_are_joined_by_group() -> None:
-    first = {"a": torch.tensor([1, 3, 5]), "b": torch.tensor([0])}
-    second = {"a": torch.tensor([0, 2]), "c": torch.tensor([4])}
-    joined = join([first, second])
-    assert {name: index.tolist() for name, index in joined.items()} == {
-        "a": [1, 5],
-        "b": [0],
-        "c": [4],
-    }
-    assert join([]) == {}

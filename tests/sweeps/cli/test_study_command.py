@@ -1,5 +1,8 @@
 """The command line: its surface is frozen, its mistakes are one line and exit 2, and looking needs
-no torch."""
+no torch.
+
+Covers: sweeps/cli/options.py.
+"""
 
 import signal
 import subprocess
@@ -9,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from sweeps import full_study
-from sweeps.running.progress import Progress, duration
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "sweeps" / "full_study.py"
@@ -26,8 +28,8 @@ def test_the_surface_is_frozen() -> None:
     the file."""
     from argparse import HelpFormatter
 
-    parser = full_study.parser()
-    parser.formatter_class = lambda prog: HelpFormatter(prog, width=100)  # type: ignore[assignment,return-value]
+    parser = full_study.make_parser()
+    parser.formatter_class = lambda prog: HelpFormatter(prog, width=100)  # type: ignore
     assert parser.format_help() == (Path(__file__).parent / "full_study_help.txt").read_text()
 
 
@@ -101,24 +103,24 @@ def test_looking_and_mistakes_import_neither_torch_nor_ray(code: str) -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     check = (
-        f"import sys; sys.path[:0] = [{str(ROOT)!r}]\nfrom sweeps import full_study\nfull_study.parser().format_help()\n"
+        f"import sys; sys.path[:0] = [{str(ROOT)!r}]\n"
+        "from sweeps import full_study\nfull_study.make_parser().format_help()\n"
         "assert not {'torch', 'ray', 'pydantic', 'yaml', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
 
 
 def test_it_runs_from_any_folder_uninstalled(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", f"import runpy, sys; sys.argv = ['x', '--help']; runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"],
-        capture_output=True, text=True, cwd=tmp_path, timeout=60,
-    )  # fmt: skip
+    code = "import runpy, sys; sys.argv = ['x', '--help']; "
+    code += f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
+    words = [sys.executable, "-S", "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert done.returncode == 0 and "--preset NAME" in done.stdout
 
 
 def test_a_dry_run_tells_the_plan_and_writes_nothing(tmp_path: Path) -> None:
-    done = command(
-        "--preset", "digits", "--methods", "magnitude,random", "--out", "study", "--dry-run", cwd=tmp_path
-    )  # fmt: skip
+    words = ["--preset", "digits", "--methods", "magnitude,random", "--out", "study", "--dry-run"]
+    done = command(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "39 trials, 0 done, 39 missing" in done.stdout
     assert "shared work: 396 epochs instead of 540 (0.73), if every sparsity" in done.stdout
@@ -152,7 +154,7 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 def test_another_broken_pipe_than_that_of_the_output_is_not_hidden(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def work(options: object) -> int:
+    def work(options: object, invocation: object) -> int:
         raise BrokenPipeError("of a socket")
 
     monkeypatch.setattr(full_study, "_work", work)
@@ -165,45 +167,6 @@ def test_half_an_option_is_none(words: list[str], capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit):
         full_study.main(words)
     assert "did you mean --" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (3700, "1 h 02 min"), (200_000, "2 d 7 h")],
-)
-def test_durations_read_well(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
-
-
-def test_time_left_comes_from_the_pace_of_epochs(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    clock = [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    clock[0] = 1.0
-    progress = Progress({"a": "a (k=1)", "b": "b", "c": "c"}, {"a": 10, "b": 30})
-    progress.started("a")
-    clock[0] = 21.0
-    progress.moved("a", {"epochs": 10})
-    progress.done("a", {"top1": 91.234})
-    assert capsys.readouterr().out == "[2/3] a (k=1)  top-1  91.23 %  20 s  ETA 56 s\n"
-    progress.failed("b", "E: x", "failures/b.json")
-    assert capsys.readouterr().out == "[3/3] b  FAILED: E: x  (failures/b.json)\n"
-
-
-def test_epochs_of_an_earlier_launch_are_not_part_of_the_pace(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    clock = [1.0]
-    monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    progress = Progress({"a": "a", "b": "b"}, {"a": 100, "b": 10})
-    progress.started("a")
-    clock[0] = 2.0
-    progress.moved("a", {"epochs": 91, "gained": 1})
-    clock[0] = 11.0
-    progress.moved("a", {"epochs": 100, "gained": 10})
-    progress.done("a", {})
-    assert "ETA 10 s" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", ["- a\n", "just text", "a: [1", b"\xff\xfe"])
@@ -226,30 +189,3 @@ def test_a_directory_that_is_a_file_or_cannot_be_made_is_one_line(
     assert "is a file; --out names a directory" in capsys.readouterr().err
     assert full_study.main(["--preset", "digits", "--out", "/proc/study"]) == 2
     assert "/proc/study cannot be used" in capsys.readouterr().err
-
-
-def test_a_failing_parent_tells_only_of_children_of_this_launch(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from types import SimpleNamespace
-
-    from sweeps.cli import study_command as commands
-    from sweeps.planning.plan import make_plan
-    from sweeps.running.run import Report
-    from sweeps.running.worker_failures import Losses
-    from trainables.storage.store import Store
-
-    options = full_study.parser().parse_args(
-        ["--preset", "digits", "--methods", "magnitude", "--seeds", "0"]
-    )
-    plan = make_plan(commands.read_study(options, default_preset="full"))
-    dense = plan.trials[0].key
-    missing = (dense, plan.children[dense][0])  # the other children are done
-    progress = Progress({key: key for key in plan.by_key}, dict.fromkeys(missing, 1))
-    report = Report(progress, plan, missing, Store.at(tmp_path), Losses())
-    failed = SimpleNamespace(
-        trial_id="a", config={"key": dense}, last_result={"status": "failed", "error": "E: x"}
-    )
-    report.on_trial_complete(0, [], failed)
-    told = capsys.readouterr().out.splitlines()
-    assert len(told) == 2 and f"{missing[1]}  not run, because {dense} failed" in told[1]

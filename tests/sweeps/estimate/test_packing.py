@@ -1,18 +1,16 @@
 """Trials at once on a device: what is tried, what is picked, and real ones side by side."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pruning.user_error import UserError
 from sweeps.estimate import packing
-from sweeps.estimate.packing import packings, pick, tune
+from sweeps.estimate.packing import pick_packing, possible_packings, tune_packing
 from sweeps.planning.plan import make_plan
-from sweeps.study_file.study import StudySpec, build
+from sweeps.study_file.study import StudySpec, build_study
 from trainables.environment import Environment
-from trainables.timing.concurrent_trials import Speed, time_together
-from trainables.training.recipe import Recipe
+from trainables.timing.concurrent_trials import TrainingSpeed
 from trainables.trial_spec import TrialSpec
 
 
@@ -25,7 +23,7 @@ def spec(**fields: Any) -> StudySpec:
         "sparsities": [0.5],
         "seeds": [0],
     }
-    return build({**raw, "recipe": {"epochs": 3}, **fields}, where="test")
+    return build_study({**raw, "recipe": {"epochs": 3}, **fields}, where="test")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +46,7 @@ def spec(**fields: Any) -> StudySpec:
     ],
 )
 def test_cores_are_shared_out_among_the_trials(cores: int, gpus: int, flags: list[str]) -> None:
-    assert [one.flags for one in packings(cores=cores, gpus=gpus)] == flags
+    assert [one.flags for one in possible_packings(cores=cores, gpus=gpus)] == flags
 
 
 @pytest.mark.parametrize(
@@ -64,8 +62,11 @@ def test_cores_are_shared_out_among_the_trials(cores: int, gpus: int, flags: lis
 def test_the_fewest_trials_that_none_beats_are_picked(
     rates: tuple[float, ...], trials: int | None
 ) -> None:
-    found = [(one, Speed(rate)) for one, rate in zip(packings(cores=8, gpus=0), rates, strict=True)]
-    chosen = pick(found)
+    found = [
+        (one, TrainingSpeed(rate))
+        for one, rate in zip(possible_packings(cores=8, gpus=0), rates, strict=True)
+    ]
+    chosen = pick_packing(found)
     assert (chosen and chosen.trials) == trials
 
 
@@ -88,15 +89,21 @@ def test_no_more_cores_are_shared_out_than_ray_has(
 def test_tuning_stops_where_trials_no_longer_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[tuple[int, int]] = []
 
-    def fake(one: TrialSpec, environment: Environment, trials: int, *, seconds: float) -> Speed:
+    def fake(
+        one: TrialSpec, environment: Environment, trials: int, *, seconds: float
+    ) -> TrainingSpeed:
         tried.append((trials, environment.threads))
-        return Speed(0, "OutOfMemoryError: no") if trials == 4 else Speed(100.0 * trials)
+        return (
+            TrainingSpeed(0, "OutOfMemoryError: no")
+            if trials == 4
+            else TrainingSpeed(100.0 * trials)
+        )
 
-    monkeypatch.setattr("trainables.timing.concurrent_trials.time_together", fake)
+    monkeypatch.setattr("trainables.timing.concurrent_trials.time_concurrent_trials", fake)
     monkeypatch.setattr(packing, "count_cores", lambda: 8)
     said: list[str] = []
     study = spec()
-    assert tune(study, make_plan(study), say=said.append).flags == "--cpus-per-trial 4"
+    assert tune_packing(study, make_plan(study), say=said.append).flags == "--cpus-per-trial 4"
     assert tried == [(1, 8), (2, 4), (4, 2)]
     assert said == [
         "trials at once of mlp on digits, 5 s each:",
@@ -109,36 +116,17 @@ def test_tuning_stops_where_trials_no_longer_fit(monkeypatch: pytest.MonkeyPatch
 
 def test_what_cannot_be_timed_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "trainables.timing.concurrent_trials.time_together",
-        lambda *given, **named: Speed(0, "ValueError: broken"),
+        "trainables.timing.concurrent_trials.time_concurrent_trials",
+        lambda *given, **named: TrainingSpeed(0, "ValueError: broken"),
     )
     study = spec()
     with pytest.raises(UserError, match="not even one trial ran: ValueError: broken"):
-        tune(study, make_plan(study), say=lambda line: None)
+        tune_packing(study, make_plan(study), say=lambda line: None)
     idle = spec(recipe={"epochs": 0})
     with pytest.raises(UserError, match="trains no epoch"):
-        tune(idle, make_plan(idle), say=lambda line: None)
-    monkeypatch.setattr(packing, "packings", lambda **given: [])
+        tune_packing(idle, make_plan(idle), say=lambda line: None)
+    monkeypatch.setattr(packing, "possible_packings", lambda **given: [])
     wants_gpu = spec(resources={"gpus_per_trial": 1})
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     with pytest.raises(UserError, match="has no GPU"):
-        tune(wants_gpu, make_plan(wants_gpu), say=lambda line: None)
-
-
-def test_real_trials_train_side_by_side_and_one_that_fails_says_why(tmp_path: Path) -> None:
-    one = TrialSpec(
-        dataset="digits", model="mlp", method="dense", seed=0, recipe=Recipe(epochs=2, batch=100)
-    )
-    assert (
-        time_together(one, Environment(store=str(tmp_path)), 2, seconds=0.2).images_per_second > 100
-    )
-    missing = one.model_copy(update={"dataset": "nowhere"})
-    speed = time_together(
-        missing, Environment(store=str(tmp_path), data_dir=str(tmp_path)), 1, seconds=0.2
-    )
-    assert speed.images_per_second == 0
-    assert (
-        "nowhere" in speed.error
-        or "parquet" in speed.error.lower()
-        or "not all trials" in speed.error
-    )
+        tune_packing(wants_gpu, make_plan(wants_gpu), say=lambda line: None)

@@ -1,5 +1,8 @@
 """The command line on a study directory with damaged files: one line, or the plan goes on without
-them."""
+them.
+
+Covers: sweeps/planning/study_directory.py, sweeps/planning/trial_status.py.
+"""
 
 import json
 from pathlib import Path
@@ -8,8 +11,9 @@ import pytest
 
 from sweeps import full_study
 from sweeps.cli.study_request import read_study
-from sweeps.planning import study_directory, trial_status
 from sweeps.planning.plan import Plan, make_plan
+from sweeps.planning.study_directory import write_study_description
+from sweeps.planning.trial_status import read_trial_status
 from trainables.storage import parquet_tables
 from trainables.storage.store import Store
 
@@ -23,13 +27,13 @@ BOMB = "\n".join(
 @pytest.fixture
 def begun(tmp_path: Path) -> tuple[Store, Plan]:
     """A study directory as a launch begins it."""
-    spec = read_study(full_study.parser().parse_args(WORDS), default_preset="full")
+    spec = read_study(full_study.make_parser().parse_args(WORDS), default_preset="full")
     store, plan = Store.at(tmp_path), make_plan(spec)
-    study_directory.describe(spec, plan, store)
+    write_study_description(spec, plan, store)
     return store, plan
 
 
-def ask(store: Store, *words: str) -> int:
+def dry_run(store: Store, *words: str) -> int:
     return full_study.main([*WORDS, "--out", store.uri, "--dry-run", *words])
 
 
@@ -59,7 +63,7 @@ def test_a_damaged_study_file_is_one_line(
     content: bytes, line: str, begun: tuple[Store, Plan], capsys: pytest.CaptureFixture[str]
 ) -> None:
     begun[0].write("study.yaml", content)
-    assert ask(begun[0]) == 2
+    assert dry_run(begun[0]) == 2
     told = capsys.readouterr().err
     assert line in told and told.startswith("error: ") and told[:-1].isprintable()
 
@@ -69,7 +73,7 @@ def test_an_entry_more_or_less_in_a_recipe_is_named(
 ) -> None:
     text = begun[0].read("study.yaml").decode()
     begun[0].write("study.yaml", text.replace("recipe:\n", "recipe:\n  older: null\n", 1).encode())
-    assert ask(begun[0]) == 2
+    assert dry_run(begun[0]) == 2
     assert (
         "holds a study with recipe.older = None, but now it is nothing" in capsys.readouterr().err
     )
@@ -80,7 +84,7 @@ def test_a_folder_in_the_place_of_the_study_file_is_one_line(
 ) -> None:
     begun[0].delete("study.yaml")
     begun[0].write("study.yaml/x", b"")
-    assert ask(begun[0]) == 2
+    assert dry_run(begun[0]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -94,10 +98,10 @@ def test_a_damaged_record_of_a_failure_is_still_a_failure(
     key = plan.trials[-1].key
     store.write(f"failures/{key}.json", content)
     assert (
-        trial_status.read(plan, store).failed[key].error
+        read_trial_status(plan, store).failed[key].error
         == "the record of this failure cannot be read"
     )
-    assert ask(store) == 0
+    assert dry_run(store) == 0
 
 
 def test_a_record_of_a_failure_cannot_steer_the_terminal(
@@ -119,13 +123,15 @@ def test_a_record_of_a_failure_cannot_steer_the_terminal(
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"PAR1", b"\x00" * 500, parquet_tables.encode("curves", [{"key": "x"}])]
+    "content", [b"", b"PAR1", b"\x00" * 500, parquet_tables.encode_table("curves", [{"key": "x"}])]
 )
-def test_damaged_rows_are_no_rows_and_no_pace(content: bytes, begun: tuple[Store, Plan]) -> None:
+def test_damaged_rows_are_no_rows_and_give_no_time_per_trial(
+    content: bytes, begun: tuple[Store, Plan]
+) -> None:
     store, plan = begun
     for trial in plan.trials:
         store.write(f"rows/{trial.key}.parquet", content)
-    state = trial_status.read(plan, store)
+    state = read_trial_status(plan, store)
     assert state.done == set() and set(state.damaged) == set(state.missing) == set(plan.by_key)
     assert state.spent == {}
-    assert ask(store) == 0
+    assert dry_run(store) == 0

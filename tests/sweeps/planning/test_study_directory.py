@@ -9,12 +9,13 @@ import yaml
 
 from pruning.user_error import UserError
 from sweeps import full_study
-from sweeps.cli import study_command
+from sweeps.cli.study_launch import make_environment
 from sweeps.cli.study_request import read_study
-from sweeps.planning import study_directory, trial_status
 from sweeps.planning.plan import make_plan
-from sweeps.running import lease
-from sweeps.study_file import study
+from sweeps.planning.study_directory import check_same_study, write_study_description
+from sweeps.planning.trial_status import record_failure
+from sweeps.running.lease import hold_lease
+from sweeps.study_file.study import build_study
 from trainables.storage.store import Store
 from trainables.trial import Trial
 
@@ -31,9 +32,9 @@ TINY: dict[str, Any] = {
 
 def describe(words: list[str], store: Store) -> int:
     """Describe the study of a command line in a directory; returns its number of trials."""
-    spec = read_study(full_study.parser().parse_args(words), default_preset="full")
+    spec = read_study(full_study.make_parser().parse_args(words), default_preset="full")
     plan = make_plan(spec)
-    study_directory.describe(spec, plan, store)
+    write_study_description(spec, plan, store)
     return len(plan.trials)
 
 
@@ -62,24 +63,24 @@ def test_a_dry_run_of_a_fresh_start_knows_of_nothing_that_is_there(
     ]
     store = Store.at(tmp_path)
     count = describe(words, store)
-    trial_status.record_failure(store, f"{count}", "it was full")
+    record_failure(store, f"{count}", "it was full")
     assert full_study.main([*words, "--set", "recipe.epochs=3"]) == 0
     assert f"{count} trials, 0 done, {count} missing" in capsys.readouterr().out
     assert len(store.list("failures")) == 1
 
 
 def test_what_a_version_without_a_field_wrote_is_the_same_study(tmp_path: Path) -> None:
-    store, spec = Store.at(tmp_path), study.build(TINY, where="test")
-    study_directory.describe(spec, make_plan(spec), store)
+    store, spec = Store.at(tmp_path), build_study(TINY, where="test")
+    write_study_description(spec, make_plan(spec), store)
     older = yaml.safe_load(store.read("study.yaml"))
     for recipe in (older["recipe"], older["retrain"]):
         del recipe["compile"]
     store.write("study.yaml", yaml.safe_dump(older).encode())
-    study_directory.check_same(spec, store)
+    check_same_study(spec, store)
     older["recipe"]["epochs"] += 1
     store.write("study.yaml", yaml.safe_dump(older).encode())
     with pytest.raises(UserError, match=r"recipe\.epochs = 1, but now it is 0"):
-        study_directory.check_same(spec, store)
+        check_same_study(spec, store)
 
 
 def test_beside_another_driver_nothing_is_written_even_if_nothing_is_missing(
@@ -88,15 +89,15 @@ def test_beside_another_driver_nothing_is_written_even_if_nothing_is_missing(
     path, store, spec = (
         tmp_path / "study.yaml",
         Store.at(tmp_path / "out"),
-        study.build(TINY, where="test"),
+        build_study(TINY, where="test"),
     )
     path.write_text(yaml.safe_dump(TINY))
     words = ["--study", str(path), "--out", store.uri]
     for trial in make_plan(spec).trials:
-        Trial(trial.spec, study_command.make_environment(spec, store)).run()
+        Trial(trial.spec, make_environment(spec, store)).run()
     assert full_study.main(words) == 0
     told = store.read("plan.json")
-    with lease.held(store, say=print, lost=print):
+    with hold_lease(store, say=print, lost=print):
         assert full_study.main([*words, "--seeds", "0"]) == 2
     assert "is already being run by" in capsys.readouterr().err
     assert store.read("plan.json") == told

@@ -7,12 +7,17 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from sweeps.planning import trial_status
 from sweeps.planning.plan import Plan, make_plan
-from sweeps.study_file import study
+from sweeps.planning.trial_status import (
+    delete_leftovers,
+    forget_failures,
+    read_trial_status,
+    record_failure,
+)
+from sweeps.study_file.study import build_study
 from trainables.environment import Environment
-from trainables.storage import checkpoints, parquet_tables
-from trainables.storage.checksum import seal
+from trainables.storage import checkpoints, parquet_tables, schema
+from trainables.storage.checksum import add_checksum
 from trainables.storage.store import Store
 from trainables.trial import Trial
 
@@ -28,7 +33,7 @@ def plan() -> Plan:
         "sparsities": [0.5],
         "seeds": [0],
     }
-    return make_plan(study.build(raw, where="test"))
+    return make_plan(build_study(raw, where="test"))
 
 
 @pytest.fixture
@@ -59,43 +64,47 @@ def test_damaged_rows_are_not_done_and_are_written_anew(
     key = plan.trials[-1].key
     path = f"rows/{key}.parquet"
     whole = done.read(path)
-    before = parquet_tables.decode("rows", whole).to_pylist()
+    before = parquet_tables.decode_table("rows", whole).to_pylist()
     spoilt = {
         "half": whole[: len(whole) // 2],
         "flipped": whole[:-20] + bytes([whole[-20] ^ 255]) + whole[-19:],
-        "empty table": parquet_tables.encode("rows", []),
+        "empty table": parquet_tables.encode_table("rows", []),
         "another's": done.read(f"rows/{plan.trials[0].key}.parquet"),
         "curves": done.read(f"curves/{key}.parquet"),
-        "forged": seal(b"PAR1 no table \x00\x00\x00\x00PAR1", {"table": "rows", "keys": [key]}),
+        "forged": add_checksum(
+            b"PAR1 no table \x00\x00\x00\x00PAR1", {"table": "rows", "keys": [key]}
+        ),
     }
     done.write(path, spoilt[content] if isinstance(content, str) else content)
-    found = trial_status.read(plan, done)
+    found = read_trial_status(plan, done)
     assert found.damaged == found.missing == (key,)
     assert key not in found.done and len(found.done) == len(plan.trials) - 1
     Trial(plan.by_key[key].spec, Environment(store=done.uri)).run()
-    again = parquet_tables.decode("rows", done.read(path)).to_pylist()
-    assert trial_status.read(plan, done).missing == ()
+    again = parquet_tables.decode_table("rows", done.read(path)).to_pylist()
+    assert read_trial_status(plan, done).missing == ()
     same = [
-        {name: value for name, value in row.items() if name not in parquet_tables.CIRCUMSTANCES}
+        {name: value for name, value in row.items() if name not in schema.CIRCUMSTANCES}
         for row in before
     ]
     assert [
-        {n: v for n, v in row.items() if n not in parquet_tables.CIRCUMSTANCES} for row in again
+        {n: v for n, v in row.items() if n not in schema.CIRCUMSTANCES} for row in again
     ] == same
 
 
 def test_rows_of_before_there_were_seals_are_done_and_their_cost_is_known(
     plan: Plan, done: Store
 ) -> None:
-    before = trial_status.read(plan, done)
+    before = read_trial_status(plan, done)
     assert before.done == set(plan.by_key) and {
         spent.epochs for spent in before.spent.values()
     } == {0, 1}
     for key in plan.by_key:
         buffer = io.BytesIO()
-        pq.write_table(parquet_tables.decode("rows", done.read(f"rows/{key}.parquet")), buffer)
+        pq.write_table(
+            parquet_tables.decode_table("rows", done.read(f"rows/{key}.parquet")), buffer
+        )
         done.write(f"rows/{key}.parquet", buffer.getvalue())
-    assert trial_status.read(plan, done) == before
+    assert read_trial_status(plan, done) == before
 
 
 @pytest.mark.parametrize("place", ["first page", "note", "mark", "digest", "footer", "length"])
@@ -103,7 +112,7 @@ def test_one_flipped_bit_anywhere_is_noticed_or_changes_nothing(
     place: str, plan: Plan, done: Store
 ) -> None:
     key = plan.trials[-1].key
-    whole, before = done.read(f"rows/{key}.parquet"), trial_status.read(plan, done)
+    whole, before = done.read(f"rows/{key}.parquet"), read_trial_status(plan, done)
     mark = whole.index(b"sha-256:")
     at = {
         "first page": 40,
@@ -116,7 +125,7 @@ def test_one_flipped_bit_anywhere_is_noticed_or_changes_nothing(
     damaged = bytearray(whole)
     damaged[at[place]] ^= 4
     done.write(f"rows/{key}.parquet", bytes(damaged))
-    found = trial_status.read(plan, done)
+    found = read_trial_status(plan, done)
     assert found == before if place == "mark" else found.damaged == (key,)
 
 
@@ -134,7 +143,7 @@ def test_rows_are_written_once(plan: Plan, done: Store) -> None:
 
 @pytest.mark.parametrize("damage", ["truncated", "gone"])
 def test_dense_weights_that_are_damaged_are_made_anew(damage: str, plan: Plan, done: Store) -> None:
-    from trainables.phase_runner import ParentMissing
+    from trainables.dense_weights import DenseWeightsMissing
 
     child = next(trial for trial in plan.trials if trial.spec.method == "magnitude_post")
     dense = child.parents[0]
@@ -145,17 +154,17 @@ def test_dense_weights_that_are_damaged_are_made_anew(damage: str, plan: Plan, d
         done.delete(last)
     else:
         done.write(last, content[:-100])
-        assert trial_status.read(plan, done).missing == (child.key,)
+        assert read_trial_status(plan, done).missing == (child.key,)
         with (
             pytest.warns(UserWarning, match="does not match its checksum"),
-            pytest.raises(ParentMissing, match="holds no valid weights of epoch 1"),
+            pytest.raises(DenseWeightsMissing, match="holds no valid weights of epoch 1"),
         ):
             Trial(child.spec, Environment(store=done.uri))
-    found = trial_status.read(plan, done)
+    found = read_trial_status(plan, done)
     assert found.missing == (dense, child.key)
     for key in found.missing:
         Trial(plan.by_key[key].spec, Environment(store=done.uri)).run()
-    assert trial_status.read(plan, done).missing == ()
+    assert read_trial_status(plan, done).missing == ()
     assert done.read(last) == content, "bit-equal, down to the checksum in its name"
 
 
@@ -166,13 +175,13 @@ def test_dense_weights_that_cannot_be_made_again_are_a_failure_that_can_be_retri
     (dense,) = child.parents
     done.delete(f"rows/{child.key}.parquet")
     done.delete(f"artifacts/{dense}")
-    trial_status.record_failure(done, dense, "out of memory")
-    found = trial_status.read(plan, done)
+    record_failure(done, dense, "out of memory")
+    found = read_trial_status(plan, done)
     assert {key: one.error for key, one in found.failed.items()} == {dense: "out of memory"}
     assert found.blocked == {child.key: dense} and found.missing == ()
-    assert trial_status.read(plan, done, retry_failed=True).missing == (dense, child.key)
-    trial_status.forget_failures(done, found.failed)
-    assert trial_status.read(plan, done).missing == (dense, child.key)
+    assert read_trial_status(plan, done, retry_failed=True).missing == (dense, child.key)
+    forget_failures(done, found.failed)
+    assert read_trial_status(plan, done).missing == (dense, child.key)
 
 
 def test_checkpoints_of_trials_that_are_done_are_tidied_away_and_no_others(
@@ -181,8 +190,8 @@ def test_checkpoints_of_trials_that_are_done_are_tidied_away_and_no_others(
     finished, running = plan.trials[0].key, plan.trials[-1].key
     done.delete(f"rows/{running}.parquet")
     for key in (finished, running):
-        checkpoints.publish(done, f"checkpoints/{key}", "step", 1, {})
-    trial_status.tidy(done, trial_status.read(plan, done).done)
+        checkpoints.publish_state(done, f"checkpoints/{key}", "step", 1, {})
+    delete_leftovers(done, read_trial_status(plan, done).done)
     assert [path.rpartition("/")[0] for path in done.list("checkpoints")] == [
         f"checkpoints/{running}"
     ]

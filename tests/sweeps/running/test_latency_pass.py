@@ -14,112 +14,34 @@ import ray
 import yaml
 
 from pruning.user_error import UserError
-from sweeps.planning import trial_status
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.running import latency_pass as passes
 from sweeps.running.latency_pass import (
-    Result,
-    describe,
-    measure,
-    measure_study,
-    time_alone,
-    time_forms,
+    TimingResult,
+    describe_timing,
+    run_latency_pass,
+    time_on_free_node,
+    time_structures,
 )
-from sweeps.running.latency_pending import find_forms, find_images, find_keys
-from sweeps.study_file import study
-from sweeps.study_file.study import Resources, StudySpec
+from sweeps.study_file.study_fields import Resources
+from tests.sweeps.running.timed_study import FORMS, LEVELS, ROOT, STUDY, Study, build
 from trainables.environment import Environment
 from trainables.storage import parquet_tables
-from trainables.storage.store import Store, StoreUnreachable
-from trainables.timing.network_structure import Form
+from trainables.storage.store import Store
+from trainables.timing.network_structure import NetworkStructure
 from trainables.trial import Trial
-
-ROOT = Path(__file__).resolve().parents[3]
-STUDY: dict[str, Any] = {
-    "name": "timed",
-    "dataset": "digits",
-    "model": "mlp",
-    "recipe": {"epochs": 1, "batch": 400, "lr": 0.05, "augment": "none"},
-    "retrain": {"epochs": 0},
-    "methods": [
-        "magnitude",
-        "l1_filter",
-        {"lottery_ticket": {"levels": 2}},
-        {"wanda": {"pattern": "2:4"}},
-    ],
-    "sparsities": [0.5],
-    "seeds": [0, 1],
-}
-LEVELS = 2 * (
-    1 + 1 + 1 + 2 + 2
-)  # of a seed: dense, magnitude, l1_filter, two levels of the ticket, raw and recalibrated
-FORMS = 1 + 1 + 1 + 2 + 1
-
-
-def build(**change: Any) -> StudySpec:
-    return study.build({**STUDY, **change}, where="test")
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The study directory of `STUDY`, every trial done."""
-    folder = tmp_path_factory.mktemp("study")
-    for trial in make_plan(build()).trials:
-        Trial(trial.spec, Environment(store=str(folder))).run()
-    return folder
-
-
-class Study:
-    """A finished study and the passes over it; `timed` are the forms that were, over all passes."""
-
-    def __init__(self, folder: Path, spec: StudySpec) -> None:
-        self.spec, self.plan, self.store = spec, make_plan(spec), Store.at(folder)
-        self.timed: list[Form] = []
-        self.said: list[str] = []
-
-    @property
-    def done(self) -> frozenset[str]:
-        return trial_status.read(self.plan, self.store).done
-
-    def missing(self) -> list[str]:
-        return find_keys(self.plan, self.done, self.store)
-
-    def time(self, forms: Sequence[Form]) -> Iterator[Result]:
-        """Really time them, twice each."""
-        for form, result in zip(
-            forms, time_forms(forms, gpu=False, threads=1, runs=2, seconds=0), strict=True
-        ):
-            self.timed.append(form)
-            yield result
-
-    def walk(
-        self, time: Callable[[Sequence[Form]], Iterator[Result]] | None = None
-    ) -> dict[str, str]:
-        found = find_forms(self.plan, self.missing(), self.store, find_images(self.spec))
-        return measure(found, self.store, time or self.time, say=self.said.append)
-
-    def table(self) -> list[dict[str, Any]]:
-        paths = self.store.list("latency", ".parquet")
-        return [
-            row
-            for path in paths
-            for row in parquet_tables.decode("latency", self.store.read(path)).to_pylist()
-        ]
-
-
-@pytest.fixture
-def timed(finished: Path) -> Iterator[Study]:
-    """The finished study without latencies."""
-    yield Study(finished, build())
-    Store.at(finished).delete("latency")
 
 
 def test_every_level_is_measured_and_equal_forms_share(timed: Study) -> None:
     assert timed.walk() == {}
     table = timed.table()
-    assert len(timed.timed) == FORMS == len({form.alike for form in timed.timed})
+    assert len(timed.timed) == FORMS == len({form.timing_key for form in timed.timed})
     assert len(table) == 2 * LEVELS
-    rows = [r for key in timed.plan.by_key for r in parquet_tables.decode("rows", timed.store.read(f"rows/{key}.parquet")).to_pylist()]  # fmt: skip
+    rows = [
+        row
+        for key in timed.plan.by_key
+        for row in parquet_tables.read_table(timed.store, "rows", key).to_pylist()
+    ]
     places = {(row["key"], row["level"], row["stage"]) for row in rows}
     assert {(row["key"], row["level"], row["stage"], row["batch"]) for row in table} == {
         (*place, batch) for place in places for batch in (1, 256)
@@ -148,10 +70,10 @@ def test_every_level_is_measured_and_equal_forms_share(timed: Study) -> None:
         assert source.split("/")[1] == method and "seed0" in source, "both seeds rest on the first"
     own, shared = ([row for row in table if f"/seed{seed}-" in row["key"]] for seed in (0, 1))
     assert [row["median_ms"] for row in own] == [row["median_ms"] for row in shared]
-    assert len(timed.said) == FORMS and timed.said[0].startswith(
+    assert len(timed.printed) == FORMS and timed.printed[0].startswith(
         "[1/6] mlp on 1x8x8, fp32, dense: batch 1 "
     )
-    assert timed.said[0].endswith("; for 2 levels")
+    assert timed.printed[0].endswith("; for 2 levels")
 
 
 def test_a_second_pass_measures_nothing(timed: Study) -> None:
@@ -163,8 +85,8 @@ def test_a_second_pass_measures_nothing(timed: Study) -> None:
 
 
 def test_an_interrupted_pass_keeps_what_is_whole_and_the_next_does_the_rest(timed: Study) -> None:
-    def stop_after(count: int) -> Callable[[Sequence[Form]], Iterator[Result]]:
-        def time(forms: Sequence[Form]) -> Iterator[Result]:
+    def stop_after(count: int) -> Callable[[Sequence[NetworkStructure]], Iterator[TimingResult]]:
+        def time(forms: Sequence[NetworkStructure]) -> Iterator[TimingResult]:
             for index, result in enumerate(timed.time(forms)):
                 if index == count:
                     raise KeyboardInterrupt
@@ -172,12 +94,7 @@ def test_an_interrupted_pass_keeps_what_is_whole_and_the_next_does_the_rest(time
 
         return time
 
-    order = [
-        form.alike
-        for form in find_forms(
-            timed.plan, timed.missing(), timed.store, find_images(timed.spec)
-        ).forms.values()
-    ]
+    order = [form.timing_key for form in timed.structures()]
     with pytest.raises(KeyboardInterrupt):
         timed.walk(stop_after(2))
     written = {path: timed.store.read(path) for path in timed.store.list("latency")}
@@ -185,7 +102,7 @@ def test_an_interrupted_pass_keeps_what_is_whole_and_the_next_does_the_rest(time
     timed.timed.clear()
     assert timed.walk() == {}
     assert timed.missing() == []
-    assert order[0] not in {form.alike for form in timed.timed}, (
+    assert order[0] not in {form.timing_key for form in timed.timed}, (
         "the dense form is measured in the first pass only"
     )
     assert {path: timed.store.read(path) for path in written} == written
@@ -208,7 +125,7 @@ def test_another_seed_measures_only_its_own_trials(timed: Study, finished: Path)
 
 
 def test_a_form_that_fails_costs_its_trials_only(timed: Study) -> None:
-    def time(forms: Sequence[Form]) -> Iterator[Result]:
+    def time(forms: Sequence[NetworkStructure]) -> Iterator[TimingResult]:
         for form, result in zip(forms, timed.time(forms), strict=True):
             yield "RuntimeError: no" if form.pattern else result
 
@@ -216,61 +133,18 @@ def test_a_form_that_fails_costs_its_trials_only(timed: Study) -> None:
     assert len(refused) == 2 and set(refused.values()) == {"RuntimeError: no"}
     assert all("/wanda/" in key for key in refused)
     assert timed.missing() == list(refused)
-    assert "NOT MEASURED: RuntimeError: no; for 4 levels" in timed.said[-1]
+    assert "NOT TIMED: RuntimeError: no; for 4 levels" in timed.printed[-1]
 
 
 def test_a_fault_in_timing_is_the_result_of_that_form(timed: Study) -> None:
-    good = next(
-        iter(
-            find_forms(
-                timed.plan, timed.missing(), timed.store, find_images(timed.spec)
-            ).forms.values()
-        )
-    )
-    first, second = time_forms(
+    good = timed.structures()[0]
+    first, second = time_structures(
         [replace(good, classes=11), good], gpu=False, threads=1, runs=2, seconds=0
     )
     assert isinstance(first, str) and first.startswith(
         "UserError: model 'mlp' must have the layers"
     )
     assert isinstance(second, list) and second[0]["median_ms"] > 0
-
-
-def test_records_that_cannot_be_read_are_named_and_the_rest_goes_on(timed: Study) -> None:
-    key = timed.missing()[0]
-    path = f"layers/{key}.parquet"
-    content = timed.store.read(path)
-    try:
-        timed.store.write(path, b"PAR1")
-        assert list(timed.walk()) == [key]
-        timed.store.delete(path)
-        assert list(timed.walk()) == [key]
-    finally:
-        timed.store.write(path, content)
-    assert timed.missing() == [key]
-
-
-def test_a_lost_study_directory_ends_the_pass(
-    timed: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def read(self: Store, path: str) -> bytes:
-        raise StoreUnreachable("no answer")
-
-    keys = timed.missing()
-    monkeypatch.setattr(Store, "read", read)
-    with pytest.raises(StoreUnreachable):
-        find_forms(timed.plan, keys, timed.store, {"digits": ((1, 8, 8), 10)})
-
-
-def test_each_file_is_read_once(timed: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[str] = []
-    real, keys = Store.read, timed.missing()
-    monkeypatch.setattr(Store, "read", lambda self, path: (read.append(path), real(self, path))[1])
-    found = find_forms(timed.plan, keys, timed.store, find_images(timed.spec))
-    assert measure(found, timed.store, timed.time, say=timed.said.append) == {}
-    assert sorted(read) == sorted(
-        f"{table}/{key}.parquet" for key in timed.plan.by_key for table in ("rows", "layers")
-    )
 
 
 @contextmanager
@@ -283,29 +157,29 @@ def test_a_measured_study_needs_no_cluster(
 ) -> None:
     timed.walk()
     monkeypatch.setattr(passes, "connected", None)
-    assert measure_study(timed.spec, timed.plan, timed.done, timed.store, address="local")
-    assert capsys.readouterr().out == f"latency: all {len(timed.plan.trials)} trials are measured\n"
+    assert run_latency_pass(timed.spec, timed.plan, timed.done, timed.store, address="local")
+    assert capsys.readouterr().out == f"latency: all {len(timed.plan.trials)} trials are timed\n"
 
 
 def test_trials_that_are_not_done_are_counted_and_left_out(
     timed: Study, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setattr(passes, "connected", no_cluster)
-    monkeypatch.setattr(passes, "lack", lambda resources: None)
-    monkeypatch.setattr(passes, "time_alone", lambda forms, resources: timed.time(forms))
+    monkeypatch.setattr(passes, "find_shortage", lambda resources: None)
+    monkeypatch.setattr(passes, "time_on_free_node", lambda forms, resources: timed.time(forms))
     done = frozenset(key for key in timed.done if "/wanda/" not in key)
-    assert measure_study(timed.spec, timed.plan, done, timed.store, address=None)
+    assert run_latency_pass(timed.spec, timed.plan, done, timed.store, address=None)
     assert "latency: 2 of 10 trials are not done and left out" in capsys.readouterr().out
     assert len(timed.store.list("latency")) == 8
 
 
-@pytest.mark.parametrize("losses", [1, 2, 3])
+@pytest.mark.parametrize("failures", [1, 2, 3])
 def test_a_lost_node_is_survived_twice(
-    timed: Study, losses: int, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    timed: Study, failures: int, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    left = [losses]
+    left = [failures]
 
-    def time(forms: Sequence[Form], resources: Resources) -> Iterator[Result]:
+    def time(forms: Sequence[NetworkStructure], resources: Resources) -> Iterator[TimingResult]:
         for index, result in enumerate(timed.time(forms)):
             if index == 1 and left[0]:
                 left[0] -= 1
@@ -313,15 +187,15 @@ def test_a_lost_node_is_survived_twice(
             yield result
 
     monkeypatch.setattr(passes, "connected", no_cluster)
-    monkeypatch.setattr(passes, "lack", lambda resources: None)
-    monkeypatch.setattr(passes, "time_alone", time)
-    if losses < 3:
-        assert measure_study(timed.spec, timed.plan, timed.done, timed.store, address=None)
+    monkeypatch.setattr(passes, "find_shortage", lambda resources: None)
+    monkeypatch.setattr(passes, "time_on_free_node", time)
+    if failures < 3:
+        assert run_latency_pass(timed.spec, timed.plan, timed.done, timed.store, address=None)
         assert timed.missing() == []
     else:
         with pytest.raises(UserError, match="lost its node 3 times"):
-            measure_study(timed.spec, timed.plan, timed.done, timed.store, address=None)
-    assert capsys.readouterr().out.count("the node was lost; going on") == losses
+            run_latency_pass(timed.spec, timed.plan, timed.done, timed.store, address=None)
+    assert capsys.readouterr().out.count("the node was lost; going on") == failures
 
 
 def test_a_cluster_that_is_too_small_is_a_mistake(
@@ -329,10 +203,10 @@ def test_a_cluster_that_is_too_small_is_a_mistake(
 ) -> None:
     monkeypatch.setattr(passes, "connected", no_cluster)
     monkeypatch.setattr(
-        passes, "lack", lambda resources: "a trial asks for 1 GPUs, but there are 0"
+        passes, "find_shortage", lambda resources: "a trial asks for 1 GPUs, but there are 0"
     )
     with pytest.raises(UserError, match="a trial asks for 1 GPUs"):
-        measure_study(timed.spec, timed.plan, timed.done, timed.store, address="local")
+        run_latency_pass(timed.spec, timed.plan, timed.done, timed.store, address="local")
 
 
 @pytest.mark.parametrize(("gpus", "taken"), [(0, 0), (0.25, 1)])
@@ -350,7 +224,9 @@ def test_the_task_asks_for_all_cpus_of_the_node_on_which_a_trial_fits(
             return self
 
         def remote(self, *arguments: Any, **named: Any) -> Any:
-            return second if self.function.__name__ == "_node" else iter([(arguments, named)])
+            return (
+                second if self.function.__name__ == "_get_node_id" else iter([(arguments, named)])
+            )
 
     first, second = "a" * 56, "b" * 56
     nodes = [
@@ -360,11 +236,11 @@ def test_the_task_asks_for_all_cpus_of_the_node_on_which_a_trial_fits(
     monkeypatch.setattr(ray, "remote", Remote)
     monkeypatch.setattr(ray, "get", lambda reference: reference)
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
-    (seen,) = time_alone([], Resources(cpus_per_trial=2.5, gpus_per_trial=gpus))
+    (seen,) = time_on_free_node([], Resources(cpus_per_trial=2.5, gpus_per_trial=gpus))
     assert seen == (([],), {"gpu": bool(gpus), "threads": 2})
     (_, find), (name, whole) = asked
     assert find == {"num_cpus": 2.5, "num_gpus": taken}
-    assert (name, whole["num_cpus"], whole["num_gpus"]) == ("time_forms", 16.0, taken)
+    assert (name, whole["num_cpus"], whole["num_gpus"]) == ("time_structures", 16.0, taken)
     assert (whole["scheduling_strategy"].node_id, whole["scheduling_strategy"].soft) == (
         second,
         False,
@@ -373,9 +249,7 @@ def test_the_task_asks_for_all_cpus_of_the_node_on_which_a_trial_fits(
 
 
 def test_a_line_tells_what_was_not_measured_at_one_batch_size(timed: Study) -> None:
-    (form, *_) = find_forms(
-        timed.plan, timed.missing(), timed.store, find_images(timed.spec)
-    ).forms.values()
+    form = timed.structures()[0]
     good = {
         "form": "dense",
         "batch": 1,
@@ -384,10 +258,12 @@ def test_a_line_tells_what_was_not_measured_at_one_batch_size(timed: Study) -> N
         "runs": 100,
         "images_per_second": 810.4,
     }
-    told = describe(form, [good, {"form": "dense", "batch": 256, "notes": "out of GPU memory"}], 1)
-    assert told == (
+    printed = describe_timing(
+        form, [good, {"form": "dense", "batch": 256, "notes": "out of GPU memory"}], 1
+    )
+    assert printed == (
         "mlp on 1x8x8, fp32, dense: batch 1 1.23 ms (IQR 0.1, 100 runs, 810 images/s), "
-        "batch 256 not measured: out of GPU memory"
+        "batch 256 not timed: out of GPU memory"
     )
 
 
@@ -401,15 +277,17 @@ def test_from_the_command_line_in_a_worker_of_its_own(finished: Path, tmp_path: 
         [sys.executable, str(ROOT / "sweeps/full_study.py"), *words],
         cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    told, _ = driver.communicate(timeout=480)
-    assert driver.returncode == 0, told
-    assert "latency: 2 forms to measure, alone on a node with " in told
-    assert "[2/2] mlp on 1x8x8, fp32, masked, 50 % zeros: batch 1 " in told
+    printed, _ = driver.communicate(timeout=480)
+    assert driver.returncode == 0, printed
+    assert "latency: 2 networks to time, alone on a node with " in printed
+    assert "[2/2] mlp on 1x8x8, fp32, masked, 50 % zeros: batch 1 " in printed
     store = Store.at(finished)
     rows = [
         r
         for key in plan.by_key
-        for r in parquet_tables.decode("latency", store.read(f"latency/{key}.parquet")).to_pylist()
+        for r in parquet_tables.decode_table(
+            "latency", store.read(f"latency/{key}.parquet")
+        ).to_pylist()
     ]
     assert len(rows) == 8 and {row["runs"] for row in rows} == {100}
     pids = {int(row["host"].rpartition(":")[2]) for row in rows}

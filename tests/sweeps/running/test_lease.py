@@ -8,12 +8,14 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pruning.user_error import UserError
 from sweeps.running import lease
-from sweeps.running.lease import FILE, Lease, held
+from sweeps.running.lease import Lease, hold_lease
+from trainables.storage.layout import LEASE_FILE
 from trainables.storage.store import Store
 
 
@@ -36,28 +38,29 @@ def ignore(line: str) -> None:
 
 def elsewhere(**change: object) -> Lease:
     """A lease of a driver on another machine."""
-    return replace(Lease.mine(), host="far", machine="far 1 pid:[2]", **change)  # type: ignore[arg-type]
+    there: dict[str, Any] = {"host": "far", "machine": "far 1 pid:[2]", **change}
+    return replace(Lease.mine(), **there)
 
 
 def test_it_is_renewed_while_held_and_gone_afterwards(store: Store) -> None:
-    with held(store, say=ignore, lost=pytest.fail):
-        first = Lease.parse(store.read(FILE))
+    with hold_lease(store, say=ignore, lost=pytest.fail):
+        first = Lease.parse(store.read(LEASE_FILE))
         time.sleep(0.3)
-        later = Lease.parse(store.read(FILE))
+        later = Lease.parse(store.read(LEASE_FILE))
         assert first and later and first.launch == later.launch and later.beat > first.beat
         assert later.pid == os.getpid()
-    assert not store.exists(FILE)
+    assert not store.exists(LEASE_FILE)
     assert not [thread for thread in threading.enumerate() if thread.name == "lease"]
 
 
 def test_a_second_driver_on_the_same_machine_is_refused(store: Store) -> None:
     with (
-        held(store, say=ignore, lost=pytest.fail),
+        hold_lease(store, say=ignore, lost=pytest.fail),
         pytest.raises(
             UserError,
             match=rf"is already being run by process {os.getpid()} on .*; wait for it or stop it",
         ),
-        held(store, say=ignore, lost=pytest.fail),
+        hold_lease(store, say=ignore, lost=pytest.fail),
     ):
         pytest.fail("both hold it")
 
@@ -65,18 +68,18 @@ def test_a_second_driver_on_the_same_machine_is_refused(store: Store) -> None:
 def test_the_lease_of_a_killed_process_is_taken_over_at_once(store: Store) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    store.write(FILE, replace(Lease.mine(), pid=dead.pid).encode())
-    with held(store, say=pytest.fail, lost=pytest.fail):
-        now = Lease.parse(store.read(FILE))
+    store.write(LEASE_FILE, replace(Lease.mine(), pid=dead.pid).encode())
+    with hold_lease(store, say=pytest.fail, lost=pytest.fail):
+        now = Lease.parse(store.read(LEASE_FILE))
         assert now and now.pid == os.getpid()
 
 
 def test_a_killed_process_that_nobody_waited_for_is_dead(store: Store) -> None:
     zombie = subprocess.Popen(["sleep", "60"])
-    holder = replace(Lease.mine(), pid=zombie.pid, born=lease._born(zombie.pid))
-    store.write(FILE, holder.encode())
+    holder = replace(Lease.mine(), pid=zombie.pid, born=lease._read_start(zombie.pid))
+    store.write(LEASE_FILE, holder.encode())
     zombie.kill()  # and not waited for
-    with held(store, say=pytest.fail, lost=pytest.fail):
+    with hold_lease(store, say=pytest.fail, lost=pytest.fail):
         pass
     zombie.wait()
 
@@ -86,8 +89,10 @@ def test_a_process_that_is_about_to_end_is_waited_for(
 ) -> None:
     monkeypatch.setattr(lease, "DYING", 30.0)
     dying = subprocess.Popen(["sleep", "0.3"])
-    store.write(FILE, replace(Lease.mine(), pid=dying.pid, born=lease._born(dying.pid)).encode())
-    with held(store, say=pytest.fail, lost=pytest.fail):
+    store.write(
+        LEASE_FILE, replace(Lease.mine(), pid=dying.pid, born=lease._read_start(dying.pid)).encode()
+    )
+    with hold_lease(store, say=pytest.fail, lost=pytest.fail):
         pass
     dying.wait()
 
@@ -95,26 +100,29 @@ def test_a_process_that_is_about_to_end_is_waited_for(
 def test_a_reused_process_id_is_not_taken_for_the_holder(store: Store) -> None:
     if not Lease.mine().born:
         pytest.skip("this system does not say when a process began")
-    store.write(FILE, replace(Lease.mine(), born="1").encode())
-    with held(store, say=pytest.fail, lost=pytest.fail):
+    store.write(LEASE_FILE, replace(Lease.mine(), born="1").encode())
+    with hold_lease(store, say=pytest.fail, lost=pytest.fail):
         pass
 
 
 def test_another_machine_that_gives_a_sign_of_life_is_respected(store: Store) -> None:
     other = elsewhere()
-    store.write(FILE, other.encode())
+    store.write(LEASE_FILE, other.encode())
     ended = threading.Event()
 
     def beat() -> None:
         count = 0
         while not ended.wait(0.1):
             count += 1
-            store.write(FILE, replace(other, beat=count).encode())
+            store.write(LEASE_FILE, replace(other, beat=count).encode())
 
     beating = threading.Thread(target=beat)
     beating.start()
     try:
-        with pytest.raises(UserError, match="on far"), held(store, say=ignore, lost=pytest.fail):
+        with (
+            pytest.raises(UserError, match="on far"),
+            hold_lease(store, say=ignore, lost=pytest.fail),
+        ):
             pytest.fail("taken from the living")
     finally:
         ended.set()
@@ -122,34 +130,38 @@ def test_another_machine_that_gives_a_sign_of_life_is_respected(store: Store) ->
 
 
 def test_another_machine_that_gives_none_is_replaced_after_a_while(store: Store) -> None:
-    store.write(FILE, elsewhere().encode())
-    told: list[str] = []
-    with held(store, say=told.append, lost=pytest.fail):
-        now = Lease.parse(store.read(FILE))
+    store.write(LEASE_FILE, elsewhere().encode())
+    printed: list[str] = []
+    with hold_lease(store, say=printed.append, lost=pytest.fail):
+        now = Lease.parse(store.read(LEASE_FILE))
         assert now and now.host != "far"
     assert (
-        "watching" in told[0]
-        and "sign of life" in told[0]
-        and told[1] == "there is none: taking over"
+        "watching" in printed[0]
+        and "sign of life" in printed[0]
+        and printed[1] == "there is none: taking over"
     )
 
 
 def test_a_damaged_lease_holds_nobody_up(store: Store) -> None:
     for content in (b"", b"[1]", b"{}", b"\xff"):
-        store.write(FILE, content)
-        with held(store, say=pytest.fail, lost=pytest.fail):
+        store.write(LEASE_FILE, content)
+        with hold_lease(store, say=pytest.fail, lost=pytest.fail):
             pass
 
 
 def test_who_was_replaced_is_told_and_leaves_the_lease_alone(store: Store) -> None:
-    told: list[str] = []
-    with held(store, say=ignore, lost=told.append):
-        store.write(FILE, elsewhere().encode())
+    printed: list[str] = []
+    with hold_lease(store, say=ignore, lost=printed.append):
+        store.write(LEASE_FILE, elsewhere().encode())
         until = time.monotonic() + 20
-        while not told and time.monotonic() < until:
+        while not printed and time.monotonic() < until:
             time.sleep(0.02)
-    assert len(told) == 1 and "has been taken over by process" in told[0] and "on far" in told[0]
-    other = Lease.parse(store.read(FILE))
+    assert (
+        len(printed) == 1
+        and "has been taken over by process" in printed[0]
+        and "on far" in printed[0]
+    )
+    other = Lease.parse(store.read(LEASE_FILE))
     assert other and other.host == "far"
 
 
@@ -160,7 +172,7 @@ def test_of_two_that_start_at_the_same_moment_one_wins(store: Store) -> None:
     def start() -> None:
         ready.wait()
         try:
-            with held(store, say=ignore, lost=ignore):
+            with hold_lease(store, say=ignore, lost=ignore):
                 won.append(1)
                 time.sleep(0.3)
         except UserError as mistake:

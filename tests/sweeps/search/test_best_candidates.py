@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeps.planning.plan import make_plan
-from sweeps.search import best_candidates
+from sweeps.search.best_candidates import choose_best, rank_candidates, study_of_the_best
 from sweeps.search.candidate_records import Candidate
 from sweeps.search.proposals import Proposals
-from sweeps.study_file import study
+from sweeps.study_file.study import build_study
 from tests.tuneless import make_spec
 
 
@@ -24,28 +24,34 @@ def make(number: int, accuracy: float, macs: float, **more: Any) -> Candidate:
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(1, 6)), min_size=1, max_size=12))
 def test_the_front_holds_what_nothing_beats(points: list[tuple[int, int]]) -> None:
     spec = make_spec(objective="pareto")
-    found = [
+    candidates = [
         make(number, float(accuracy), float(macs)) for number, (accuracy, macs) in enumerate(points)
     ]
-    front = best_candidates.choose(spec, {0.9: found})[0.9]
+    front = choose_best(spec, {0.9: candidates})[0.9]
     beaten = {
         point
         for point in points
         for a, m in points
         if a >= point[0] and m <= point[1] and (a, m) != point
     }
-    assert {(one.val_top1, one.effective_macs) for one in front} == {
+    assert {(candidate.val_top1, candidate.effective_macs) for candidate in front} == {
         p for p in points if p not in beaten
     }
 
 
 def test_the_best_is_accurate_then_cheap_then_early_and_within_the_limit() -> None:
-    found = [make(0, 90, 50), make(1, 91, 80), make(2, 91, 70), make(3, 91, 70), make(4, 99, 200)]
-    found.append(Candidate(0.9, 5, "k5", {}, "stopped", values=[99.9]))
+    candidates = [
+        make(0, 90, 50),
+        make(1, 91, 80),
+        make(2, 91, 70),
+        make(3, 91, 70),
+        make(4, 99, 200),
+    ]
+    candidates.append(Candidate(0.9, 5, "k5", {}, "stopped", values=[99.9]))
     limited = make_spec(objective={"max_effective_macs": 100})
-    assert [one.number for one in best_candidates.rank(limited, found)] == [2, 3, 1, 0]
-    assert best_candidates.choose(make_spec(), {0.9: found, 0.95: []})[0.9][0].number == 4
-    assert 0.95 not in best_candidates.choose(make_spec(), {0.9: found, 0.95: []})
+    assert [candidate.number for candidate in rank_candidates(limited, candidates)] == [2, 3, 1, 0]
+    assert choose_best(make_spec(), {0.9: candidates, 0.95: []})[0.9][0].number == 4
+    assert 0.95 not in choose_best(make_spec(), {0.9: candidates, 0.95: []})
 
 
 def test_the_study_of_the_best_has_the_trials_of_the_candidates_with_other_seeds(
@@ -67,8 +73,8 @@ def test_the_study_of_the_best_has_the_trials_of_the_candidates_with_other_seeds
     chosen = {
         s: [Candidate(s, 0, "k", point, "done", val_top1=90.0)] for s, point in points.items()
     }
-    made = study.build(
-        yaml.safe_load(yaml.safe_dump(best_candidates.write_study(spec, chosen))), where="best.yaml"
+    made = build_study(
+        yaml.safe_load(yaml.safe_dump(study_of_the_best(spec, chosen))), where="best.yaml"
     )
     keys = {trial.key for trial in make_plan(made).trials if trial.spec.method == "synflow"}
     expected = set()
@@ -90,6 +96,6 @@ def test_the_study_of_the_best_keeps_a_retraining_recipe_that_is_used() -> None:
         s: [Candidate(s, 0, "k", {"retrain.lr": lr}, "done")]
         for s, lr in ((0.9, 0.02), (0.95, 0.03))
     }
-    made = study.build(best_candidates.write_study(spec, chosen), where="best.yaml")
+    made = build_study(study_of_the_best(spec, chosen), where="best.yaml")
     assert made.retrain.lr == 0.02 and made.retrain.epochs == 2 and made.also[0].retrain.lr == 0.03
     assert made.also[0].retrain.epochs == 2 and made.also[0].recipe == made.recipe

@@ -1,5 +1,11 @@
 """The search command before it runs: presets, options, mistakes in one line, and what it refuses to
-mix."""
+mix.
+
+Covers: sweeps/search/search_request.py, sweeps/search/search_command.py,
+sweeps/search/search_check.py, sweeps/search/search_directory.py, sweeps/search/search_presets.py,
+sweeps/search/search_spec.py, sweeps/search/search_summary.py, sweeps/search/strategy.py,
+sweeps/search/objective.py, sweeps/search/budget.py.
+"""
 
 import subprocess
 import sys
@@ -11,13 +17,10 @@ import yaml
 
 from pruning.user_error import UserError
 from sweeps import synflow_search
-from sweeps.planning.plan import make_plan
-from sweeps.search import best_candidates
-from sweeps.search import search_command as search_command
-from sweeps.search import search_directory as search_directory
-from sweeps.search import search_spec as search_spec
-from sweeps.search.candidate_records import Candidate
-from sweeps.study_file import study
+from sweeps.search.search_check import check_search
+from sweeps.search.search_directory import check_same_search, erase_search, write_search_description
+from sweeps.search.search_presets import find_search_presets, read_search_preset
+from sweeps.search.search_spec import build_search
 from tests import tuneless
 from tests.tuneless import RAW, make_spec, open_search
 from trainables.storage.store import Store
@@ -25,15 +28,15 @@ from trainables.storage.store import Store
 ROOT = Path(__file__).resolve().parents[3]
 
 
-@pytest.mark.parametrize("name", search_spec.presets())
+@pytest.mark.parametrize("name", find_search_presets())
 def test_every_preset_is_a_search_that_can_begin(name: str) -> None:
-    spec = search_spec.build(search_spec.read_preset(name), where=name)
-    search_command.check(spec)
-    assert spec.longest > 0 and spec.description
+    spec = build_search(read_search_preset(name), where=name)
+    check_search(spec)
+    assert spec.most_epochs > 0 and spec.description
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "text"),
     [
         (
             {"space": {"iteration": {"range": [1, 2]}}},
@@ -84,14 +87,14 @@ def test_every_preset_is_a_search_that_can_begin(name: str) -> None:
         ({"bugdet": {}}, "unknown key 'bugdet'; did you mean 'budget'?"),
     ],
 )
-def test_mistakes_are_one_line(changes: dict[str, Any], told: str) -> None:
+def test_mistakes_are_one_line(changes: dict[str, Any], text: str) -> None:
     with pytest.raises(UserError) as caught:
         make_spec(**changes)
-    assert told in str(caught.value) and "\n" not in str(caught.value)
+    assert text in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "text"),
     [
         (
             {
@@ -112,14 +115,14 @@ def test_mistakes_are_one_line(changes: dict[str, Any], told: str) -> None:
     ],
 )
 def test_what_a_method_cannot_do_is_said_before_anything_runs(
-    changes: dict[str, Any], told: str
+    changes: dict[str, Any], text: str
 ) -> None:
-    with pytest.raises(UserError, match=told):
-        search_command.check(make_spec(**changes))
+    with pytest.raises(UserError, match=text):
+        check_search(make_spec(**changes))
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "text"),
     [
         (
             ["--preset", "synflow_digit"],
@@ -143,10 +146,10 @@ def test_what_a_method_cannot_do_is_said_before_anything_runs(
     ],
 )
 def test_mistakes_in_options_are_one_line_and_exit_with_2(
-    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    words: list[str], text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert synflow_search.main([*words, "--dry-run"]) == 2
-    assert capsys.readouterr().err.startswith(told)
+    assert capsys.readouterr().err.startswith(text)
 
 
 def test_options_change_the_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,12 +175,12 @@ def test_options_change_the_search(tmp_path: Path, capsys: pytest.CaptureFixture
         "--dry-run",
     ]
     assert synflow_search.main(words) == 0
-    told = capsys.readouterr().out
+    text = capsys.readouterr().out
     assert (
-        "recipe.lr 0.01 to 0.3 (log), recipe.epochs in [4, 8]" in told and "strategy: tpe\n" in told
+        "recipe.lr 0.01 to 0.3 (log), recipe.epochs in [4, 8]" in text and "strategy: tpe\n" in text
     )
     assert (
-        "sparsities: 0.8; budget: 9 trials" in told and "epochs of the longest candidate: 8" in told
+        "sparsities: 0.8; budget: 9 trials" in text and "epochs of the longest candidate: 8" in text
     )
     assert not (tmp_path / "s").exists()
 
@@ -192,79 +195,37 @@ def test_a_dry_run_imports_neither_torch_nor_ray() -> None:
 
 def test_two_searches_are_not_mixed_but_one_may_grow(tmp_path: Path) -> None:
     store, spec = Store.at(tmp_path), make_spec()
-    search_directory.describe(spec, open_search(spec, tmp_path), store)
+    write_search_description(spec, open_search(spec, tmp_path).candidates.all, store)
     grown = make_spec(
         budget={"trials": 99, "hours": 2}, sparsities=[0.9, 0.95, 0.98], confirm_seeds=[5]
     )
-    search_directory.check_same(spec, store)
-    search_directory.check_same(grown, store)
+    check_same_search(spec, store)
+    check_same_search(grown, store)
     with pytest.raises(
         UserError, match="holds a search with recipe = .* choose another --out, or --fresh"
     ):
-        search_directory.check_same(make_spec(recipe={"epochs": 9}), store)
+        check_same_search(make_spec(recipe={"epochs": 9}), store)
     with pytest.raises(UserError, match="holds a search with seed = 0, but now it is 3"):
-        search_directory.check_same(make_spec(seed=3), store)
+        check_same_search(make_spec(seed=3), store)
     store.delete("search.yaml")
     with pytest.raises(UserError, match="holds a study, not a search"):
-        search_directory.check_same(spec, store)
+        check_same_search(spec, store)
 
 
 def test_the_directory_of_a_search_is_a_study_for_the_analysis(tmp_path: Path) -> None:
-    from analysis.reading.load import load
+    from analysis.reading.load import load_study
 
     search = tuneless.run(make_spec(budget={"trials": 2}), tmp_path)
-    search_directory.describe(search.spec, search, search.store)
-    study = load(tmp_path)
-    assert set(study.plan["key"]) == set(study.rows["key"]) == {one.key for one in search.all}
+    write_search_description(search.spec, search.candidates.all, search.store)
+    study = load_study(tmp_path)
+    assert (
+        set(study.plan["key"])
+        == set(study.rows["key"])
+        == {candidate.key for candidate in search.candidates.all}
+    )
     assert (
         yaml.safe_load((tmp_path / "search.yaml").read_text())["space"].keys()
         == RAW["space"].keys()
     )
-    search_directory.erase(search.store)
+    erase_search(search.store)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-
-
-def test_confirming_again_keeps_what_is_there_unless_the_best_has_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ran: list[list[str]] = []
-
-    def run(options: Any, *, default_preset: str) -> int:
-        assert options.retry_failed
-        ran.append(
-            sorted(study.build(study.read(options.study), where="best").model_dump()["sparsities"])
-        )
-        return 0
-
-    monkeypatch.setattr(search_command.command, "run", run)
-    store = Store.at(tmp_path)
-    below = store.below("best")
-
-    def confirm(points: dict[float, int]) -> bool:
-        chosen = {
-            s: [Candidate(s, 0, "k", {"iterations": n}, "done", val_top1=90.0)]
-            for s, n in points.items()
-        }
-        made = best_candidates.write_study(make_spec(), chosen)
-        kept = f"rows/{len(ran)}.parquet"
-        below.write(kept, b"measured")
-        search_command.confirm(
-            synflow_search.parser().parse_args(["--retry-failed"]),
-            yaml.safe_dump(made).encode(),
-            store,
-        )
-        below.write("plan.json", make_plan(study.build(made, where="best")).to_json())
-        return below.exists(kept)
-
-    assert confirm({0.9: 5}) and confirm({0.9: 5}) and confirm({0.9: 5, 0.95: 7})
-    assert "has changed" not in capsys.readouterr().out
-    assert (
-        not confirm({0.9: 6, 0.95: 7})
-        and "the best has changed since it was confirmed" in capsys.readouterr().out
-    )
-    assert ran == [
-        [0.9],
-        [0.9],
-        [0.9],
-        [0.9],
-    ]  # the first setting; the other sparsity is a further one

@@ -1,4 +1,8 @@
-"""Whole searches on Ray, from the command line: killed, continued and confirmed; a population."""
+"""Whole searches on Ray, from the command line: killed, continued and confirmed; a population.
+
+Covers: sweeps/search/search_run.py, sweeps/search/search_launch.py,
+sweeps/search/candidate_searcher.py.
+"""
 
 import os
 import signal
@@ -12,10 +16,9 @@ import pytest
 import yaml
 
 from sweeps.planning.plan import make_plan
-from sweeps.search import candidate_records
-from sweeps.search.candidate_records import Candidate
+from sweeps.search.candidate_records import Candidate, read_candidates
 from sweeps.search.proposals import Proposals
-from sweeps.study_file import study
+from sweeps.study_file.study import build_study
 from tests import tuneless
 from tests.tuneless import RAW, make_spec
 from trainables.environment import Environment
@@ -52,7 +55,7 @@ def write(folder: Path, **changes: Any) -> Path:
 
 
 def rows(store: Store, key: str) -> list[dict[str, Any]]:
-    return list(parquet_tables.decode("rows", store.read(f"rows/{key}.parquet")).to_pylist())
+    return list(parquet_tables.decode_table("rows", store.read(f"rows/{key}.parquet")).to_pylist())
 
 
 @pytest.mark.slow
@@ -74,7 +77,11 @@ def test_a_search_is_killed_continued_and_confirmed(tmp_path: Path) -> None:
     deadline = time.monotonic() + 120
     while (
         len(
-            ended := [one for one in candidate_records.read(Store.at(out)) if one.ended is not None]
+            ended := [
+                candidate
+                for candidate in read_candidates(Store.at(out))
+                if candidate.ended is not None
+            ]
         )
         < 4
     ):
@@ -83,32 +90,42 @@ def test_a_search_is_killed_continued_and_confirmed(tmp_path: Path) -> None:
     first.send_signal(signal.SIGKILL)
     first.communicate()
     again = start(file, out)
-    told, _ = again.communicate(timeout=400)
-    assert again.returncode == 0, told
-    assert "continuing: " in told and "every point of the space has been tried" in told
+    text, _ = again.communicate(timeout=400)
+    assert again.returncode == 0, text
+    assert "continuing: " in text and "every point of the space has been tried" in text
     undisturbed = tuneless.run(make_spec(**changes), tmp_path / "undisturbed")
 
-    def plain(found: list[Candidate]) -> dict[tuple[float, int], tuple[Any, ...]]:
-        kept = (one for one in found)
+    def plain(candidates: list[Candidate]) -> dict[tuple[float, int], tuple[Any, ...]]:
+        kept = (candidate for candidate in candidates)
         return {
-            (one.sparsity, one.number): (one.key, one.outcome, one.val_top1, one.values)
-            for one in kept
+            (candidate.sparsity, candidate.number): (
+                candidate.key,
+                candidate.outcome,
+                candidate.val_top1,
+                candidate.values,
+            )
+            for candidate in kept
         }
 
-    found = candidate_records.read(Store.at(out))
-    assert plain(found) == plain(undisturbed.all) and len(ended) < len(found) == 12
-    assert {one.outcome for one in found} == {"done", "disconnected"}
+    candidates = read_candidates(Store.at(out))
+    assert (
+        plain(candidates) == plain(undisturbed.candidates.all)
+        and len(ended) < len(candidates) == 12
+    )
+    assert {candidate.outcome for candidate in candidates} == {"done", "disconnected"}
     store = Store.at(out)
     assert all(
-        rows(store, one.key)[-1]["test_top1"] is None for one in found if one.outcome == "done"
+        rows(store, candidate.key)[-1]["test_top1"] is None
+        for candidate in candidates
+        if candidate.outcome == "done"
     )
-    made = study.build(yaml.safe_load((out / "best.yaml").read_text()), where="best.yaml")
-    (best,) = tuneless.best(undisturbed).values()
-    for trial in make_plan(made).trials:
+    confirmed = build_study(yaml.safe_load((out / "best.yaml").read_text()), where="best.yaml")
+    (best,) = tuneless.find_best(undisturbed).values()
+    for trial in make_plan(confirmed).trials:
         assert rows(store.below("best"), trial.key)[-1]["test_top1"] > 0
         searched = trial.spec.model_copy(update={"seed": 0, "test": False})
         assert trial.spec.method == "dense" or searched.key == best[0]
-    assert sorted({trial.spec.seed for trial in make_plan(made).trials}) == [1, 2]
+    assert sorted({trial.spec.seed for trial in make_plan(confirmed).trials}) == [1, 2]
 
 
 @pytest.mark.slow
@@ -123,24 +140,27 @@ def test_members_of_a_population_are_what_their_keys_say(tmp_path: Path) -> None
         "budget": {"trials": 8},
     }
     running = start(write(tmp_path, **changes), tmp_path / "out", "--no-confirm")
-    told, _ = running.communicate(timeout=400)
-    assert running.returncode == 0, told
+    text, _ = running.communicate(timeout=400)
+    assert running.returncode == 0, text
     spec, store = make_spec(**changes), Store.at(tmp_path / "out")
-    found = candidate_records.read(store)
-    clones = [one for one in found if one.parent is not None]
-    assert clones and all(one.outcome in ("done", "stopped") for one in found)
+    candidates = read_candidates(store)
+    clones = [candidate for candidate in candidates if candidate.parent is not None]
+    assert clones and all(candidate.outcome in ("done", "stopped") for candidate in candidates)
     for sparsity in (0.9, 0.95):
-        here = [one for one in found if one.sparsity == sparsity]
+        here = [candidate for candidate in candidates if candidate.sparsity == sparsity]
         assert (
-            sum(one.outcome == "done" for one in here) == 4
-            and sum(one.parent is None for one in here) == 4
+            sum(candidate.outcome == "done" for candidate in here) == 4
+            and sum(candidate.parent is None for candidate in here) == 4
         )
-    last = max((one for one in clones if one.outcome == "done"), key=lambda one: len(one.changes))
+    last = max(
+        (candidate for candidate in clones if candidate.outcome == "done"),
+        key=lambda candidate: len(candidate.changes),
+    )
     resolved = Proposals(spec, last.sparsity).resolve(last.configuration, last.changes)
     assert resolved.trial.key == last.key
     scratch = Trial(resolved.trial.spec, Environment(store=str(tmp_path / "scratch")))
     scratch.run()
-    assert scratch.course.rows[-1]["digest"] == rows(store, last.key)[-1]["digest"]
+    assert scratch.records.rows[-1]["digest"] == rows(store, last.key)[-1]["digest"]
     assert not (tmp_path / "out" / "best").exists() and os.path.exists(
         tmp_path / "out" / "best.yaml"
     )

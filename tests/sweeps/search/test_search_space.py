@@ -1,4 +1,7 @@
-"""The space of a search: what is drawn from it, its grid, its conditions, and mistakes in it."""
+"""The space of a search: what is drawn from it, its grid, its conditions, and mistakes in it.
+
+Covers: sweeps/search/search_space.py, sweeps/search/dimension.py.
+"""
 
 import random
 from collections import Counter
@@ -10,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sweeps.search import search_space
-from sweeps.search.search_space import Dimension
+from sweeps.search.dimension import Dimension
+from sweeps.search.search_space import check_conditions, draw_point, iterate_grid
 
 
 def make(**raw: Any) -> Dimension:
@@ -36,15 +39,15 @@ def test_draws_and_grids_stay_within_the_range(
 ) -> None:
     ends = [low, low * factor]
     dimension = make(log_range=ends) if on_log else make(range=ends)
-    values = [dimension.draw(random.Random(seed)), *dimension.spread()]
+    values = [dimension.draw(random.Random(seed)), *dimension.list_grid()]
     assert all(ends[0] <= value <= ends[1] for value in values)
-    assert dimension.spread()[0] == ends[0] and dimension.spread()[-1] == ends[1]
+    assert dimension.list_grid()[0] == ends[0] and dimension.list_grid()[-1] == ends[1]
 
 
 def test_the_grid_of_a_log_range_has_equal_steps_and_whole_numbers_once() -> None:
-    assert make(log_range=[1, 1000], points=4).spread() == [1, 10, 100, 1000]
-    assert make(range=[0.0, 1.0], points=3).spread() == [0.0, 0.5, 1.0]
-    assert make(log_range=[1, 3], points=9).spread() == [1, 2, 3]
+    assert make(log_range=[1, 1000], points=4).list_grid() == [1, 10, 100, 1000]
+    assert make(range=[0.0, 1.0], points=3).list_grid() == [0.0, 0.5, 1.0]
+    assert make(log_range=[1, 3], points=9).list_grid() == [1, 2, 3]
 
 
 def test_a_dimension_whose_condition_is_not_met_is_left_out() -> None:
@@ -53,8 +56,8 @@ def test_a_dimension_whose_condition_is_not_met_is_left_out() -> None:
         "depth": make(range=[1, 3], points=3, when={"schedule": ["b"]}),
         "width": make(choices=[8, 9], when={"depth": 2}),
     }
-    search_space.check_conditions(dimensions)
-    points = list(search_space.spread(dimensions))
+    check_conditions(dimensions)
+    points = list(iterate_grid(dimensions))
     assert points == [
         {"schedule": "a"},
         {"schedule": "b", "depth": 1},
@@ -62,7 +65,7 @@ def test_a_dimension_whose_condition_is_not_met_is_left_out() -> None:
         {"schedule": "b", "depth": 2, "width": 9},
         {"schedule": "b", "depth": 3},
     ]
-    drawn = [search_space.draw(dimensions, random.Random(index)) for index in range(200)]
+    drawn = [draw_point(dimensions, random.Random(index)) for index in range(200)]
     assert {tuple(point.items()) for point in drawn} == {tuple(point.items()) for point in points}
 
 
@@ -70,14 +73,14 @@ def test_a_condition_does_not_change_what_other_dimensions_draw() -> None:
     free = {"a": make(choices=[1, 2]), "b": make(range=[0.0, 1.0]), "c": make(range=[0.0, 1.0])}
     bound = {**free, "b": make(range=[0.0, 1.0], when={"a": 1})}
     for seed in range(30):
-        one, two = (
-            search_space.draw(dimensions, random.Random(seed)) for dimensions in (free, bound)
+        first, second = (
+            draw_point(dimensions, random.Random(seed)) for dimensions in (free, bound)
         )
-        assert one["c"] == two["c"] and ("b" in two) == (one["a"] == 1)
+        assert first["c"] == second["c"] and ("b" in second) == (first["a"] == 1)
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "text"),
     [
         ({}, "give one of choices, range and log_range, but got none"),
         (
@@ -94,17 +97,13 @@ def test_a_condition_does_not_change_what_other_dimensions_draw() -> None:
         ({"rang": [1, 2]}, "Extra inputs"),
     ],
 )
-def test_mistakes_in_a_dimension(raw: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+def test_mistakes_in_a_dimension(raw: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValidationError, match=text):
         make(**raw)
 
 
 def test_conditions_name_earlier_dimensions_and_values_they_have() -> None:
     with pytest.raises(ValueError, match="a: when must name an earlier dimension, but got 'b'"):
-        search_space.check_conditions(
-            {"a": make(choices=[1], when={"b": 1}), "b": make(choices=[1])}
-        )
+        check_conditions({"a": make(choices=[1], when={"b": 1}), "b": make(choices=[1])})
     with pytest.raises(ValueError, match="b: a is never 3; it is one of"):
-        search_space.check_conditions(
-            {"a": make(choices=[1, 2]), "b": make(choices=[1], when={"a": [1, 3]})}
-        )
+        check_conditions({"a": make(choices=[1, 2]), "b": make(choices=[1], when={"a": [1, 3]})})

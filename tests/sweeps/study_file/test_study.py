@@ -1,4 +1,9 @@
-"""Study files: what they mean, and the one line that answers every mistake in them."""
+"""Study files: what they mean, and the one line that answers every mistake in them.
+
+Covers: sweeps/study_file/study_reader.py, sweeps/study_file/study_fields.py,
+sweeps/study_file/inherited_fields.py, sweeps/study_file/method_entry.py,
+sweeps/study_file/strict_model.py, sweeps/validation_errors.py.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +11,8 @@ from typing import Any
 import pytest
 
 from pruning.user_error import UserError
-from sweeps.cli.override import override
-from sweeps.study_file import study
+from sweeps.study_file.study import build_study
+from sweeps.study_file.study_reader import find_study_presets, read_study_file, read_study_preset
 
 GOOD: dict[str, Any] = {
     "name": "small",
@@ -57,14 +62,14 @@ MISTAKES = [
 @pytest.mark.parametrize(("change", "line"), MISTAKES, ids=[line[:60] for _, line in MISTAKES])
 def test_every_mistake_is_one_line_with_the_nearest_fix(change: dict[str, Any], line: str) -> None:
     with pytest.raises(UserError) as caught:
-        study.build({**GOOD, **change}, where="x")
+        build_study({**GOOD, **change}, where="x")
     assert line in str(caught.value)
     assert "\n" not in str(caught.value) and "Traceback" not in str(caught.value)
 
 
 def test_a_missing_field_is_named() -> None:
     with pytest.raises(UserError, match="x: dataset: field required"):
-        study.build({name: value for name, value in GOOD.items() if name != "dataset"}, where="x")
+        build_study({name: value for name, value in GOOD.items() if name != "dataset"}, where="x")
 
 
 @pytest.mark.parametrize(
@@ -79,35 +84,35 @@ def test_a_missing_field_is_named() -> None:
 def test_a_file_that_is_no_study_is_one_line(tmp_path: Path, content: str, line: str) -> None:
     (tmp_path / "study.yaml").write_text(content)
     with pytest.raises(UserError, match=line) as caught:
-        study.read(tmp_path / "study.yaml")
+        read_study_file(tmp_path / "study.yaml")
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_or_preset_is_named() -> None:
     with pytest.raises(UserError, match=r"cannot read the study file /nowhere.yaml: No such file"):
-        study.read("/nowhere.yaml")
+        read_study_file("/nowhere.yaml")
     with pytest.raises(UserError, match="no preset 'digit'; did you mean 'digits'?"):
-        study.read_preset("digit")
+        read_study_preset("digit")
 
 
-@pytest.mark.parametrize("name", study.presets())
+@pytest.mark.parametrize("name", find_study_presets())
 def test_every_preset_is_a_valid_study_of_its_own_name(name: str) -> None:
-    spec = study.build(study.read_preset(name), where=name)
+    spec = build_study(read_study_preset(name), where=name)
     assert spec.name == name and spec.description
 
 
 def test_retraining_inherits_what_it_does_not_say() -> None:
-    spec = study.build(
+    spec = build_study(
         {**GOOD, "recipe": {"epochs": 9, "lr": 0.4, "batch": 32}, "retrain": {"epochs": 3}},
         where="x",
     )
     assert (spec.retrain.epochs, spec.retrain.batch, spec.retrain.lr) == (3, 32, 0.04)
-    assert study.build({**GOOD, "recipe": {"lr": "5e-2"}}, where="x").retrain.lr == 0.005, (
+    assert build_study({**GOOD, "recipe": {"lr": "5e-2"}}, where="x").retrain.lr == 0.005, (
         "YAML takes 5e-2 for text"
     )
     recipe = {"schedule": "multistep", "milestones": [3], "epochs": 5}
     assert (
-        study.build(
+        build_study(
             {**GOOD, "recipe": recipe, "retrain": {"schedule": "cosine"}}, where="x"
         ).retrain.milestones
         == ()
@@ -115,7 +120,7 @@ def test_retraining_inherits_what_it_does_not_say() -> None:
 
 
 def test_a_list_of_values_is_an_axis_and_defaults_leave_the_key_alone() -> None:
-    spec = study.build(
+    spec = build_study(
         {**GOOD, "methods": {"magnitude": {"scope": ["global", "layer"], "rewind_to": [0, 2]}}},
         where="x",
     )
@@ -130,40 +135,25 @@ def test_a_list_of_values_is_an_axis_and_defaults_leave_the_key_alone() -> None:
 def test_all_stands_for_the_methods_not_named() -> None:
     from pruning import registry
 
-    spec = study.build({**GOOD, "methods": ["all", {"random": {"layers": "erk"}}]}, where="x")
-    assert sorted(entry.name for entry in spec.methods) == registry.names()
+    spec = build_study({**GOOD, "methods": ["all", {"random": {"layers": "erk"}}]}, where="x")
+    included = [name for name in registry.list_methods() if name != "dense_longer"]
+    assert sorted(entry.name for entry in spec.methods) == included
     assert next(entry for entry in spec.methods if entry.name == "random").knobs == {
         "layers": "erk"
     }
 
 
-def test_set_reaches_every_field() -> None:
-    raw = {**GOOD, "methods": ["magnitude", {"random": None}]}
-    for assignment in (
-        "recipe.epochs=5",
-        "methods.magnitude.scope=layer",
-        "methods.random.layers=[uniform, erk]",
-    ):
-        override(raw, assignment)
-    spec = study.build(raw, where="x")
-    assert spec.recipe.epochs == 5
-    assert {entry.name: entry.knobs for entry in spec.methods} == {
-        "magnitude": {"scope": "layer"},
-        "random": {"layers": ["uniform", "erk"]},
-    }
-
-
-@pytest.mark.parametrize("assignment", ["recipe.epochs", "=3", "name.part=3"])
-def test_set_refuses_what_is_no_assignment(assignment: str) -> None:
-    with pytest.raises(UserError, match="--set"):
-        override(dict(GOOD), assignment)
+def test_dense_longer_is_named_beside_all() -> None:
+    spec = build_study({**GOOD, "methods": ["all", "dense_longer"]}, where="x")
+    names = [entry.name for entry in spec.methods]
+    assert names.count("dense_longer") == 1 and len(names) > 20
 
 
 def test_unknown_data_sets_and_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cifar11"):
-        study.build({**GOOD, "dataset": "cifar11"}, where="x").check_data()
+        build_study({**GOOD, "dataset": "cifar11"}, where="x").check_data()
     with pytest.raises(UserError, match="no-such-folder"):
-        study.build(
+        build_study(
             {**GOOD, "dataset": "cifar10", "data_dir": str(tmp_path / "no-such-folder")}, where="x"
         ).check_data()
 
@@ -174,7 +164,7 @@ def test_further_settings_change_what_they_say() -> None:
         "recipe": {"epochs": 9, "lr": 0.2},
         "also": [{"model": "simple_cnn", "recipe": {"epochs": 3}}],
     }
-    spec = study.build(raw, where="x")
+    spec = build_study(raw, where="x")
     first, second = spec.settings
     assert (first.model, first.recipe.epochs) == ("mlp", 9)
     assert (second.model, second.recipe.epochs, second.recipe.lr, second.seeds) == (
@@ -184,4 +174,4 @@ def test_further_settings_change_what_they_say() -> None:
         [0, 1],
     )
     with pytest.raises(UserError, match="also may change dataset, methods, model"):
-        study.build({**GOOD, "also": [{"seeds": [3]}]}, where="x")
+        build_study({**GOOD, "also": [{"seeds": [3]}]}, where="x")

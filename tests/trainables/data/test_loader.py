@@ -1,14 +1,18 @@
-"""Trials that may not read the test set: asking for it is an error, and they are measured without
-it."""
+"""The data loader: what it serves, and trials that may not read the test set.
+
+Covers: trainables/data/loader.py, trainables/data/interface.py.
+"""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor
 
-from sweeps.search.early_checks import find_gate, find_score, tenth
-from trainables.data.loader import TestSetWithheld
+from trainables.data.interface import Split
+from trainables.data.loader import ResidentLoader, TestSetWithheld, make_loader
 from trainables.training.recipe import Recipe
 from trainables.trial import Trial
 from trainables.trial_spec import TrialSpec, dense_spec
@@ -29,12 +33,54 @@ def make(**changes: object) -> TrialSpec:
     return first.model_copy(update=changes)
 
 
+def test_the_images_of_a_process_are_loaded_once(tmp_path: Path) -> None:
+    def make_digits(*, hold_out: bool = True, test: bool = True) -> ResidentLoader:
+        made = make_loader(
+            "digits", None, str(tmp_path), hold_out=hold_out, test=test, device="cpu"
+        )
+        assert isinstance(made, ResidentLoader)
+        return made
+
+    first, withheld, joined = make_digits(), make_digits(test=False), make_digits(hold_out=False)
+    assert make_digits() is first and withheld.pixels is first.pixels
+    counts = [
+        [loader.count(split) for split in get_args(Split)] for loader in (first, withheld, joined)
+    ]
+    assert counts == [[1295, 143, 359], [1295, 143, 0], [1438, 0, 359]]
+    assert first.batches_per_epoch(100) == 13 and first.data.image == (1, 8, 8)
+
+
+def test_batches_of_a_loader_are_those_of_the_data_set(tmp_path: Path) -> None:
+    loader = make_loader("digits", None, str(tmp_path), hold_out=True, test=True, device="cpu")
+    assert [len(y) for _, y in loader.evaluation_batches("test")] == [250, 109]
+
+    def train(skip: int) -> list[Tensor]:
+        seeded = torch.Generator().manual_seed(3)
+        batches = loader.training_batches(batch=400, augment="crop", generator=seeded, skip=skip)
+        return [x for x, _ in batches]
+
+    whole, rest = train(0), train(2)
+    assert [len(x) for x in whole] == [400, 400, 400, 95]
+    assert all(torch.equal(x, other) for x, other in zip(whole[2:], rest, strict=True))
+
+
+def test_a_draw_is_without_replacement_and_by_its_generator(tmp_path: Path) -> None:
+    loader = make_loader("digits", None, str(tmp_path), hold_out=True, test=True, device="cpu")
+
+    def draw(count: int, seed: int) -> Tensor:
+        seeded = torch.Generator().manual_seed(seed)
+        return torch.cat([x for x, _ in loader.draw(count, batch=64, generator=seeded)])
+
+    assert torch.equal(draw(100, 1), draw(100, 1)) and not torch.equal(draw(100, 1), draw(100, 2))
+    assert len(draw(100, 1)) == 100 and len(draw(5000, 1)) == 1295
+
+
 def test_reading_the_test_set_in_a_search_is_an_error(open_trial: Callable[..., Trial]) -> None:
     trial = open_trial(make())
     with pytest.raises(TestSetWithheld, match="the test set must not be read in a search"):
-        trial.course.images.evaluation("test")
-    assert len(trial.course.images.data.test_x) == len(trial.course.images.data.test_y) == 0
-    assert len(list(trial.course.images.evaluation("validation"))) == 1
+        trial.runner.loader.evaluation_batches("test")
+    assert trial.runner.loader.count("test") == 0
+    assert len(list(trial.runner.loader.evaluation_batches("validation"))) == 1
 
 
 def test_a_recipe_that_records_the_best_test_epoch_ends_such_a_trial(
@@ -51,13 +97,12 @@ def test_rows_are_those_of_an_ordinary_trial_without_the_test_set(
     searched, ordinary = open_trial(make()), open_trial(make(test=True))
     searched.run()
     ordinary.run()
-    (row,), (other,) = searched.course.rows, ordinary.course.rows
+    (row,), (other,) = searched.records.rows, ordinary.records.rows
     columns = {"test_top1", "test_top5", "test_loss"}
     assert all(row[name] is None and other[name] is not None for name in columns)
     assert row["digest"] == other["digest"] and row["val_top1"] == other["val_top1"]
-    assert (
-        len(ordinary.course.images.data.test_x) > 0
-    )  # what one trial may not see, another one in the process may
+    # What one trial may not see, another one in the process may.
+    assert ordinary.runner.loader.count("test") > 0
 
 
 def test_the_key_tells_and_ordinary_keys_stay() -> None:
@@ -66,53 +111,3 @@ def test_the_key_tells_and_ordinary_keys_stay() -> None:
         "test" not in spec.identity and make().identity["test"] is False and make().key != spec.key
     )
     assert dense_spec(make()).test is False and dense_spec(spec).test is True
-
-
-def test_the_gate_opens_after_the_last_prune(open_trial: Callable[..., Trial]) -> None:
-    trial = open_trial(make(model="resnet8", knobs={"iterations": 1}, sparsities=(0.98,)))
-    assert find_gate(trial) is None
-    trial.advance()
-    gate = find_gate(trial)
-    assert (
-        gate is not None
-        and not gate.connected
-        and "stages.2.0.conv1.weight" in gate.emptied_layers.split(", ")
-    )
-    assert gate.effective_macs > 0
-    again = open_trial(make(method="gmp", sparsities=(0.98,)))
-    assert find_gate(again) is None  # its masks change as it trains
-
-
-def test_the_flow_score_is_the_flow_through_the_kept_weights(
-    open_trial: Callable[..., Trial],
-) -> None:
-    trial = open_trial(make())
-    trial.advance()
-    network = trial.course.network
-    weights = [
-        m.weight.detach().double().abs()
-        for m in network.model.modules()
-        if isinstance(m, nn.Linear)
-    ]
-    biases = [
-        m.bias.detach().double().abs() for m in network.model.modules() if isinstance(m, nn.Linear)
-    ]
-    x = torch.ones(64, dtype=torch.float64)
-    activations = [x]
-    for weight, bias in zip(weights, biases, strict=True):
-        activations.append(weight @ activations[-1] + bias)
-    back = torch.ones(10, dtype=torch.float64)
-    total = 0.0
-    for weight, before in zip(reversed(weights), reversed(activations[:-1]), strict=True):
-        total += float((back[:, None] * weight * before[None, :]).sum())
-        back = weight.T @ back
-    assert find_score(trial.course, "flow") == pytest.approx(
-        torch.log10(torch.tensor(total)).item(), abs=1e-6
-    )
-    assert find_score(trial.course, "snip") < find_score(
-        open_trial(make(sparsities=(0.5,))).course, "snip"
-    )
-
-
-def test_a_tenth_is_at_least_one_epoch() -> None:
-    assert [tenth(epochs) for epochs in (1, 10, 11, 160)] == [1, 1, 2, 16]

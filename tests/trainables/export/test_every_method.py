@@ -12,8 +12,7 @@ from pruning.masks import prunable
 from sweeps.planning.plan import make_plan
 from sweeps.study_file.study import StudySpec
 from trainables.environment import Environment
-from trainables.export import export, load_pruned
-from trainables.export.pruned import load_masks
+from trainables.export import export, load_masks, load_pruned
 from trainables.trial import Trial
 
 SMALL_KNOBS: dict[str, dict[str, Any]] = {
@@ -28,7 +27,7 @@ Finish = Callable[[str], Trial]
 
 @pytest.fixture(scope="module")
 def finish(tmp_path_factory: pytest.TempPathFactory) -> Finish:
-    """Walks a trial of a method to its end, once, in a study directory that keeps networks."""
+    """Runs a trial of a method, once, in a study directory that saves networks."""
     folder = tmp_path_factory.mktemp("study")
     found: dict[str, Trial] = {}
 
@@ -67,7 +66,7 @@ def finish(tmp_path_factory: pytest.TempPathFactory) -> Finish:
 def assert_same(trial: Trial, folder: Path) -> None:
     """The exported network answers as the one that the trial has in memory, for several batch
     sizes."""
-    network, exported = trial.course.network, load_pruned(folder)
+    network, exported = trial.runner.network, load_pruned(folder)
     assert not exported.training
     for batch in (1, 6):
         x = torch.randn(batch, *network.image, generator=torch.Generator().manual_seed(batch))
@@ -75,14 +74,14 @@ def assert_same(trial: Trial, folder: Path) -> None:
             torch.testing.assert_close(exported(x), network.model.eval()(x), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", registry.names())
+@pytest.mark.parametrize("method", registry.list_methods())
 def test_it_comes_back_with_the_same_outputs(method: str, finish: Finish, tmp_path: Path) -> None:
     trial = finish(method)
-    network, row = trial.course.network, trial.course.rows[-1]
+    network, row = trial.runner.network, trial.records.rows[-1]
     asked = [
         ("safetensors", "dense"),
         ("state_dict", "masks"),
-        *([("safetensors", "slim")] if network.keeps else []),
+        *([("safetensors", "slim")] if network.keep_plans else []),
     ]
     for to, form in asked:
         out = export(trial.spec.key, trial.environment.store, to=to, form=form, out=tmp_path / form)  # type: ignore[arg-type]
@@ -118,7 +117,7 @@ def test_an_nm_pattern_survives(finish: Finish, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", registry.names())
+@pytest.mark.parametrize("method", registry.list_methods())
 def test_its_onnx_graph_gives_the_same_outputs(method: str, finish: Finish, tmp_path: Path) -> None:
     trial = finish(method)
     assert_same(

@@ -16,25 +16,25 @@ def store(tmp_path: Path) -> Store:
 
 def test_the_newest_by_recorded_number_is_found(store: Store) -> None:
     for number in (2, 10, 9):
-        checkpoints.publish(
+        checkpoints.publish_state(
             store, "checkpoints/a", "step", number, {"n": number, "w": torch.full((3,), number)}
         )
-    found = checkpoints.newest(store, "checkpoints/a", "step")
+    found = checkpoints.read_newest_state(store, "checkpoints/a", "step")
     assert (
         found is not None and "step-000010-" in found[0] and found[1]["w"].tolist() == [10, 10, 10]
     )
-    assert checkpoints.newest(store, "checkpoints/a", "step", 9)[1]["n"] == 9  # type: ignore[index]
-    assert checkpoints.newest(store, "checkpoints/a", "epoch") is None
+    assert checkpoints.read_newest_state(store, "checkpoints/a", "step", 9)[1]["n"] == 9  # type: ignore[index]
+    assert checkpoints.read_newest_state(store, "checkpoints/a", "epoch") is None
     assert (
-        checkpoints.newest(store, "checkpoints", "step") is None
+        checkpoints.read_newest_state(store, "checkpoints", "step") is None
     )  # that of another key is not ours
-    assert checkpoints.numbers(store, "checkpoints/a", "step") == {2, 9, 10}
+    assert checkpoints.list_state_numbers(store, "checkpoints/a", "step") == {2, 9, 10}
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "unfinished"])
 def test_a_damaged_one_is_passed_over_with_a_warning(store: Store, damage: str) -> None:
     for number in (1, 2):
-        checkpoints.publish(store, "c", "step", number, {"n": number})
+        checkpoints.publish_state(store, "c", "step", number, {"n": number})
     newest = next(Path(store.uri, "c").glob("step-000002*"))
     content = newest.read_bytes()
     if damage == "truncate":
@@ -46,10 +46,10 @@ def test_a_damaged_one_is_passed_over_with_a_warning(store: Store, damage: str) 
     else:
         newest.rename(newest.with_name(f".{newest.name}.abc.tmp"))
     if damage == "unfinished":
-        found = checkpoints.newest(store, "c", "step")
+        found = checkpoints.read_newest_state(store, "c", "step")
     else:
         with pytest.warns(UserWarning, match="does not match its checksum"):
-            found = checkpoints.newest(store, "c", "step")
+            found = checkpoints.read_newest_state(store, "c", "step")
     assert found is not None and found[1]["n"] == 1
 
 
@@ -58,42 +58,44 @@ def test_nothing_but_tensors_and_plain_values_is_ever_loaded(store: Store, tmp_p
         def __reduce__(self) -> tuple[object, tuple[Path]]:
             return Path.touch, (tmp_path / "executed",)
 
-    checkpoints.publish(store, "c", "step", 1, {"n": 1})
-    checkpoints.publish(store, "c", "step", 2, {"n": Evil()})
+    checkpoints.publish_state(store, "c", "step", 1, {"n": 1})
+    checkpoints.publish_state(store, "c", "step", 2, {"n": Evil()})
     with pytest.warns(
         UserWarning, match=r"step-000002-.*holds no state \(UnpicklingError\); passed over"
     ):
-        found = checkpoints.newest(store, "c", "step")
+        found = checkpoints.read_newest_state(store, "c", "step")
     assert found is not None and found[1] == {"n": 1}
     assert not (tmp_path / "executed").exists()
 
 
 def test_a_state_that_is_not_accepted_is_passed_over(store: Store) -> None:
     for number in (1, 2):
-        checkpoints.publish(store, "c", "step", number, {"format": number})
+        checkpoints.publish_state(store, "c", "step", number, {"format": number})
     with pytest.warns(UserWarning, match="written by another version"):
-        found = checkpoints.newest(store, "c", "step", accept=lambda saved: saved["format"] == 1)
+        found = checkpoints.read_newest_state(
+            store, "c", "step", accept=lambda saved: saved["format"] == 1
+        )
     assert found is not None and found[1] == {"format": 1}
 
 
 def test_older_states_are_dropped_but_not_those_to_keep_nor_later_ones(store: Store) -> None:
     paths = [
-        checkpoints.publish(store, "c", "step", number, {"twin": twin})
+        checkpoints.publish_state(store, "c", "step", number, {"twin": twin})
         for number in range(5)
         for twin in (0, 1)
     ]
-    checkpoints.drop_older(store, "c", "step", 3, keep=[paths[4], paths[7]])
+    checkpoints.delete_older_states(store, "c", "step", 3, keep=[paths[4], paths[7]])
     assert store.list("c") == sorted([paths[4], paths[7], *paths[8:]])
 
 
 def test_digest_sees_every_bit_and_no_layout() -> None:
     x = torch.randn(2, 3, 4, 4)
     same = x.clone().to(memory_format=torch.channels_last)
-    assert checkpoints.digest({"w": x}) == checkpoints.digest({"w": same})
+    assert checkpoints.digest_tensors({"w": x}) == checkpoints.digest_tensors({"w": same})
     other = x.clone()
     other[0, 0, 0, 0] = torch.nextafter(other[0, 0, 0, 0], torch.tensor(9.0))
     assert (
-        checkpoints.digest({"w": other})
-        != checkpoints.digest({"w": x})
-        != checkpoints.digest({"v": x})
+        checkpoints.digest_tensors({"w": other})
+        != checkpoints.digest_tensors({"w": x})
+        != checkpoints.digest_tensors({"v": x})
     )

@@ -1,4 +1,4 @@
-"""The seal of Parquet files: other readers do not see it, and nothing gets past it."""
+"""The checksum footer of Parquet files: other readers do not see it, and no damage gets past it."""
 
 import hashlib
 import io
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from trainables.storage import parquet_tables
-from trainables.storage.checksum import BrokenSeal, read_note, seal
+from trainables.storage.checksum import ChecksumMismatch, add_checksum, verify_checksum
 
 KEY = "d-m/magnitude/s0.500/seed0-01234567"
 ROWS: list[dict[str, Any]] = [
@@ -33,54 +33,54 @@ def plain() -> bytes:
     return buffer.getvalue()
 
 
-def test_a_sealed_file_is_the_same_table_to_any_reader(plain: bytes) -> None:
-    sealed = seal(plain, {"what": "ü"})
-    assert pq.read_table(io.BytesIO(sealed)).equals(pq.read_table(io.BytesIO(plain)))
-    assert read_note(sealed) == {"what": "ü"} and read_note(plain) == {}
+def test_a_file_with_a_checksum_is_the_same_table_to_any_reader(plain: bytes) -> None:
+    checked = add_checksum(plain, {"what": "ü"})
+    assert pq.read_table(io.BytesIO(checked)).equals(pq.read_table(io.BytesIO(plain)))
+    assert verify_checksum(checked) == {"what": "ü"} and verify_checksum(plain) == {}
     footer = 8 + int.from_bytes(plain[-8:-4], "little")
-    assert sealed[:100] == plain[:100] and sealed[-footer:] == plain[-footer:]
+    assert checked[:100] == plain[:100] and checked[-footer:] == plain[-footer:]
 
 
 def test_the_digest_covers_all_but_itself(plain: bytes) -> None:
-    sealed = seal(plain, {})
-    start = sealed.index(b"sha-256:")
-    rest = sealed[:start] + sealed[start + 40 :]
-    assert sealed[start + 8 : start + 40] == hashlib.sha256(rest).digest()
+    checked = add_checksum(plain, {})
+    start = checked.index(b"sha-256:")
+    rest = checked[:start] + checked[start + 40 :]
+    assert checked[start + 8 : start + 40] == hashlib.sha256(rest).digest()
 
 
-def test_every_flipped_bit_breaks_the_seal_or_removes_it(plain: bytes) -> None:
-    sealed = seal(plain, {"what": "x"})
-    mark = sealed.index(b"sha-256:")
+def test_every_flipped_bit_breaks_the_checksum_or_removes_it(plain: bytes) -> None:
+    checked = add_checksum(plain, {"what": "x"})
+    mark = checked.index(b"sha-256:")
     broken = 0
-    for position in range(len(sealed)):
-        damaged = bytearray(sealed)
+    for position in range(len(checked)):
+        damaged = bytearray(checked)
         damaged[position] ^= 1 << position % 8
         try:
-            assert read_note(bytes(damaged)) == {}
-            assert mark <= position < mark + 8 or position >= len(sealed) - 8, (
-                "mark and length say where the seal is"
+            assert verify_checksum(bytes(damaged)) == {}
+            assert mark <= position < mark + 8 or position >= len(checked) - 8, (
+                "mark and length say where the checksum is"
             )
-        except BrokenSeal:
+        except ChecksumMismatch:
             broken += 1
-    assert broken >= len(sealed) - 16
+    assert broken >= len(checked) - 16
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"\x00" * 7, b"\xff" * 60, b"sha-256:" * 20])
 def test_what_is_no_parquet_file_has_no_note(content: bytes) -> None:
-    assert read_note(content) == {}
+    assert verify_checksum(content) == {}
 
 
 @pytest.mark.parametrize("note", [b"", b"[" * 100_000, b"[1]", b"\xff", b'{"a"'])
 def test_a_note_that_is_no_mapping_is_no_note(note: bytes) -> None:
     body, footer = b"PAR1" + note + len(note).to_bytes(4, "little"), b"\x00\x00\x00\x00PAR1"
     digest = hashlib.sha256(body + footer).digest()
-    assert read_note(body + b"sha-256:" + digest + footer) == {}
+    assert verify_checksum(body + b"sha-256:" + digest + footer) == {}
 
 
-def test_the_last_row_is_told_without_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    content = parquet_tables.encode("rows", ROWS)
-    monkeypatch.setattr(parquet_tables, "decode", None)
-    assert parquet_tables.summarise(content, KEY) == (0.5, "cpu", 2, {1, 2})
+def test_the_last_row_is_summarised_without_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = parquet_tables.encode_table("rows", ROWS)
+    monkeypatch.setattr(parquet_tables, "decode_table", None)
+    assert parquet_tables.summarise_rows(content, KEY) == (0.5, "cpu", 2, {1, 2})
 
 
 @pytest.mark.parametrize(
@@ -111,12 +111,21 @@ def test_the_last_row_is_told_without_decoding(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_where_the_note_does_not_say_it_the_rows_do(note: dict[str, object]) -> None:
     buffer = io.BytesIO()
-    pq.write_table(parquet_tables.decode("rows", parquet_tables.encode("rows", ROWS)), buffer)
-    assert parquet_tables.summarise(seal(buffer.getvalue(), note), KEY) == (0.5, "cpu", 2, {1, 2})
+    pq.write_table(
+        parquet_tables.decode_table("rows", parquet_tables.encode_table("rows", ROWS)), buffer
+    )
+    assert parquet_tables.summarise_rows(add_checksum(buffer.getvalue(), note), KEY) == (
+        0.5,
+        "cpu",
+        2,
+        {1, 2},
+    )
 
 
 def test_rows_without_a_cost_or_of_another_trial() -> None:
-    assert parquet_tables.summarise(parquet_tables.encode("rows", [{"key": KEY}]), KEY) == (
+    assert parquet_tables.summarise_rows(
+        parquet_tables.encode_table("rows", [{"key": KEY}]), KEY
+    ) == (
         None,
         None,
         None,
@@ -130,17 +139,17 @@ def test_rows_without_a_cost_or_of_another_trial() -> None:
     ]
     for rows in several:
         with pytest.raises(parquet_tables.DamagedTable, match="of another trial"):
-            parquet_tables.summarise(parquet_tables.encode("rows", rows), "other")
+            parquet_tables.summarise_rows(parquet_tables.encode_table("rows", rows), "other")
 
 
-def test_damage_is_never_told_as_something_else() -> None:
-    content, draw, noticed = parquet_tables.encode("rows", ROWS), random.Random(5), 0
+def test_damage_is_never_read_as_something_else() -> None:
+    content, draw, noticed = parquet_tables.encode_table("rows", ROWS), random.Random(5), 0
     for _ in range(1500):
         damaged = bytearray(content)
         for _ in range(draw.choice([1, 1, 1, 2, 8])):
             damaged[draw.randrange(len(damaged))] ^= 1 << draw.randrange(8)
         try:
-            assert parquet_tables.summarise(bytes(damaged), KEY) == (0.5, "cpu", 2, {1, 2})
+            assert parquet_tables.summarise_rows(bytes(damaged), KEY) == (0.5, "cpu", 2, {1, 2})
         except parquet_tables.DamagedTable:
             noticed += 1
     assert noticed > 1400

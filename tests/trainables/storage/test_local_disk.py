@@ -4,13 +4,13 @@ import errno
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.trainables.storage.writers import start_writer
 from trainables.storage import retry
 from trainables.storage.store import (
     Store,
@@ -21,7 +21,6 @@ from trainables.storage.store import (
     StoreUnreachable,
 )
 
-ROOT = Path(__file__).resolve().parents[3]
 PASSING = ["EIO", "ESTALE", "ETIMEDOUT", "EAGAIN", "EHOSTDOWN", "ENOTCONN"]
 WHERE = {  # the call that fails, and the verb it fails in
     "open": "write",
@@ -237,27 +236,20 @@ def test_a_folder_that_cannot_be_made_is_no_endless_race() -> None:
 
 
 def test_a_writer_killed_in_the_middle_leaves_nothing_that_counts(store: Store) -> None:
-    code = """
-import os, signal, sys
-from trainables.storage.store import Store
-os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
-Store.at(sys.argv[1]).write("rows/a", b"half")
-"""
-    assert (
-        subprocess.run([sys.executable, "-c", code, store.uri], cwd=ROOT).returncode
-        == -signal.SIGKILL
-    )
+    writer = start_writer("die_before_sync", store.uri)
+    writer.communicate()
+    assert writer.returncode == -signal.SIGKILL
     rows = Path(store.uri, "rows")
     left = [path for path in rows.iterdir() if path.name != "a"]
     assert len(left) == 1 and left[0].read_bytes() == b"half"
     assert store.list("rows") == ["rows/a"] and store.read("rows/a") == b"old"
-    assert store.sweep() == 0, "its writer might still be at work"
+    assert store.delete_abandoned_files() == 0, "its writer might still be at work"
     os.utime(left[0], (time.time() - 3700,) * 2)
     os.utime(rows / "a", (time.time() - 3700,) * 2)
     for own in ("old.tmp", ".mine.tmp"):
         (rows / own).write_bytes(b"of a user")
         os.utime(rows / own, (time.time() - 3700,) * 2)
-    assert store.sweep() == 1
+    assert store.delete_abandoned_files() == 1
     assert sorted(path.name for path in rows.iterdir()) == [".mine.tmp", "a", "old.tmp"]
 
 

@@ -4,19 +4,17 @@ say."""
 import gc
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests import s3_server
+from tests.trainables.storage.writers import start_writer
 from trainables.storage import object_store as buckets
+from trainables.storage.bucket_uri import BucketUri
 from trainables.storage.store import Store, StoreForbidden, StoreFull, StoreLost, StoreUnreachable
 
-ROOT = Path(__file__).resolve().parents[3]
 LARGE = 26_000_000  # three parts of an upload: the middle one is sent before the stream is closed
 UPLOAD = {  # the requests that a file takes to be published
     "begin": lambda method, path: method == "POST" and path.endswith("?uploads"),
@@ -189,9 +187,8 @@ def test_a_writer_killed_in_the_middle_of_an_upload_shows_nothing(
     remote: Store, s3: s3_server.S3, bucket: str
 ) -> None:
     remote.write("rows/old", b"old")
-    code = "import sys; from trainables.storage.store import Store; Store.at(sys.argv[1]).write('rows/old', bytes(12_000_000))"
     s3.proxy.only, s3.proxy.mode = UPLOAD["second part"], "hang"
-    writer = subprocess.Popen([sys.executable, "-c", code, remote.uri], cwd=ROOT)
+    writer = start_writer("write_large", remote.uri)
     while not any(request.mode == "hang" for request in s3.proxy.requests):
         assert writer.poll() is None
         time.sleep(0.02)
@@ -293,7 +290,7 @@ def test_requests_time_out_well_before_patience_is_over(
     monkeypatch.setattr(fs, "S3FileSystem", lambda **options: asked.update(options))
     monkeypatch.setenv("PRUNING_STORE_PATIENCE", patience)
     buckets._connect.cache_clear()
-    buckets.Bucket(buckets.Address.parse(s3.uri("bucket/study")))._files()
+    buckets.Bucket(BucketUri.parse(s3.uri("bucket/study")))._open_filesystem()
     buckets._connect.cache_clear()
     assert asked["connect_timeout"] == asked["request_timeout"] == timeout
 
@@ -324,48 +321,19 @@ def test_the_region_of_a_bucket_of_amazon_is_asked_for(
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
     monkeypatch.setattr(fs, "resolve_s3_region", lambda name: {"mine": "eu-west-3"}[name])
-    assert buckets.Bucket(buckets.Address.parse("s3://mine/study"))._files().region == "eu-west-3"
     assert (
-        buckets.Bucket(buckets.Address.parse("s3://mine/study?region=us-west-2"))._files().region
+        buckets.Bucket(BucketUri.parse("s3://mine/study"))._open_filesystem().region == "eu-west-3"
+    )
+    assert (
+        buckets.Bucket(BucketUri.parse("s3://mine/study?region=us-west-2"))
+        ._open_filesystem()
+        .region
         == "us-west-2"
     )
 
 
 def test_google_goes_through_arrow_too() -> None:
-    store = buckets.Bucket(buckets.Address.parse("gs://anonymous@mine/study"))
-    assert store._files().type_name == "gcs" and store._key("rows/a") == "mine/study/rows/a"
-
-
-@pytest.mark.parametrize(
-    "uri", ["s3://AKIAX:sEcReT@bucket/x?region=a", "s3://AKIAX@bucket/x", "gs://me:sEcReT@bucket/x"]
-)
-def test_credentials_do_not_belong_in_a_uri(uri: str) -> None:
-    with pytest.raises(
-        ValueError, match="must not hold credentials.*bucket/x and set them in the env"
-    ) as caught:
-        Store.at(uri)
-    assert "sEcReT" not in str(caught.value) and "AKIAX" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("uri", "rule"),
-    [
-        (
-            "http://host/x",
-            "a study directory is a path, s3://bucket/path or gs://bucket/path, but got 'http://host/x'",
-        ),
-        ("s3:///x", "but got 's3:///x'"),
-        (
-            "s3://bucket/x?regoin=a",
-            "the options of an s3:// URI are endpoint_override, .*, but got 'regoin'",
-        ),
-        (
-            "s3://bucket/x?region=us-east-1/report",
-            "hold no '/', but got region=us-east-1/report; paths come before",
-        ),
-        ("s3://bucket/x?allow_delayed_open=true", "but got 'allow_delayed_open'"),
-    ],
-)
-def test_uris_of_no_known_kind_are_refused(uri: str, rule: str) -> None:
-    with pytest.raises(ValueError, match=rule):
-        Store.at(uri)
+    store = buckets.Bucket(BucketUri.parse("gs://anonymous@mine/study"))
+    assert (
+        store._open_filesystem().type_name == "gcs" and store._key("rows/a") == "mine/study/rows/a"
+    )

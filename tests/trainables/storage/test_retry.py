@@ -14,7 +14,7 @@ from trainables.storage.retry import (
     StoreLost,
     StoreReadOnly,
     StoreUnreachable,
-    persist,
+    retry_with_backoff,
 )
 
 
@@ -41,7 +41,9 @@ def failing(times: float, error: OSError) -> Callable[[], str]:
 
 def test_it_goes_on_with_growing_pauses_of_random_length(pauses: list[float]) -> None:
     assert (
-        persist(failing(9, OSError(errno.EIO, "x")), "/x", judge=lambda error: StoreUnreachable)
+        retry_with_backoff(
+            failing(9, OSError(errno.EIO, "x")), "/x", classify=lambda error: StoreUnreachable
+        )
         == "done"
     )
     full = [min(0.1 * 2**number, 8) for number in range(9)]
@@ -57,10 +59,10 @@ def test_it_gives_up_when_patience_is_over(
     if told is not None:
         monkeypatch.setenv("PRUNING_STORE_PATIENCE", told)
     with pytest.raises(StoreUnreachable) as caught:
-        persist(
+        retry_with_backoff(
             failing(1e9, OSError(errno.EIO, "no\nanswer")),
             "/x/y",
-            judge=lambda error: StoreUnreachable,
+            classify=lambda error: StoreUnreachable,
         )
     assert seconds - 8 <= sum(pauses) <= seconds
     assert str(caught.value) == (
@@ -76,7 +78,7 @@ def test_what_does_not_pass_is_told_at_once(pauses: list[float], kind: type[Stor
     with pytest.raises(
         kind, match=r"^.*s3://b/c.*\(AWS Error long .*\): .*run the same command again;"
     ) as caught:
-        persist(failing(1, error), "s3://b/c", judge=lambda error: kind)
+        retry_with_backoff(failing(1, error), "s3://b/c", classify=lambda error: kind)
     assert not pauses and "\n" not in str(caught.value) and len(str(caught.value)) < 400
     again = pickle.loads(pickle.dumps(caught.value))  # Ray sends it from a worker to the driver
     assert type(again) is kind and str(again) == str(caught.value) and isinstance(again, OSError)
@@ -85,12 +87,14 @@ def test_what_does_not_pass_is_told_at_once(pauses: list[float], kind: type[Stor
 def test_what_says_nothing_of_the_store_is_raised_as_it_is(pauses: list[float]) -> None:
     error = FileNotFoundError(errno.ENOENT, "x")
     with pytest.raises(FileNotFoundError) as caught:
-        persist(failing(1, error), "/x", judge=lambda error: None)
+        retry_with_backoff(failing(1, error), "/x", classify=lambda error: None)
     assert caught.value is error and not pauses
 
 
 def test_an_outage_draws_nothing_from_the_random_numbers_of_a_trial(pauses: list[float]) -> None:
     random.seed(0)
     before = random.getstate()
-    persist(failing(5, OSError(errno.EIO, "x")), "/x", judge=lambda error: StoreUnreachable)
+    retry_with_backoff(
+        failing(5, OSError(errno.EIO, "x")), "/x", classify=lambda error: StoreUnreachable
+    )
     assert random.getstate() == before

@@ -5,8 +5,6 @@ import hashlib
 import itertools
 import os
 import pickle
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -14,40 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.trainables.storage.writers import start_writer
 from trainables.storage import retry
 from trainables.storage.store import Store, is_remote
-
-ROOT = Path(__file__).resolve().parents[3]
-
-OVERWRITE = """
-import os, sys, time
-from trainables.storage.store import Store
-store, letter, number = Store.at(sys.argv[1]), sys.argv[2], 1  # never the same bytes twice
-while not os.path.exists(sys.argv[3]):
-    store.write("rows/a", f"{letter}{number % 1000:03d}".encode() * (1000 * (ord(letter) - 64)))
-    number += 1
-    time.sleep(0.2)  # what is replaced all the time cannot be read: a bucket says so and the reader tries again
-"""
-
-WRITE_MANY = """
-import sys
-from trainables import outage
-from trainables.storage.store import Store
-outage.FIRST_PAUSE = 0.001
-store = Store.at(sys.argv[1])
-for number in range(int(sys.argv[2])):
-    store.write(f"checkpoints/key/step-{number}", b"x")
-"""
-
-
-def python(code: str, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 class TestEveryStore:
@@ -138,7 +105,7 @@ class TestEveryStore:
     def test_writers_of_one_path_never_mix(self, store: Store, tmp_path: Path) -> None:
         enough = tmp_path / "enough"
         store.write("rows/a", b"A000" * 1000)
-        writers = [python(OVERWRITE, store.uri, letter, str(enough)) for letter in "AEZ"]
+        writers = [start_writer("overwrite", store.uri, letter, str(enough)) for letter in "AEZ"]
         seen: set[bytes] = set()
         until, reads = time.monotonic() + 60, 0
         while (len(seen) < 3 or reads < 20) and time.monotonic() < until:
@@ -154,7 +121,7 @@ class TestEveryStore:
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(retry, "FIRST_PAUSE", 0.001)
-        writer = python(WRITE_MANY, store.uri, "150" if not is_remote(store.uri) else "60")
+        writer = start_writer("write_many", store.uri, "60" if is_remote(store.uri) else "150")
         while writer.poll() is None:
             store.delete("checkpoints/key")
             time.sleep(0.005)  # without any pause it could beat a writer that syncs, for ever
@@ -174,9 +141,9 @@ class TestEveryStore:
         os.waitpid(child, 0)
         assert store.read("b") == b"11"
 
-    def test_a_sweep_leaves_what_is_whole(self, store: Store) -> None:
+    def test_deleting_abandoned_files_leaves_what_is_whole(self, store: Store) -> None:
         store.write("a", b"1")
-        assert store.sweep() == 0 and store.list("") == ["a"]
+        assert store.delete_abandoned_files() == 0 and store.list("") == ["a"]
 
 
 def test_paths_are_absolute_and_uris_are_left_alone(
@@ -218,7 +185,7 @@ def test_items_go_to_several_threads_only_where_a_task_waits(
             meeting.wait(60)  # for ever where fewer threads come than should
         return item, threading.get_ident()
 
-    found = Store.at(tmp_path).spread(work, iter(range(4 + 2 * threads)))
+    found = Store.at(tmp_path).parallel_map(work, iter(range(4 + 2 * threads)))
     assert [item for item, _ in found] == list(range(4 + 2 * threads))
     assert ({worker for _, worker in found} == {threading.get_ident()}) is not waits
-    assert Store.at(tmp_path).spread(work, []) == []
+    assert Store.at(tmp_path).parallel_map(work, []) == []

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo.backends.common import aot_autograd
 
-from models.model_registry import build
+from models.model_registry import build_model
 from trainables.training import compile
-from trainables.training.compile import STEPS, Forward, can_compile, choose_compiled
+from trainables.training.compile import STEPS, CompiledForward, can_compile, choose_compiled
 from trainables.training.recipe import Recipe
 from trainables.trial_spec import TrialSpec
 
@@ -74,7 +74,7 @@ def test_only_full_batches_run_compiled(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(torch, "compile", compile_)
     model = nn.Linear(3, 2)
-    forward = Forward(model, batch=4, device=CPU, lenient=False)
+    forward = CompiledForward(model, batch=4, device=CPU, lenient=False)
     for size in (4, 4, 3):
         assert torch.equal(forward(torch.ones(size, 3)), model(torch.ones(size, 3)))
     assert calls == [4, 4]
@@ -103,13 +103,13 @@ def test_auto_goes_on_eagerly_where_compiling_fails_and_the_row_says_so(
     monkeypatch.setattr(compile, "STEPS", 1)
     monkeypatch.setattr(compile, "can_compile", lambda device: True)
     trial = open_trial(spec("resnet8"), tmp_path / "auto")
-    assert trial.course.network.compiled
+    assert trial.runner.network.compiled
     trial.run()
-    row = trial.course.rows[-1]
+    row = trial.records.rows[-1]
     assert row["compiled"] is False
     assert row["notes"].startswith("trained without torch.compile, which failed: ")
     assert "RuntimeError: no compiler works" in row["notes"]
-    assert row["digest"] == plain.course.rows[-1]["digest"]
+    assert row["digest"] == plain.records.rows[-1]["digest"]
 
 
 def test_asked_for_a_failing_compiler_is_an_error(
@@ -129,14 +129,14 @@ def test_a_compiled_trial_learns_what_an_eager_one_does_and_continues_as_it_was(
     whole = open_trial(spec(compile=True), tmp_path / "whole")
     whole.run()
     cut = open_trial(spec(compile=True), tmp_path / "cut")
-    cut.advance(lambda: cut.course.batches == 5)
+    cut.advance(lambda: cut.runner.batches == 5)
     cut.save()
     again = open_trial(spec(compile=True), tmp_path / "cut")
     assert again.start == 5
     again.run()
-    first, other = whole.course.rows[-1], again.course.rows[-1]
+    first, other = whole.records.rows[-1], again.records.rows[-1]
     assert first["compiled"] and first["digest"] == other["digest"]
-    losses = [[point["loss"] for point in trial.course.curves] for trial in (eager, whole)]
+    losses = [[point["loss"] for point in trial.records.curves] for trial in (eager, whole)]
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
 
 
@@ -147,8 +147,8 @@ def test_a_compiled_trial_learns_what_an_eager_one_does_and_continues_as_it_was(
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_compiled_code_computes_what_the_eager_network_does(precision: str) -> None:
     torch.manual_seed(0)
-    model = build("resnet8", image=(1, 8, 8), classes=10).train()
-    forward = Forward(model, batch=8, device=CPU, lenient=False)
+    model = build_model("resnet8", image=(1, 8, 8), classes=10).train()
+    forward = CompiledForward(model, batch=8, device=CPU, lenient=False)
     x = torch.randn(8, 1, 8, 8)
     found = []
     for call in (forward, model):

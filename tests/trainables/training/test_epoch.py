@@ -1,57 +1,27 @@
-"""The training loop: masks hold, precision follows rules, recalibration finds the statistics of the
-data."""
+"""The training loop: masks hold, an epoch may pause, a loss that is not finite is an error.
+
+Covers: trainables/training/epoch.py, trainables/training/optimizer.py.
+"""
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from models.model_registry import build
+from models.model_registry import build_model
 from pruning.masks import keep_best, prunable
-from trainables.training.epoch import (
-    Epoch,
-    HeldMasks,
-    choose_precision,
-    evaluate,
-    make_optimizer,
-    recalibrate,
-)
+from tests.trainables.training.training_loop import CPU, batches, train
+from trainables.training.epoch import Epoch, HeldMasks
+from trainables.training.optimizer import make_optimizer
 from trainables.training.recipe import Recipe
-
-CPU = torch.device("cpu")
-
-
-def batches(count: int = 6, size: int = 32) -> list[tuple[Tensor, Tensor]]:
-    drawn = torch.Generator().manual_seed(0)
-    x = torch.randn(count, size, 1, 8, 8, generator=drawn) * 2 + 1
-    return list(zip(x, torch.randint(0, 10, (count, size), generator=drawn), strict=True))
-
-
-def train(
-    model: nn.Module, recipe: Recipe, held: HeldMasks, data: list[tuple[Tensor, Tensor]]
-) -> float:
-    ended = Epoch(
-        model,
-        data,
-        steps=len(data),
-        optimizer=make_optimizer(model, recipe),
-        scaler=torch.amp.GradScaler("cpu", enabled=False),
-        held=held,
-        learning_rate=lambda fraction: recipe.learning_rate(fraction),
-        precision="fp32",
-        device=CPU,
-    ).walk(lambda: False)
-    assert ended
-    return ended.loss
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_masked_weights_stay_exactly_zero_and_the_others_move(optimizer: str) -> None:
     torch.manual_seed(0)
-    model = build("resnet8", image=(1, 8, 8), classes=10)
+    model = build_model("resnet8", image=(1, 8, 8), classes=10)
     masks = keep_best({n: w.abs() for n, w in prunable(model).items()}, 0.8)
     held = HeldMasks(model, masks)
     held.apply()
@@ -67,7 +37,7 @@ def test_one_epoch_equals_a_plain_loop() -> None:
     models = []
     for _ in range(2):
         torch.manual_seed(0)
-        models.append(build("resnet8", image=(1, 8, 8), classes=10))
+        models.append(build_model("resnet8", image=(1, 8, 8), classes=10))
     loss = train(models[0], recipe, HeldMasks(models[0], {}), data)
     optimizer = torch.optim.SGD(
         models[1].parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-4
@@ -119,17 +89,17 @@ def test_an_epoch_that_paused_ends_bit_equal_even_where_others_draw_random_numbe
 
     calm, calm_optimizer = fresh()
     torch.manual_seed(7)
-    whole = epoch(calm, calm_optimizer).walk(lambda: False)
+    whole = epoch(calm, calm_optimizer).train(lambda: False)
 
     model, optimizer = fresh()
     torch.manual_seed(7)
     running = epoch(model, optimizer)
-    walked = 0
-    while (result := running.walk(lambda epoch=running: epoch.index in pauses)) is None:
-        walked += 1
-        torch.manual_seed(walked)  # what anything else in the process may do
+    paused_times = 0
+    while (result := running.train(lambda epoch=running: epoch.index in pauses)) is None:
+        paused_times += 1
+        torch.manual_seed(paused_times)  # what anything else in the process may do
         if (
-            walked % 2
+            paused_times % 2
         ):  # every other time in a new process: all that lives on is what state dicts hold
             saved = copy.deepcopy((model.state_dict(), optimizer.state_dict(), running.state()))
             model, optimizer = fresh()
@@ -137,7 +107,7 @@ def test_an_epoch_that_paused_ends_bit_equal_even_where_others_draw_random_numbe
             optimizer.load_state_dict(saved[1])
             torch.manual_seed(99)
             running = epoch(model, optimizer, saved[2])
-    assert walked == len(pauses)
+    assert paused_times == len(pauses)
     assert result == whole
     assert all(
         torch.equal(value, calm.state_dict()[name]) for name, value in model.state_dict().items()
@@ -145,69 +115,7 @@ def test_an_epoch_that_paused_ends_bit_equal_even_where_others_draw_random_numbe
 
 
 def test_a_loss_that_is_not_finite_is_an_error_with_advice() -> None:
-    model = build("mlp", image=(1, 8, 8), classes=10)
+    model = build_model("mlp", image=(1, 8, 8), classes=10)
     data = [(x * float("nan"), y) for x, y in batches(1)]
     with pytest.raises(FloatingPointError, match="try a smaller lr"):
         train(model, Recipe(), HeldMasks(model, {}), data)
-
-
-def test_accuracy_is_counted_over_all_images() -> None:
-    class Fixed(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return x
-
-    logits = torch.tensor([[9.0, 8, 7, 6, 5, 4, 0], [0, 1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1, 0]])
-    labels = torch.tensor([0, 3, 6])
-    found = evaluate(
-        Fixed(), [(logits[:2], labels[:2]), (logits[2:], labels[2:])], precision="fp32", device=CPU
-    )
-    assert found is not None
-    assert found.top1 == pytest.approx(100 / 3)
-    assert found.top5 == pytest.approx(200 / 3)
-    assert found.loss == pytest.approx(float(nn.functional.cross_entropy(logits, labels)))
-    assert evaluate(Fixed(), [], precision="fp32", device=CPU) is None
-
-
-def test_recalibration_finds_the_mean_and_variance_of_the_data_and_moves_no_weight() -> None:
-    model = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(0.5))
-    x = torch.stack([x for x, _ in batches(8)])
-    weights = {name: value.clone() for name, value in model.named_parameters()}
-    recalibrate(model, ((part, part) for part in x), precision="fp32", device=CPU)
-    norm = model[0]
-    assert (
-        isinstance(norm, nn.BatchNorm2d)
-        and norm.running_mean is not None
-        and norm.running_var is not None
-    )
-    assert norm.running_mean.item() == pytest.approx(x.mean().item(), abs=1e-5)
-    assert norm.running_var.item() == pytest.approx(
-        sum(part.var().item() for part in x) / 8, rel=1e-5
-    )
-    assert norm.momentum == 0.1 and not model.training
-    assert all(torch.equal(value, weights[name]) for name, value in model.named_parameters())
-
-
-def test_a_dense_network_survives_recalibration_on_the_batches_it_was_trained_on() -> None:
-    torch.manual_seed(0)
-    model, data = build("resnet8", image=(1, 8, 8), classes=10), batches()
-    for _ in range(12):
-        train(model, Recipe(lr=0.05), HeldMasks(model, {}), data)
-
-    def again() -> Iterator[tuple[Tensor, Tensor]]:
-        return iter(data)
-
-    before = evaluate(model, again(), precision="fp32", device=CPU)
-    recalibrate(model, again(), precision="fp32", device=CPU)
-    after = evaluate(model, again(), precision="fp32", device=CPU)
-    assert before is not None and after is not None
-    assert after.loss <= before.loss + 0.05
-
-
-def test_precision_follows_rules() -> None:
-    mlp, network = (build(name, image=(1, 8, 8), classes=10) for name in ("mlp", "resnet8"))
-    assert choose_precision("auto", mlp, CPU) == "fp32"
-    assert choose_precision("auto", network, CPU) in ("bf16", "fp32")
-    assert choose_precision("fp16", network, CPU) == "fp16"
-    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    if able.get("amx_bf16"):
-        assert choose_precision("auto", network, CPU) == "bf16"

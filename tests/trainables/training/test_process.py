@@ -20,7 +20,7 @@ TRIM, MMAP = -1, -3
         (0, [(MMAP, 2**30), (MMAP, 2**25)]),
     ],
 )
-def test_freed_memory_is_kept_only_where_large_tensors_may_lie_in_it(
+def test_freed_memory_is_retained_only_where_large_tensors_may_lie_in_it(
     most: int, asked: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[tuple[int, int]] = []
@@ -31,5 +31,5 @@ def test_freed_memory_is_kept_only_where_large_tensors_may_lie_in_it(
 
     monkeypatch.setattr(process.platform, "libc_ver", lambda: ("glibc", "2.31"))
     monkeypatch.setattr(process.ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
-    process._keep_memory.__wrapped__()
+    process._retain_memory.__wrapped__()
     assert calls == asked

@@ -1,0 +1,168 @@
+"""The launch of a study: its missing trials on a Ray cluster, from the checks before it to the
+reason why it ended."""
+
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pruning.user_error import UserError
+from sweeps.live_view.watch import watch_run
+from sweeps.planning.model_check import count_macs_and_parameters
+from sweeps.planning.plan import Plan
+from sweeps.planning.trial_status import TrialStatus
+from sweeps.study_file.study import StudySpec
+from sweeps.study_file.study_fields import Resources
+from trainables.environment import Environment
+from trainables.storage.store import Store
+
+if TYPE_CHECKING:
+    from sweeps.live_view.terminal_view import TerminalView
+    from sweeps.loggers.log_queue import LogQueue
+    from sweeps.running.progress import Progress
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a study is run.
+
+    address: of a Ray cluster; None: a running one, else one that is started here. log: names of
+    loggers, separated by commas. measure_latency: time the networks afterwards. fresh: delete what
+    is there first.
+    """
+
+    address: str | None = None
+    log: str | None = None
+    watch: bool = False
+    measure_latency: bool = False
+    retry_failed: bool = False
+    fresh: bool = False
+
+
+class Runnable(Protocol):
+    """What a study and a search say of how their trials are executed."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def data_dir(self) -> str | None: ...
+
+    @property
+    def resources(self) -> Resources: ...
+
+    @property
+    def checkpoint_seconds(self) -> float: ...
+
+
+def make_environment(spec: Runnable, store: Store) -> Environment:
+    """How the trials of a study or a search are executed."""
+    return Environment(
+        store=store.uri,
+        study=spec.name,
+        data_dir=spec.data_dir,
+        device="cuda" if spec.resources.gpus_per_trial else "cpu",
+        threads=max(1, math.floor(spec.resources.cpus_per_trial)),
+        checkpoint_seconds=spec.checkpoint_seconds,
+        keep_networks=spec.keep_networks if isinstance(spec, StudySpec) else "none",
+    )
+
+
+def launch_missing_trials(
+    spec: StudySpec,
+    plan: Plan,
+    status: TrialStatus,
+    store: Store,
+    how: RunOptions,
+    loggers: "Sequence[LogQueue]",
+) -> str:
+    """Run the missing trials; returns why it stopped before the end, "" where it did not.
+
+    Raises:
+        UserError: there is no GPU, data or cluster as the study wants it.
+    """
+    if spec.resources.gpus_per_trial and not how.address:
+        _check_gpus(spec, plan, status)
+    _prepare_data(spec)
+    from sweeps.estimate.spent import Account
+    from sweeps.estimate.time_per_trial import share_of_device
+    from sweeps.running.cluster import check_cluster, connected
+    from sweeps.running.progress import Progress
+    from sweeps.running.run import run_plan
+
+    titles = {key: trial.title for key, trial in plan.by_key.items()}
+    account = Account(spec.prices, share_of_device(spec.resources), status.spent)
+    epochs = {key: plan.by_key[key].epochs for key in status.missing}
+    progress = Progress(titles, epochs, account=account)
+    verb = "continuing" if len(status.missing) < len(titles) else "starting"
+    counts = f"{len(status.done)} of {len(titles)} trials done, {len(status.missing)} to run"
+    progress.say(f"{verb}: {counts}; study in {store.place()}")
+    environment = make_environment(spec, store)
+    with connected(how.address) as started_here:
+        check_cluster(spec.resources, say=progress.say, started_here=started_here)
+        view = _watch(spec, plan, store, progress) if how.watch else nullcontext()
+        with view as live:
+            if live:
+                live.add_finished_trials(store, plan, status.done)
+            observers = [*loggers, *([live] if live else [])]
+            return run_plan(plan, environment, spec.resources, progress, observers=observers)
+
+
+def _check_gpus(spec: StudySpec, plan: Plan, status: TrialStatus) -> None:
+    """Say what a study that wants GPUs would cost on this machine's CPU, where there is no GPU.
+
+    Raises:
+        UserError: there is none, and no running cluster that may have some.
+    """
+    import torch
+
+    from sweeps.running.cluster import is_running
+
+    if torch.cuda.is_available() or is_running():
+        return
+    from sweeps.estimate.plan_cost import cpu_seconds
+    from sweeps.running.progress import duration
+
+    raise UserError(
+        f"study '{spec.name}' wants GPUs and this machine has none; on its CPU it would take about "
+        f"{duration(cpu_seconds(spec, plan, status))}: give --gpus-per-trial 0 to do so, --address "
+        "for a cluster, or run --preset digits, which takes minutes here"
+    )
+
+
+def _prepare_data(spec: StudySpec) -> None:
+    """Prepare the data sets, and see that networks of the user take their images.
+
+    Raises:
+        UserError: a data set cannot be had, or a network does not take it.
+    """
+    from trainables.data import prepare
+    from trainables.data.prepared import load_prepared
+
+    for setting in spec.settings:
+        path = prepare(setting.dataset, data_dir=spec.data_dir)
+        if ":" in setting.model:
+            data = load_prepared(path)
+            count_macs_and_parameters(setting.model, data.image, data.classes)
+
+
+def _watch(
+    spec: StudySpec, plan: Plan, store: Store, progress: "Progress"
+) -> "AbstractContextManager[TerminalView | None]":
+    """The live view of a study, and its report kept current."""
+    epochs = {key: trial.epochs for key, trial in plan.by_key.items()}
+    return watch_run(
+        f"study {spec.name}",
+        store,
+        spec.resources,
+        snapshot=progress.snapshot,
+        name=_describe_method,
+        total=lambda key: epochs.get(key, 0),
+    )
+
+
+def _describe_method(key: str, spec: dict[str, Any]) -> str:
+    """What a trial is called in the live view, whatever its sparsity and seed."""
+    knobs = ", ".join(f"{name}={value}" for name, value in spec["knobs"].items())
+    return f"{spec['method']} ({knobs})" if knobs else str(spec["method"])

@@ -1,0 +1,152 @@
+"""One run of a study: the missing trials, the latency pass if it is asked for, and the words at the
+end."""
+
+import shlex
+import sys
+
+from sweeps.cli.exit_codes import DONE, FAILED, INTERRUPTED, STOPPED
+from sweeps.cli.invocation import Invocation
+from sweeps.cli.json_output import status_as_json
+from sweeps.cli.study_launch import RunOptions, launch_missing_trials
+from sweeps.live_view.watch import write_report
+from sweeps.loggers.selection import logging_to
+from sweeps.planning.plan import Plan, make_plan
+from sweeps.planning.study_directory import check_same_study, write_study_description
+from sweeps.planning.trial_status import (
+    TrialStatus,
+    delete_leftovers,
+    erase_study,
+    forget_failures,
+    read_trial_status,
+)
+from sweeps.running.lease import hold_lease
+from sweeps.running.stop_request import INTERRUPTED as BY_USER
+from sweeps.running.stop_request import StopRequest
+from sweeps.study_file.study import StudySpec
+from trainables.storage.layout import ROWS, table_file
+from trainables.storage.store import Store
+from trainables.user_method_files import find_changed_methods
+
+
+def plan_study(spec: StudySpec, store: Store, *, fresh: bool = False) -> Plan:
+    """The trials of a study for a directory.
+
+    Raises:
+        UserError: the directory holds another study, and `fresh` is not asked for; or see
+            `make_plan`.
+    """
+    if not fresh:
+        check_same_study(spec, store)
+    return make_plan(spec)
+
+
+def announce_changed_methods(plan: Plan, store: Store) -> None:
+    """Say which of the user's methods have another content than when they ran here."""
+    for name in find_changed_methods(plan.sources, store):
+        say(
+            f"method '{name}' has changed since it ran here: its trials run anew; old rows stay, "
+            "out of the report"
+        )
+
+
+def run_study(
+    spec: StudySpec, plan: Plan, store: Store, how: RunOptions, invocation: Invocation
+) -> int:
+    """Run what is missing of a study; returns the exit code.
+
+    Raises:
+        UserError: something the user can put right.
+    """
+    status = read_trial_status(plan, store)
+    if how.fresh or status.missing:
+        spec.check_data()  # before anything is written
+    retry = how.retry_failed and status.failed
+    with hold_lease(store, say=say, lost=StopRequest.make):
+        if not (how.fresh or how.measure_latency or status.missing or how.log or retry):
+            write_study_description(spec, plan, store)
+            return _conclude(spec, plan, status, store, invocation)
+        if how.fresh:
+            # Only now that nothing is wrong with the request: an error must not cost old results.
+            erase_study(store)
+        return _run_missing(spec, plan, store, how, invocation)
+
+
+def _run_missing(
+    spec: StudySpec, plan: Plan, store: Store, how: RunOptions, invocation: Invocation
+) -> int:
+    """Run what is missing, then measure latency if asked to."""
+    status = read_trial_status(plan, store)
+    if how.retry_failed and status.failed:
+        forget_failures(store, status.failed)
+        status = read_trial_status(plan, store)
+    write_study_description(spec, plan, store)
+    for key in status.damaged:
+        say(f"{store.place(table_file(ROWS, key))} is damaged: its trial runs again")
+    stopped = _launch(spec, plan, status, store, how)
+    if stopped and stopped != BY_USER:
+        return _stop(stopped, status_as_json(spec, plan, status, store), invocation)
+    if status.missing:
+        status = read_trial_status(plan, store)
+        delete_leftovers(store, status.done)
+        invocation.output.update(status_as_json(spec, plan, status, store))
+    if stopped:
+        done = f"{len(status.done)} of {len(plan.trials)} trials done"
+        print(f"interrupted: {done}; continue with: {invocation.command_to_continue()}")
+        return INTERRUPTED
+    all_timed = not how.measure_latency or _time_networks(spec, plan, status, store, how)
+    if how.watch:
+        write_report(store)
+    code = _conclude(spec, plan, status, store, invocation)
+    return code or (DONE if all_timed else FAILED)
+
+
+def _launch(spec: StudySpec, plan: Plan, status: TrialStatus, store: Store, how: RunOptions) -> str:
+    """Run the missing trials and log them; returns why it stopped before the end, if it did."""
+    with logging_to(how.log, spec.name, store, say=say) as loggers:
+        specs = {key: trial.spec for key, trial in plan.by_key.items()}
+        for logger in loggers:
+            logger.log_finished_trials(specs, sorted(status.done))
+        if not status.missing:
+            return ""
+        spec.check_data()
+        return launch_missing_trials(spec, plan, status, store, how, loggers)
+
+
+def _stop(reason: str, output: dict[str, object], invocation: Invocation) -> int:
+    """Say why the study had to stop, with the status that it was started from."""
+    invocation.output.update({**output, "error": reason})
+    again = invocation.command_to_continue()
+    print(f"error: {reason}; continue with: {again}", file=sys.stderr)
+    return STOPPED
+
+
+def _time_networks(
+    spec: StudySpec, plan: Plan, status: TrialStatus, store: Store, how: RunOptions
+) -> bool:
+    """Run the latency pass; returns whether all networks of the trials that are done are timed."""
+    from sweeps.running.latency_pass import run_latency_pass
+
+    return run_latency_pass(spec, plan, status.done, store, address=how.address)
+
+
+def _conclude(
+    spec: StudySpec, plan: Plan, status: TrialStatus, store: Store, invocation: Invocation
+) -> int:
+    """Print how the study stands and return the exit code."""
+    invocation.output.update(status_as_json(spec, plan, status, store))
+    print(f"{len(status.done)} of {len(plan.trials)} trials done; rows in {store.place(ROWS)}")
+    for failure in status.failed.values():
+        print(f"failed: {failure.key}: {failure.error}  ({store.place(failure.path)})")
+    for key, parent in status.blocked.items():
+        print(f"not run: {key}, because {parent} failed")
+    if status.failed or status.missing:
+        again = invocation.command_to_continue("--retry-failed")
+        print(f"run the failed trials again with\n  {again}")
+        return FAILED
+    print(f"tables and figures: python -m analysis {shlex.quote(store.uri)}")
+    return DONE
+
+
+def say(line: str) -> None:
+    """Print one line at once."""
+    print(line, flush=True)

@@ -1,0 +1,131 @@
+"""What Ray Tune reports of trials, passed on to the progress and the observers; decides which
+trials are given up."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from pruning.user_error import printable
+from sweeps.planning.trial_status import record_failure
+from sweeps.running.not_pickled import NotPickled
+from sweeps.running.observer import Observer
+from sweeps.running.progress import Progress
+from sweeps.running.stop_request import StopRequest
+from sweeps.running.worker_failures import WorkerFailures, describe_failure
+from trainables.storage.layout import failure_file
+from trainables.storage.store import Store, StoreLost
+
+
+class TuneCallback(NotPickled, tune.Callback):
+    """Passes on what Tune reports, and gives up trials that keep losing their workers.
+
+    Args:
+        children: by key of a trial, the keys of those of this launch that need it.
+
+    dropped: trials that want another round, because Tune gave them up when their worker was lost
+        before it had started, or because the weights of their dense training must be made anew.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        children: Mapping[str, Sequence[str]],
+        store: Store,
+        failures: WorkerFailures,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.progress, self.children, self.store = progress, children, store
+        self.failures, self.observers = failures, list(observers)
+        self.dropped: set[str] = set()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        StopRequest.running.add(trial.trial_id)
+        self.progress.started(_key(trial))
+        self._notify(lambda observer: observer.started(_key(trial), trial.config["spec"]))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        key = _key(trial)
+        if "start" in result:
+            self.failures.position[key] = result["start"]
+        if result.get("status") == "retrying":
+            self.progress.will_continue(key, str(result.get("error")))
+        self.progress.reported(key, result)
+        self._notify(lambda observer: observer.reported(key, result))
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        StopRequest.running.discard(trial.trial_id)
+        key, result = _key(trial), trial.last_result or {}
+        status, error = result.get("status"), str(result.get("error"))
+        if status == "done":
+            self.progress.done(key, result)
+            self._notify(lambda observer: observer.done(key, result))
+            return
+        if status == "failed":
+            self._failed(key, error)
+        elif status == "dense_weights_missing":
+            self.dropped.add(key)
+            self._worker_lost(key, error, shown=error)
+        elif status == "store_lost":
+            StopRequest.make(error)
+        self._notify(lambda observer: observer.interrupted(key))
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        StopRequest.running.discard(trial.trial_id)
+        error = _read_error(trial)
+        self._worker_lost(_key(trial), error, shown=describe_failure(error))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        StopRequest.running.discard(trial.trial_id)
+        self.dropped.add(_key(trial))
+        error = _read_error(trial)
+        self._worker_lost(_key(trial), error, shown=describe_failure(error))
+
+    def _worker_lost(self, key: str, error: str, *, shown: str) -> None:
+        self._notify(lambda observer: observer.interrupted(key))
+        given_up = self.failures.add(key, error)
+        if not given_up:
+            self.progress.will_continue(key, shown)
+            return
+        try:
+            # The trial's next worker reads this and ends the trial.
+            record_failure(self.store, key, given_up)
+        except StoreLost as lost:
+            StopRequest.make(str(lost))
+        if key in self.dropped:
+            self._failed(key, given_up)
+
+    def _failed(self, key: str, error: str) -> None:
+        self.progress.failed(key, error, failure_file(key))
+        self._notify(lambda observer: observer.failed(key, error))
+        for child in self.children.get(key, ()):
+            self.progress.not_run(child, key)
+
+    def _notify(self, call: Callable[[Observer], None]) -> None:
+        """Call all observers. One that fails is called no more, because an exception here would end
+        the study."""
+        for observer in list(self.observers):
+            try:
+                call(observer)
+            except Exception as error:
+                self.observers.remove(observer)
+                reason = f"{type(observer).__name__}: {type(error).__name__}: {error}"
+                self.progress.say(f"warning: {printable(reason)}; the study goes on without it")
+
+
+def _key(trial: Any) -> str:
+    return str(trial.config["key"])
+
+
+def _read_error(trial: Any) -> str:
+    """What Ray says of the end of a trial's worker: the newest entry of the trial's error file."""
+    try:
+        text = Path(trial.error_file).read_text(errors="replace")
+    except (OSError, TypeError):
+        return ""
+    newest = text.rpartition("Failure # ")[2].partition("\n")[2]
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", newest).split())

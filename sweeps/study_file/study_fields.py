@@ -1,0 +1,60 @@
+"""The types of a study file's fields: sparsities, seeds, resources and published numbers."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from sweeps.study_file.method_entry import check_knobs
+from sweeps.study_file.strict_model import LARGEST, Strict
+from trainables.training.recipe import Count, Number
+from trainables.trial_spec import Scalar
+
+
+def _is_sparsity(value: float) -> float:
+    if not 0 <= value < 1:
+        hint = f": for {value:g} % write {value / 100:g}" if 2 <= value < 100 else ""
+        raise ValueError(f"sparsity must be in [0, 1), but got {value:g}{hint}")
+    return value
+
+
+Sparsity = Annotated[Number, AfterValidator(_is_sparsity)]
+Seed = Annotated[Count, Field(ge=0, le=LARGEST)]
+
+
+class Resources(Strict):
+    """What one trial takes of the cluster. Fractions of a GPU let several trials share it."""
+
+    cpus_per_trial: Number = Field(default=1, gt=0, le=10_000, description="cores, and so threads")
+    gpus_per_trial: Number = Field(
+        default=0, ge=0, le=1000, description="0.25: four trials on a GPU"
+    )
+
+    @model_validator(mode="after")
+    def _as_ray_counts(self) -> Self:
+        for name, value in self:
+            if value != round(value, 4):
+                raise ValueError(f"{name} must have at most 4 decimals, but got {value:g}")
+        if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
+            raise ValueError(
+                f"gpus_per_trial must be whole above 1, but got {self.gpus_per_trial:g}"
+            )
+        return self
+
+
+class Published(Strict):
+    """A number from the literature that the tables show beside ours."""
+
+    dataset: str = Field(description="as in the study")
+    model: str = Field(description="as in the study")
+    method: str = Field(description="by the name it has here")
+    knobs: dict[str, Scalar] = Field(default={}, description="of the method, where not the default")
+    sparsity: Sparsity = Field(description="the fraction of zeros that the number is for")
+    metric: str = Field(default="test_top1", description="a column of the rows")
+    value: Number = Field(description="the number, in the unit of that column")
+    source: str = Field(description="the paper or repository it stands in")
+    note: str = Field(default="", description="what differs there, e.g. best epoch")
+
+    @field_validator("knobs", mode="plain")
+    @classmethod
+    def _values(cls, raw: Any) -> Any:
+        return check_knobs(raw, axes=False)

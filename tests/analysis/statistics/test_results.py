@@ -1,0 +1,65 @@
+"""The results of a metric: which cells and values belong to a setting, a series, a seed."""
+
+from pathlib import Path
+
+import pytest
+
+from analysis.reading.load import load_study
+from analysis.statistics.results import Results, collect_results
+from tests.analysis.synthetic import Writer, make_row
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    """Two settings; random pruning with and without knobs; a method with two stages."""
+    writer = Writer(tmp_path)
+    for model in ("resnet18", "vgg16"):
+        for seed in (1, 2):
+            writer.add([make_row("dense", 0.0, seed, model=model, test_top1=90.0 + seed)])
+            writer.add([make_row("random", 0.5, seed, model=model, test_top1=80.0)])
+        writer.add([make_row("random", 0.5, 1, model=model, knobs='{"layers": "erk"}')])
+    rows = [make_row("obc", 0.5, 1, stage=stage) for stage in ("raw", "recalibrated")]
+    writer.add(rows)
+    return collect_results(load_study(writer.finish()))
+
+
+def test_cells_are_those_of_a_setting_and_a_series(results: Results) -> None:
+    assert [setting.model for setting in results.settings] == ["resnet18", "vgg16"]
+    for setting in results.settings:
+        assert set(results.cells_of(setting)["model"]) == {setting.model}
+        for series in results.series:
+            both = results.cells_of(setting, series)
+            assert set(both["method"]) <= {series.method} and set(both["knobs"]) <= {series.knobs}
+    assert len(results.cells_of()) == 8
+
+
+def test_random_pruning_is_the_one_without_knobs(results: Results) -> None:
+    for setting in results.settings:
+        series = results.find_random_pruning(setting)
+        assert series is not None and (series.method, series.knobs) == ("random", "{}")
+
+
+def test_without_random_pruning_there_is_none(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    writer.add([make_row("magnitude", 0.5, 1)])
+    results = collect_results(load_study(writer.finish()))
+    assert results.find_random_pruning(results.settings[0]) is None
+    assert results.find_dense(results.settings[0]) is None
+
+
+def test_the_last_stage_is_the_result_of_a_method(results: Results) -> None:
+    last = [results.series[index] for index in results.list_last_stages(dense=True)]
+    assert [series.method for series in last] == ["dense", "obc", "random", "random"]
+    assert [series.stage for series in last if series.method == "obc"] == ["recalibrated"]
+    assert results.list_last_stages() == results.list_last_stages(dense=True)[1:]
+
+
+def test_differences_are_to_the_dense_network_of_the_same_setting_and_seed(
+    results: Results,
+) -> None:
+    random = results.find_random_pruning(results.settings[1])
+    assert random is not None
+    cells = results.cells_of(results.settings[1], random)
+    assert cells["drop"].tolist() == [-11.5] and cells["drop_n"].tolist() == [2]
+    values = results.seed_values(cells)
+    assert values["dense"].tolist() == [91.0, 92.0] and values["seed"].tolist() == [1, 2]

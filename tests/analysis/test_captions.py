@@ -1,0 +1,60 @@
+"""The words that figures, tables and report share."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis.captions import (
+    describe_commits,
+    describe_positions,
+    format_duration,
+    format_p,
+    name_figure,
+)
+from analysis.metrics import find_metric
+from analysis.reading.load import load_study
+from analysis.statistics.results import collect_results
+from tests.analysis.synthetic import Writer, make_row
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(1e-5, "< 0.0001"), (5e-4, "0.0005"), (0.0123, "0.012"), (0.5, "0.50"), (float("nan"), "–")],
+)
+def test_a_p_value_has_the_decimals_it_needs(p: float, text: str) -> None:
+    assert format_p(p) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.1551, "0.155 s"), (600, "10 min"), (7200, "2 h"), (7_200_000, "2,000 h")],
+)
+def test_a_duration_has_a_unit_that_fits(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+def test_positions_are_remarked_on_where_one_is_not_the_requested_sparsity() -> None:
+    nan = float("nan")
+    assert describe_positions(pd.DataFrame({"sparsity": [0.5, 0.9], "place": [0.5, 0.9]})) == []
+    for sparsity, place in ((0.5, 0.52), (nan, 0.4), (nan, nan)):
+        cells = pd.DataFrame({"sparsity": [0.9, sparsity], "place": [0.9, place]})
+        assert len(describe_positions(cells)) == 1
+
+
+def test_commits_are_named_and_many_counted(tmp_path: Path) -> None:
+    for count, text in ((1, "commit c0"), (2, "commits c0, c1"), (5, "c0, c1, c2 and 2 more")):
+        writer = Writer(tmp_path / str(count))
+        for seed in range(count):
+            writer.add([make_row("magnitude", 0.5, seed, commit=f"c{seed}")])
+        assert describe_commits(collect_results(load_study(writer.finish()))).endswith(text)
+
+
+def test_the_usual_metric_is_not_named_in_file_names(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    writer.add([make_row("magnitude", 0.5, 1)])
+    results = collect_results(load_study(writer.finish()))
+    (setting,) = results.settings
+    assert name_figure("cost", results.metric, setting) == "cost-cifar10-resnet18"
+    loss = find_metric("test_loss", results.study.rows)
+    assert name_figure("cost", loss, setting, "2") == "cost-test-loss-cifar10-resnet18-2"

@@ -1,0 +1,120 @@
+"""What all commands share: errors in one line, exit codes and the JSON output."""
+
+import json
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from pruning.user_error import UserError
+from trainables import command_line
+from trainables.command_line import INTERRUPTED, UNREAD, USER_ERROR, Parser, run_command
+from trainables.storage.retry import StoreForbidden, StoreLost, StoreUnreachable
+
+
+def raising(error: BaseException) -> Callable[[], int]:
+    def work() -> int:
+        raise error
+
+    return work
+
+
+def run(work: Callable[[], int], **options: object) -> int:
+    return run_command(work, interrupted=lambda: "interrupted here", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (UserError("no\nsuch thing"), USER_ERROR, "error: no such thing\n"),
+        (StoreForbidden("not allowed"), USER_ERROR, "error: not allowed\n"),
+        (StoreUnreachable("it is away"), 3, "error: it is away\n"),
+        (KeyboardInterrupt(), INTERRUPTED, "interrupted here\n"),
+        (
+            ModuleNotFoundError("No module named 'ray'", name="ray"),
+            USER_ERROR,
+            "error: cannot import 'ray' (it is not installed): "
+            "run pip install --editable . in the project's checkout\n",
+        ),
+    ],
+)
+def test_an_error_is_one_line_and_an_exit_code(
+    error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(raising(error), lost=3) == code
+    assert capsys.readouterr() == ("", line)
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("a bug"), ImportError("a bug", name="sweeps.cli"), OSError("a bug")]
+)
+def test_a_fault_of_the_project_is_no_user_error(error: Exception) -> None:
+    with pytest.raises(type(error), match="a bug"):
+        run(raising(error))
+
+
+def test_a_command_may_count_more_as_user_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(raising(FileExistsError("it is there")), user_errors=(OSError,)) == USER_ERROR
+    assert run(raising(StoreLost("it is away")), user_errors=(OSError,)) == USER_ERROR
+    assert capsys.readouterr().err == "error: it is there\nerror: it is away\n"
+
+
+def test_the_json_output_is_one_object_whatever_is_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output: dict[str, object] = {}
+
+    def work() -> int:
+        print("for people")
+        output["trials"] = 3
+        return 1
+
+    assert run(work, output=output) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"trials": 3, "exit_code": 1} and err == "for people\n"
+    assert run(raising(UserError("wrong")), output={"trials": 0}) == USER_ERROR
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"trials": 0, "error": "wrong", "exit_code": 2}
+    assert err == "error: wrong\n"
+
+
+def test_a_reader_that_went_away_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_line, "discard_unread_output", lambda error: None)
+    assert run(raising(BrokenPipeError())) == UNREAD
+    assert run(raising(BrokenPipeError()), unread=0, user_errors=(OSError,)) == 0
+
+
+def test_another_broken_pipe_is_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(BrokenPipeError):
+        run(raising(BrokenPipeError()))
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--jsn"], "error: unrecognized arguments: --jsn; did you mean --json?\n"),
+        (["x"], "error: unrecognized arguments: x; see --help\n"),
+    ],
+)
+def test_an_unknown_option_names_the_nearest(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = Parser(prog="command")
+    parser.add_argument("--json", action="store_true")
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args(words)
+    assert capsys.readouterr().err == line
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args([*words, "--json"])
+    error = line.removeprefix("error: ").strip()
+    assert json.loads(capsys.readouterr().out) == {"error": error, "exit_code": 2}
+
+
+def test_a_python_that_is_too_old_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command_line.check_python()
+    monkeypatch.setattr(sys, "version_info", (3, 9, 2, "final", 0))
+    with pytest.raises(SystemExit, match="2"):
+        command_line.check_python()
+    assert "error: Python must be at least 3.11, but this is 3.9" in capsys.readouterr().err

@@ -1,0 +1,171 @@
+"""Trains the Train phases of a trial, one epoch after the other; an epoch may pause between two
+batches."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pruning.method import Method
+from pruning.phases import Measure, Phase, Train
+from trainables.data.interface import Loader
+from trainables.dense_weights import store_weights_of_epoch
+from trainables.network import Network
+from trainables.prune_inputs import PruneInputs
+from trainables.storage.store import Store
+from trainables.training.epoch import Epoch, EpochResult, HeldMasks
+from trainables.training.learning_rate import learning_rate
+from trainables.training.recipe import Recipe
+from trainables.training.seeds import make_generator
+from trainables.trial_records import TrialRecords
+from trainables.trial_spec import TrialSpec
+
+TRAINING_PASSES = 3  # of one image: forward, and backward for the weights and for the activations
+
+
+@dataclass
+class EpochRunner:
+    """The training of one trial: its network changes, and its records grow by two curve rows an
+    epoch."""
+
+    spec: TrialSpec
+    store: Store
+    loader: Loader
+    method: Method
+    phases: list[Phase]
+    network: Network
+    records: TrialRecords
+    prune_inputs: PruneInputs
+    _epoch: Epoch | None = field(default=None, init=False)  # in progress in this process
+    # In progress in the process that wrote the checkpoint, and not continued here yet.
+    _paused: dict[str, Any] | None = field(default=None, init=False)
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether an epoch has begun and paused between two batches."""
+        return self._epoch is not None or self._paused is not None
+
+    @property
+    def batches(self) -> int:
+        """Batches trained of the epoch in progress; 0 where there is none."""
+        if self._epoch:
+            return self._epoch.index
+        return int(self._paused["index"]) if self._paused else 0
+
+    def state(self) -> dict[str, Any] | None:
+        """The epoch in progress as a checkpoint holds it; None where there is none."""
+        return self._epoch.state() if self._epoch else self._paused
+
+    def restore(self, paused: dict[str, Any] | None) -> None:
+        """Put back what `state` returned."""
+        self._epoch, self._paused = None, paused
+
+    def recipe_of(self, phase: Train) -> Recipe:
+        """The recipe that a phase names."""
+        retrain = self.spec.retrain or self.spec.recipe
+        return self.spec.recipe if phase.recipe == "train" else retrain
+
+    def run(self, phase: Train, epoch: int, step: int, pause: Callable[[], bool]) -> bool:
+        """Train one epoch, or the rest of it; `step` is its number in the trial.
+
+        Returns:
+            Whether the epoch is finished; False where `pause` returned True before its end.
+        """
+        self._epoch = self._epoch or self._begin(phase, epoch)
+        began = time.perf_counter()
+        result = self._epoch.train(pause)
+        self.records.train_seconds += time.perf_counter() - began
+        if result is None:
+            return False
+        self._epoch = None
+        self._record(phase, epoch, step, result)
+        if epoch + 1 == phase.end:
+            self.store_weights(phase, phase.end)
+        return True
+
+    def store_weights(self, phase: Train, epoch: int) -> None:
+        """Store the present weights for other trials, if the phase says so for this epoch."""
+        store_weights_of_epoch(self.store, self.spec, phase, epoch, self.network)
+
+    def _record(self, phase: Train, epoch: int, step: int, result: EpochResult) -> None:
+        """Count a finished epoch, evaluate the network and add the rows of the curves."""
+        records = self.records
+        records.notes += self.network.take_compile_notes()
+        records.epochs += 1
+        same = {
+            "key": self.spec.key,
+            "step": step,
+            "epoch": epoch,
+            "phase": phase.recipe,
+            "lr": result.lr,
+        }
+        records.curves.append({**same, "split": "train", "loss": result.loss, "top1": result.top1})
+        if validation := self.network.evaluate(self.loader.evaluation_batches("validation")):
+            records.curves.append(
+                {**same, "split": "validation", "loss": validation.loss, "top1": validation.top1}
+            )
+        if self.recipe_of(phase).record_best_test and (
+            test := self.network.evaluate(self.loader.evaluation_batches("test"))
+        ):
+            records.best_test = max(test.top1, records.best_test or 0.0)
+        if records.train_macs is not None:
+            # Last, because a network of the user may draw random numbers even in this pass.
+            records.train_macs += TRAINING_PASSES * result.images * self.network.count_macs()
+
+    def _begin(self, phase: Train, epoch: int) -> Epoch:
+        """An epoch at its first batch, or at the batch after the pause that a checkpoint holds."""
+        whole, paused = self.recipe_of(phase), self._paused
+        recipe = whole.at(phase.recipe_epoch(epoch, whole.epochs))
+        self._paused = None
+        if epoch == phase.start and not paused:
+            self.network.renew_optimizer(recipe)
+            self.records.best_test = None
+        if not paused:
+            self.store_weights(phase, epoch)
+        optimizer = self.network.update_optimizer(recipe)
+        level = self.records.level
+        purpose = ("train", epoch) if phase.recipe == "train" else ("retrain", level, epoch)
+        steps = self.loader.batches_per_epoch(recipe.batch)
+        return Epoch(
+            self.network.model,
+            self.loader.training_batches(
+                batch=recipe.batch,
+                augment=recipe.augment,
+                generator=make_generator(self.spec.seed, *purpose),
+                skip=paused["index"] if paused else 0,
+            ),
+            steps=steps,
+            optimizer=optimizer,
+            scaler=self.network.scaler,
+            held=HeldMasks(self.network.model, self.network.masks),
+            learning_rate=lambda part: learning_rate(recipe, epoch + part, length=phase.length),
+            precision=self.network.precision,
+            device=self.network.device,
+            label_smoothing=recipe.label_smoothing,
+            update=self._mask_update(phase, epoch, steps) if phase.updates else None,
+            paused=paused,
+            forward=self.network.training_forward(recipe),
+        )
+
+    def _mask_update(
+        self, phase: Train, epoch: int, steps: int
+    ) -> Callable[[int], HeldMasks | None]:
+        """The callback by which the method changes masks inside this epoch."""
+        sparsity = next(later.sparsity for later in self.phases if isinstance(later, Measure))
+        total = (phase.end - phase.start) * steps
+        every = self.method.interval(total)
+
+        def update(index: int) -> HeldMasks | None:
+            behind = (epoch - phase.start) * steps + index
+            if behind % every:
+                return None
+            inputs = self.prune_inputs.make(
+                sparsity, "update", behind, progress=behind / total, interval=every / total
+            )
+            masks = self.method.update(inputs)
+            if masks is None:
+                return None
+            self.network.set_masks(masks)
+            return HeldMasks(self.network.model, self.network.masks)
+
+        return update

@@ -1,0 +1,97 @@
+"""A network that a study did not save, made again: read from the dense weights that the study has,
+or trained as it was."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+
+from pruning.masks import all_kept
+from pruning.user_error import UserError
+from trainables import saved_networks
+from trainables.data.prepared import load_data_set
+from trainables.dense_weights import DenseWeightsMissing
+from trainables.environment import Environment
+from trainables.saved_networks import SavedNetwork
+from trainables.storage import checkpoints, layout
+from trainables.trial import Trial
+from trainables.user_method_files import load_method_files
+
+if TYPE_CHECKING:
+    from trainables.data.interface import DataSetInfo
+    from trainables.export.study_records import Row
+    from trainables.storage.store import Store
+    from trainables.trial_spec import TrialSpec
+
+
+def train_again(spec: TrialSpec, row: Row, store: Store, *, data_dir: str | None) -> SavedNetwork:
+    """The network of a row. What is trained again is saved in the study directory from now on; its
+    rows stay as they are.
+
+    Raises:
+        UserError: the data or a method file of the user are not there, or the dense weights that
+            the trial starts from are gone.
+    """
+    environment = Environment(
+        store=store.uri,
+        study=row["study"],
+        data_dir=data_dir,
+        device="cpu" if row["device"] == "cpu" or not torch.cuda.is_available() else "cuda",
+        threads=row["threads"],
+        keep_networks="all",
+    )
+    try:
+        load_method_files(spec.sources, store)
+    except UserError as error:
+        raise UserError(f"{spec.key} cannot be trained again: {error}") from None
+    try:
+        data = load_data_set(spec.dataset, data_dir=data_dir)
+    except UserError as error:
+        raise UserError(f"{error}; name the folder with --data-dir") from None
+    data = data if spec.recipe.hold_out else data.joined()
+    if spec.method == "dense" and (stored := _read_dense_network(spec, row, store, data)):
+        return stored
+    # What may lie there is damaged, and would make the trial look done.
+    saved_networks.delete_saved_level(store, spec.key, row["level"])
+    try:
+        Trial(spec, environment).run()
+    except DenseWeightsMissing as error:
+        raise UserError(
+            f"{spec.key} cannot be trained again: {error}; the study, run again, makes them"
+        ) from None
+    network = saved_networks.find_saved_network(store, spec.key, row["level"], row["digest"])
+    if network is None:
+        raise UserError(f"{spec.key} was trained again, but its level {row['level']} was not saved")
+    return network
+
+
+def _read_dense_network(
+    spec: TrialSpec, row: Row, store: Store, data: DataSetInfo
+) -> SavedNetwork | None:
+    """A dense network of the weights that the study stores for other trials; None where those of
+    the row are gone."""
+    masks = all_kept(saved_networks.build_untrained(spec.model, data.image, data.classes))
+    # The dense network may have been trained again, on other hardware: no reason for a warning.
+    with warnings.catch_warnings(action="ignore"):
+        newest = checkpoints.read_newest_state(
+            store,
+            layout.state_folder(layout.ARTIFACTS, spec.key),
+            "epoch",
+            spec.recipe.epochs,
+            accept=lambda weights: checkpoints.digest_tensors(weights, masks) == row["digest"],
+        )
+    if newest is None:
+        return None
+    return SavedNetwork(
+        row=row,
+        model=spec.model,
+        image=data.image,
+        classes=data.classes,
+        mean=data.mean,
+        std=data.std,
+        keep={},
+        weights=newest[1],
+        masks={},
+    )

@@ -1,0 +1,47 @@
+"""Evaluate a network: its accuracy and its loss on the images of a split."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainables.training.precision import Precision, autocast
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Top-1 and top-5 in percent and the mean cross-entropy in nats per image, over a number of
+    images."""
+
+    top1: float
+    top5: float
+    loss: float
+    images: int
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    *,
+    precision: Precision,
+    device: torch.device,
+) -> Accuracy | None:
+    """Accuracy of the model in eval mode; None where there are no images."""
+    model.eval()
+    totals = torch.zeros(3, dtype=torch.float64, device=device)
+    seen = 0
+    for x, y in batches:
+        with autocast(precision, device):
+            logits = model(x)
+        logits = logits.float()
+        ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == y[:, None]
+        loss = functional.cross_entropy(logits, y, reduction="sum")
+        totals += torch.stack([ranked[:, 0].sum(), ranked.sum(), loss]).double()
+        seen += len(y)
+    if not seen:
+        return None
+    top1, top5, loss = (totals / seen).tolist()
+    return Accuracy(100 * top1, 100 * top5, loss, seen)
