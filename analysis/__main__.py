@@ -49,9 +49,9 @@ def _run(given: argparse.Namespace, output: dict[str, object] | None) -> int:
         ValueError, OSError: a user error; one line.
     """
     from analysis.reading.load import load_study
-    from analysis.report.page_files import FORMATS
+    from analysis.report.page_files import DEFAULT_FORMATS, FORMATS
 
-    formats = _parse_formats(given.format, FORMATS)
+    formats = DEFAULT_FORMATS if given.format is None else _parse_formats(given.format, FORMATS)
     if output is not None and given.watch is not None:
         raise ValueError("--json prints one report, --watch writes many: leave one of them out")
     study = load_study(given.study)
@@ -147,7 +147,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--format",
         metavar="LIST",
-        help="what to write, of png,pdf,svg,csv,md,tex,html,json (default: all of them)",
+        help="what to write, of png,pdf,svg,csv,md,tex,html,json (default: all but png)",
     )
     parser.add_argument(
         "--bootstrap", action="store_true", help="a table of percentile bootstrap intervals, too"
@@ -191,14 +191,12 @@ def _find_target(out: str | None, default: Store) -> Store:
     return default if out is None else Store.at(out)
 
 
-def _parse_formats(text: str | None, known: Sequence[str]) -> tuple[str, ...]:
+def _parse_formats(text: str, known: Sequence[str]) -> tuple[str, ...]:
     """The formats of `--format`, in the order of `known`.
 
     Raises:
         ValueError: an unknown format, or none.
     """
-    if text is None:
-        return tuple(known)
     requested = {part.strip().lower() for part in text.split(",") if part.strip()}
     if unknown := sorted(requested - set(known)):
         raise ValueError(f"no format '{unknown[0]}'; there are: {', '.join(known)}")

@@ -12,6 +12,8 @@ from analysis.statistics.intervals_and_tests import CONFIDENCE
 from analysis.statistics.results import Results
 
 NOTHING = "–"
+# What intervals are; docs/decisions/0015 has the model.
+INTERVALS = f"{100 * CONFIDENCE:g} % intervals over seeds, variances shared across the setting"
 
 
 def format_counts(counts: Sequence[int]) -> str:
@@ -23,12 +25,33 @@ def format_counts(counts: Sequence[int]) -> str:
     return f"n = {known[0]}" if len(known) == 1 else f"n = {known[0]} to {known[-1]}"
 
 
-def format_interval(mean: float, half: float | None, decimals: int, *, sign: bool = False) -> str:
-    """`mean ± half width`; without an interval only the mean, without a mean a dash."""
+def format_interval(
+    mean: float,
+    low: float | None,
+    high: float | None,
+    decimals: int,
+    *,
+    sign: bool = False,
+) -> str:
+    """`mean [low, high]`; without an interval only the mean, without a mean a dash.
+
+    The one form of all intervals: those of accuracies are not symmetric, so `±` would be wrong, and
+    in brackets both ends can be read off without arithmetic.
+    """
     if pd.isna(mean):
         return NOTHING
-    text = f"{round(mean, decimals) + 0.0:{'+' if sign else ''}.{decimals}f}".replace("-", "−")
-    return text if pd.isna(half) else f"{text} ± {half:.{decimals}f}"
+    if pd.isna(low) or pd.isna(high):
+        return format_decimal(mean, decimals, sign=sign)
+    ends = (
+        format_decimal(float(end), decimals, sign=sign) for end in (low, high) if end is not None
+    )
+    return f"{format_decimal(mean, decimals, sign=sign)} [{', '.join(ends)}]"
+
+
+def format_decimal(value: float, decimals: int, *, sign: bool = False) -> str:
+    """A number with so many decimals, a true minus sign, and no negative zero."""
+    rounded = round(float(value), decimals) + 0.0
+    return f"{rounded:{'+' if sign else ''}.{decimals}f}".replace("-", "−")
 
 
 def format_p(p: float) -> str:
@@ -48,11 +71,7 @@ def describe_figure(
     figure's foot."""
     cells = results.cells_of(setting)
     counts = format_counts(cells["n"].tolist())
-    parts = (
-        [f"intervals: {100 * CONFIDENCE:g} % Student t over seeds"]
-        if intervals and (cells["n"] > 1).any()
-        else []
-    )
+    parts = [INTERVALS] if intervals and (cells["n"] > 1).any() else []
     parts += ["no interval where n = 1"] if intervals and (cells["n"] == 1).any() else []
     text = "; ".join(part for part in (*parts, *remarks, describe_commits(results)) if part)
     settings = [setting] if setting else list(results.settings)
@@ -71,9 +90,9 @@ def describe_positions(cells: pd.DataFrame) -> list[str]:
 
 def describe_commits(results: Results) -> str:
     """What code the numbers were measured with."""
-    commits = results.commits
+    commits = [commit for commit in results.commits if commit]
     if len(commits) < 2:
-        return f"commit {commits[0]}" if commits else ""
+        return f"commit {commits[0]}" if commits else "commit unknown"
     more = f" and {len(commits) - 3} more" if len(commits) > 3 else ""
     return f"commits {', '.join(commits[:3])}{more}"
 

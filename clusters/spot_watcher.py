@@ -94,7 +94,8 @@ def watch(command: list[str], notice: Callable[[], str | None], *, every: float)
         except OSError as error:
             if not silent:
                 say(
-                    f"the metadata service does not answer ({error}); looking again every {every:g} s"
+                    f"the metadata service does not answer ({error}); looking again every "
+                    f"{every:g} s"
                 )
             announced, silent = None, True
         if announced:

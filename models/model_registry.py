@@ -93,7 +93,20 @@ def build_model(name: str, *, image: tuple[int, int, int], classes: int) -> nn.M
         raise UserError(
             f"model '{name}' must return an nn.Module, but returned {type(model).__name__}"
         )
+    _materialise(model, image)
     return model
+
+
+def _materialise(model: nn.Module, image: tuple[int, int, int]) -> None:
+    """Give lazy layers their sizes and weights, by one forward pass of a zero image."""
+    import torch
+    from torch.nn.parameter import is_lazy
+
+    if any(is_lazy(tensor) for tensor in [*model.parameters(), *model.buffers()]):
+        training = model.training
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, *image))
+        model.train(training)
 
 
 def _find_function(name: str) -> Callable[..., object]:

@@ -7,6 +7,7 @@ to the missing ingredient. Importing this does not import torch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PrivateAttr
@@ -17,6 +18,7 @@ from pruning.phases import Measure, Phase, PhaseContext, Prune, Reinitialise, Re
 if TYPE_CHECKING:
     from pruning.method import Masks
     from pruning.structured.keep_plan import Smaller
+    from pruning.weight_uses import WeightUse
 
 _PROBE = PhaseContext(train_epochs=1, retrain_epochs=1)
 
@@ -59,6 +61,16 @@ class Control(Method):
                 f"'{self.of}' was not handed over: build a control by pruning.registry.build_method"
             )
         return self._inner
+
+    @property
+    def cuts_channels(self) -> bool:
+        return self.controls == "structured"
+
+    def find_unfit(self, uses: Mapping[str, WeightUse]) -> dict[str, str]:
+        return self.inner.find_unfit(uses)
+
+    def find_obstacle(self, inputs: PruneInput) -> str | None:
+        return self.inner.find_obstacle(inputs)
 
     def find_misfit(self, kind: type[Method]) -> str | None:
         """Why a method cannot be controlled, as the end of a sentence; None where it can: its

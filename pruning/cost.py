@@ -1,29 +1,32 @@
 """What a network costs: multiply-accumulates of its layers, parameters and bytes.
 
-Counted are convolutions and linear layers, the same as `torch.utils.flop_counter` counts (which
-reports two per multiply-accumulate). Bias, batch-norm, activations and pooling are not: they are
-0.3 to 1.5 % of the networks here, and batch-norm folds into the convolution before it. Tools that
-add them report more: for ResNet-18 on 3x32x32 images 556.65 M (with two per batch-norm output)
-where this reports 555.42 M.
+Counted are convolutions and matrix products, the same as `torch.utils.flop_counter` counts (which
+reports two per multiply-accumulate), by the weight that each is made with, whatever calls it.
+Products of two activations, as attention's, have no weight and are named apart. Bias, batch-norm,
+activations and pooling are not counted: they are 0.3 to 1.5 % of the networks here, and batch-norm
+folds into the convolution before it. Tools that add them report more: for ResNet-18 on 3x32x32
+images 556.65 M (with two per batch-norm output) where this reports 555.42 M.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, prod
+from math import inf
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from pruning.eval_mode import eval_mode
 from pruning.masks import Masks, prunable
+from pruning.weight_uses import trace_weights
+
+PRODUCTS = "products of activations"  # attention's, of queries and keys and of what they weigh
+OTHER_PARAMETERS = "other parameters"  # those that are no prunable layer's
 
 
 @dataclass(frozen=True)
 class LayerCost:
-    """What one convolution or linear layer costs.
+    """What one prunable layer costs, or what is no layer's.
 
-    name: its weight's state-dict name, as in masks.
-    shape: of the weight.
+    name: its weight's state-dict name, as in masks; `PRODUCTS` or `OTHER_PARAMETERS` for the rest.
+    shape: of the weight; () for the rest.
     weights: number of weights, without bias.
     macs: multiply-accumulates for one image, dense; 0 if the forward pass does not use the layer.
     """
@@ -51,7 +54,8 @@ class Size:
 
 
 def layer_costs(model: nn.Module, image: tuple[int, int, int]) -> list[LayerCost]:
-    """Cost of every prunable layer, in module order, counted in one forward pass of a zero image.
+    """Cost of every prunable layer, in module order, counted in one forward pass of a zero image;
+    then, where there are any, of the products of activations and of other parameters.
 
     The pass runs in eval mode and without gradients, on the device and in the precision of the
     model's first parameter; training modes are put back afterwards. A layer that is used twice
@@ -61,35 +65,28 @@ def layer_costs(model: nn.Module, image: tuple[int, int, int]) -> list[LayerCost
         image: (channels, height, width).
     """
     weights = prunable(model)
-    macs = dict.fromkeys(weights, 0)
-
-    def count_in(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
-        # An output element takes one multiply-accumulate per weight of its filter or row; groups
-        # shorten the filter.
-        per_output = prod(weights[name].shape[1:])
-
-        def count(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            macs[name] += output.numel() * per_output
-
-        return module.register_forward_hook(count)
-
-    hooks = [
-        count_in(name, model.get_submodule(name.removesuffix("weight").removesuffix(".")))
-        for name in weights
+    uses = trace_weights(model, weights, image)
+    costs = [
+        LayerCost(
+            name,
+            tuple(weight.shape),
+            weight.numel(),
+            uses.weights[name].macs if name in uses.weights else 0,
+        )
+        for name, weight in weights.items()
     ]
-    like = next(model.parameters(), torch.empty(0))
-    try:
-        with eval_mode(model), torch.no_grad():
-            model(torch.zeros(1, *image, device=like.device, dtype=like.dtype))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return [LayerCost(name, tuple(w.shape), w.numel(), macs[name]) for name, w in weights.items()]
+    others = {PRODUCTS: uses.products, OTHER_PARAMETERS: uses.other_weights}
+    return costs + [LayerCost(name, (), 0, macs) for name, macs in others.items() if macs]
 
 
 def macs(costs: Sequence[LayerCost]) -> int:
     """Multiply-accumulates of one forward pass of one image, dense."""
     return sum(cost.macs for cost in costs)
+
+
+def product_macs(costs: Sequence[LayerCost]) -> int:
+    """Those of the multiply-accumulates that multiply two activations, as attention does."""
+    return sum(cost.macs for cost in costs if cost.name == PRODUCTS)
 
 
 def effective_macs(costs: Sequence[LayerCost], masks: Masks) -> float:
@@ -103,8 +100,10 @@ def effective_macs(costs: Sequence[LayerCost], masks: Masks) -> float:
     _check(masks, shapes)
     total = 0.0
     for cost in costs:
-        kept = int(masks[cost.name].sum()) if cost.name in masks else cost.weights
-        total += cost.macs * kept / cost.weights if cost.weights else 0.0
+        if cost.name in masks and cost.weights:
+            total += cost.macs * int(masks[cost.name].sum()) / cost.weights
+        else:
+            total += cost.macs
     return total
 
 

@@ -6,6 +6,7 @@ Importing this module does not import torch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import cos, pi
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -16,6 +17,8 @@ from pruning.phases import Measure, Phase, PhaseContext, Prune, Train
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from pruning.method import Masks
 
 
 class DynamicSparse(Method):
@@ -48,12 +51,9 @@ class DynamicSparse(Method):
         ]
 
     def prune(self, inputs: PruneInput) -> dict[str, Tensor]:
-        from pruning.masks import draw_masks, erk_densities, kept_count, spread
+        from pruning.masks import draw_masks
 
-        shapes = {name: tuple(mask.shape) for name, mask in inputs.masks.items()}
-        sizes = {name: mask.numel() for name, mask in inputs.masks.items()}
-        total = kept_count(inputs.requested_sparsity, sum(sizes.values()))
-        counts = spread(erk_densities(shapes, total), sizes, total)
+        counts = erk_counts(inputs.masks, inputs.requested_sparsity, inputs.fixed)
         return draw_masks(counts, inputs.masks, inputs.generator)
 
     def fraction(self, progress: float) -> float:
@@ -83,3 +83,14 @@ class DynamicSparse(Method):
             grows = keep_top(growth[name].reshape(-1).masked_fill(stays, -1), moved)
             masks[name] = (stays | grows).view_as(weight)
         return masks
+
+
+def erk_counts(masks: Masks, sparsity: float, fixed: Mapping[str, float]) -> dict[str, int]:
+    """Kept weights per layer by ERK densities; layers in `fixed` have the sparsity they have there,
+    and the rule is over the others."""
+    from pruning.masks import erk_densities, kept_count, layer_counts
+
+    shapes = {name: tuple(mask.shape) for name, mask in masks.items() if name not in fixed}
+    sizes = {name: mask.numel() for name, mask in masks.items()}
+    total = kept_count(sparsity, sum(sizes[name] for name in shapes))
+    return layer_counts(erk_densities(shapes, total), sizes, sparsity, fixed)

@@ -7,7 +7,7 @@ Importing this does not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -18,26 +18,33 @@ from pruning.phases import Retrain
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from pruning.structured.channel_groups import Group
+    from pruning.structured.group_parts import Group
     from pruning.structured.keep_plan import Smaller
+    from pruning.structured.unit_scores import Writer
 
 
 class FilterMethod(Method):
     """A method that removes the channels of lowest score, so that the network becomes physically
     smaller, then retrains it.
 
-    Every group loses the same fraction of its channels, the one that comes nearest to the requested
-    sparsity of parameters. A channel's score is the sum over the layers that write into it. A
-    subclass defines `filter_scores`.
+    How many channels go is what comes nearest to the requested sparsity. A channel's score is the
+    sum over the layers that write into it. A subclass defines `filter_scores`.
 
     mode: "all" cuts every group; "inner" leaves the residual stream whole and cuts inside the
         blocks only, as Li et al. 2017 (arXiv 1608.08710) do. It makes no
         difference in networks without residual streams.
+    ranking: "uniform" removes the same fraction of every group; "global" the lowest of all groups
+        together, by scores divided by their mean over the group (as Molchanov et al. 2019 rank
+        across layers). Each group keeps at least one channel.
+    target: what the requested sparsity is a fraction of, "params" (prunable weights) or "macs" (the
+        network's multiply-accumulates); the row's note then has the sparsity of parameters.
     round_to: widths are multiples of it (or the original); 8 and 16 suit the hardware.
     """
 
     reaches: ClassVar[Literal["exact", "nearest", "own"]] = "nearest"
     mode: Literal["inner", "all"] = "all"
+    ranking: Literal["uniform", "global"] = "uniform"
+    target: Literal["params", "macs"] = "params"
     round_to: int = Field(default=1, ge=1)
     retrain: Retrain = "finetune"
     rewind_to: int = Field(default=0, ge=0)
@@ -49,7 +56,8 @@ class FilterMethod(Method):
 
         Args:
             filters: weights of the layers to rank, by layer (module) name, [outputs, inputs, ...]
-                each.
+                each. Where channels go together, as those of an attention head do, they are one
+                output, [outputs, weights].
         """
         raise TypeError(f"{type(self).__name__} does not define filter_scores")
 
@@ -57,45 +65,109 @@ class FilterMethod(Method):
         """Importance of every channel, by group, [channels] each. Default: the sum over the group's
         producers."""
         from pruning.structured.keep_plan import group_scores
+        from pruning.structured.unit_scores import writers_of
 
         weights = inputs.weights
         filters = {
-            layer: weights[f"{layer}.weight"] for group in groups for layer in group.producers
+            layer: writer.filters(weights[writer.part.tensor])
+            for layer, writer in writers_of(groups).items()
         }
         return group_scores(groups, self.filter_scores(inputs, filters))
 
     def prune(self, inputs: PruneInput) -> Smaller:
-        """The plan of kept channels whose parameter sparsity is nearest to the requested one.
+        """The plan of kept channels that comes nearest to the requested sparsity.
 
         Raises:
             UserError: see `channel_groups.find_groups`.
             ValueError: the network has no group that the mode allows to cut.
         """
-        from pruning.structured.channel_groups import find_groups
-        from pruning.structured.channel_widths import find_ratio, kept_widths, sparsity_of_widths
+        from pruning.structured.channel_widths import (
+            kept_widths,
+            nearest_ratio,
+            ranked_widths,
+            sparsity_of_widths,
+        )
         from pruning.structured.keep_plan import Smaller, choose_channels
+        from pruning.structured.width_macs import MacsOfWidths
 
         model, sparsity = inputs.model, inputs.requested_sparsity
-        groups = [
-            group
-            for group in find_groups(model, inputs.image)
-            if self.mode == "all" or not group.residual
-        ]
-        if not groups:
-            raise ValueError(
-                f"mode must leave channels to cut, but '{self.mode}' finds none in this network"
-            )
-        ratio = find_ratio(model, groups, sparsity, round_to=self.round_to)
-        kept = kept_widths(groups, ratio, round_to=self.round_to)
-        plan = choose_channels(groups, self.channel_scores(inputs, groups), kept)
-        reached = sparsity_of_widths(model, groups, kept)
-        note = f"channel ratio {ratio:.4f}"
-        if abs(reached - sparsity) > 0.005:
+        groups = self.groups_to_cut(inputs)
+        scores = self.channel_scores(inputs, groups)
+        macs = MacsOfWidths(model, inputs.image) if self.target == "macs" else None
+
+        def widths(ratio: float) -> dict[str, int]:
+            if self.ranking == "global":
+                return ranked_widths(groups, scores, ratio, round_to=self.round_to)
+            return kept_widths(groups, ratio, round_to=self.round_to)
+
+        def sparsity_of(kept: Mapping[str, int]) -> float:
+            return sparsity_of_widths(model, groups, kept, only=inputs.masks)
+
+        removed = macs.removed if macs else sparsity_of
+        ratio = nearest_ratio(lambda ratio: removed(widths(ratio)), sparsity)
+        kept = widths(ratio)
+        plan = choose_channels(groups, scores, kept)
+        note, reached = f"channel ratio {ratio:.4f}", removed(kept)
+        if macs:
+            note += f", {reached:.4f} of the MACs and {sparsity_of(kept):.4f} of the weights go"
+        elif abs(reached - sparsity) > 0.005:
             note += (
                 f", the nearest to sparsity {sparsity:g} that whole channels allow is {reached:.4f}"
             )
         inputs.notes.append(note)
         return Smaller(plan)
+
+    def groups_to_cut(self, inputs: PruneInput) -> list[Group]:
+        """The channel groups of the network that the mode and the study allow to cut.
+
+        Raises:
+            UserError: see `channel_groups.find_groups`.
+            ValueError: there is none.
+        """
+        from pruning.structured.channel_groups import find_groups
+
+        groups = [
+            group
+            for group in find_groups(inputs.model, inputs.image)
+            if (self.mode == "all" or not group.residual) and is_selected(group, inputs.masks)
+        ]
+        if not groups:
+            raise ValueError(
+                f"mode must leave channels to cut, but '{self.mode}' finds none in this network"
+            )
+        return groups
+
+    def find_obstacle(self, inputs: PruneInput) -> str | None:
+        """Half of the channels are removed from a copy, which raises what stands in the way. What
+        is left must compute what the masked network does, and must run in training mode, whose
+        layers need not be those of eval mode."""
+        from pruning.structured.channel_widths import kept_widths
+        from pruning.structured.keep_plan import choose_channels
+        from pruning.structured.shrink import shrink
+        from pruning.structured.structure_proof import find_fault
+
+        groups = self.groups_to_cut(inputs)
+        if fault := find_fault(inputs.model, inputs.image):
+            return fault
+        half, scores = kept_widths(groups, 0.5), self.channel_scores(inputs, groups)
+        plan = choose_channels(groups, scores, half)
+        small = shrink(inputs.model, plan, image=inputs.image).train()
+        (x, _) = next(inputs.images(2))
+        try:
+            small(x)
+        except RuntimeError as error:
+            line = str(error).partition("\n")[0]
+            return (
+                "without some of its channels the network does not run in training mode, as where "
+                f"it has layers for training only, such as auxiliary classifiers: {line}"
+            )
+        return None
+
+
+def is_selected(group: Group, names: Collection[str]) -> bool:
+    """Whether all layers whose channels a group removes are among those to prune; the layers that
+    read the channels need not be."""
+    return all(name in names for name in group.cut_weights)
 
 
 def l1_norms(filters: Tensor) -> Tensor:
@@ -124,7 +196,7 @@ def distance_sums(filters: Tensor) -> Tensor:
 
 
 def loss_changes(
-    model: nn.Module, filters: Mapping[str, Tensor], batches: Iterable[tuple[Tensor, Tensor]]
+    model: nn.Module, writers: Mapping[str, Writer], batches: Iterable[tuple[Tensor, Tensor]]
 ) -> dict[str, Tensor]:
     """Squared first-order change of the loss when a filter is removed: (sum of gradient x
     weight)^2, the mean over batches.
@@ -134,7 +206,7 @@ def loss_changes(
     is 0 however important the filter is.
 
     Args:
-        filters: by layer (module) name, as the model holds them.
+        writers: the layers whose filters are asked for, by name.
         batches: (x [B, C, H, W], y int64 [B]) on the model's device.
 
     Returns:
@@ -148,15 +220,16 @@ def loss_changes(
 
     from pruning.eval_mode import eval_mode
 
-    weights = {layer: model.get_parameter(f"{layer}.weight") for layer in filters}
-    sums = {layer: weight.detach().new_zeros(len(weight)) for layer, weight in weights.items()}
+    weights = {layer: model.get_parameter(w.part.tensor) for layer, w in writers.items()}
+    sums = {layer: weights[layer].detach().new_zeros(w.units) for layer, w in writers.items()}
     count = 0
     with eval_mode(model):
         for x, y in batches:
             with torch.enable_grad():
                 gradients = torch.autograd.grad(cross_entropy(model(x), y), list(weights.values()))
             for (layer, weight), gradient in zip(weights.items(), gradients, strict=True):
-                sums[layer] += (gradient * weight.detach()).flatten(1).sum(1).square()
+                changes = writers[layer].filters(gradient * weight.detach())
+                sums[layer] += changes.flatten(1).sum(1).square()
             count += 1
     if not count:
         raise ValueError("the scores need at least 1 batch, but got 0")

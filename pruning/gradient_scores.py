@@ -6,21 +6,23 @@ gradients of the model stay as they are.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
 from pruning.class_examples import Batch
 from pruning.eval_mode import exact_eval_mode
+from pruning.linear_flow import LinearFlow
 from pruning.masks import Masks, apply_masks, prunable
 
 
 def positive_copy(model: nn.Module, masks: Masks) -> nn.Module:
     """A float64 copy for `flow_scores`: every entry of the state dict, buffers too, by its absolute
-    value; masked.
+    value; masked. Only weights that have a mask require gradients.
 
     float64 because the flow multiplies over the layers: 1e27 on ResNet-18, more than float32 holds
     on ResNet-110.
@@ -29,21 +31,28 @@ def positive_copy(model: nn.Module, masks: Masks) -> nn.Module:
     network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     with torch.no_grad():
         for value in network.state_dict().values():
-            value.abs_()
+            if value.is_floating_point():
+                value.abs_()
     apply_masks(network, masks)
+    for name, weight in prunable(network).items():
+        weight.requires_grad_(name in masks)
     return network
 
 
-def flow_scores(network: nn.Module, image: tuple[int, int, int]) -> dict[str, Tensor]:
+def flow_scores(
+    network: nn.Module, image: tuple[int, int, int], *, replaced: set[str] | None = None
+) -> dict[str, Tensor]:
     """Synaptic flow through every prunable weight: |dR/dw * w| (Tanaka et al. 2020, arXiv
     2006.05467).
 
-    R is the sum of the logits for one input of ones, in eval mode. In a chain without biases the
-    scores of each layer sum to R.
+    R is the sum of the logits for one input of ones, in eval mode and with all that is not linear
+    on positive values taken as `linear_flow` says. In a chain without biases the scores of each
+    layer sum to R.
 
     Args:
         network: made by `positive_copy`.
         image: (channels, height, width) of one input.
+        replaced: is given the names of the operations that were taken as linear.
 
     Returns:
         By name, each float64 in the shape of its weight, at least 0.
@@ -51,10 +60,13 @@ def flow_scores(network: nn.Module, image: tuple[int, int, int]) -> dict[str, Te
     Raises:
         ValueError: R is not finite.
     """
-    weights = prunable(network)
+    weights = {name: w for name, w in prunable(network).items() if w.requires_grad}
     with exact_eval_mode(network), torch.enable_grad():
-        flow = network(next(iter(weights.values())).new_ones(1, *image)).sum()
+        with LinearFlow() as linear:
+            flow = network(next(iter(weights.values())).new_ones(1, *image)).sum()
         gradients = torch.autograd.grad(flow, list(weights.values()), materialize_grads=True)
+    if replaced is not None:
+        replaced |= linear.replaced
     if not torch.isfinite(flow):
         raise ValueError(
             f"the synaptic flow must be finite in float64, but is {flow.item()}; "
@@ -64,6 +76,25 @@ def flow_scores(network: nn.Module, image: tuple[int, int, int]) -> dict[str, Te
         name: (g * w.detach()).abs()
         for (name, w), g in zip(weights.items(), gradients, strict=True)
     }
+
+
+def describe_zeros(scores: Mapping[str, Tensor]) -> list[str]:
+    """A note on the layers in which every score is 0, so that they are removed first and by order
+    alone; none where there is no such layer."""
+    empty = [name for name, score in scores.items() if not bool(score.any())]
+    more = f" and {len(empty) - 3} more" if len(empty) > 3 else ""
+    names = ", ".join(empty[:3])
+    return [f"all scores are 0 in {names}{more}: removed first, by order"] if empty else []
+
+
+def explain_no_score(scores: Mapping[str, Tensor]) -> str | None:
+    """Why an initial network cannot be scored, where all scores are 0; None where one is not."""
+    if any(bool(score.any()) for score in scores.values()):
+        return None
+    return (
+        "every score of the initial network is 0, as where the initial weights of the classifier "
+        "or of a layer that all signals pass are 0; give them other values"
+    )
 
 
 def loss_sensitivity(model: nn.Module, masks: Masks, batches: Sequence[Batch]) -> dict[str, Tensor]:
@@ -83,8 +114,8 @@ def loss_sensitivity(model: nn.Module, masks: Masks, batches: Sequence[Batch]) -
         ValueError: no batch.
     """
     with _training_copy(model, masks) as network:
-        gradient = _gradient(network, batches, temperature=1.0)
-        weights = prunable(network)
+        weights = prunable(network, only=masks)
+        gradient = _gradient(network, list(weights.values()), batches, temperature=1.0)
         return {
             name: (w.detach() * g).abs()
             for (name, w), g in zip(weights.items(), gradient, strict=True)
@@ -113,8 +144,8 @@ def gradient_sensitivity(
         ValueError: no batch.
     """
     with _training_copy(model, masks) as network:
-        weights = prunable(network)
-        gradient = _gradient(network, batches, temperature=temperature)
+        weights = prunable(network, only=masks)
+        gradient = _gradient(network, list(weights.values()), batches, temperature=temperature)
         products = [torch.zeros_like(weight) for weight in weights.values()]
         for loss in _losses(network, batches, temperature):
             partial = torch.autograd.grad(
@@ -140,9 +171,11 @@ def _training_copy(model: nn.Module, masks: Masks) -> Iterator[nn.Module]:
     """
     network = copy.deepcopy(model)
     apply_masks(network, masks)
-    with exact_eval_mode(network), torch.enable_grad():
+    # Fused attention has no second derivative.
+    with exact_eval_mode(network), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         for module in network.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            # Instance-norm with running statistics, too: it trains by those of the image.
+            if isinstance(module, nn.modules.batchnorm._NormBase):
                 module.train()
         yield network
 
@@ -154,11 +187,12 @@ def _losses(network: nn.Module, batches: Sequence[Batch], temperature: float) ->
         yield cross_entropy(network(x) / temperature, y, reduction="sum") / total
 
 
-def _gradient(network: nn.Module, batches: Sequence[Batch], *, temperature: float) -> list[Tensor]:
-    """Gradient of the mean cross-entropy over all images for the prunable weights."""
+def _gradient(
+    network: nn.Module, weights: list[nn.Parameter], batches: Sequence[Batch], *, temperature: float
+) -> list[Tensor]:
+    """Gradient of the mean cross-entropy over all images for some weights of the network."""
     if not batches:
         raise ValueError("the scores need at least 1 batch, but got 0")
-    weights = list(prunable(network).values())
     sums = [torch.zeros_like(weight) for weight in weights]
     for loss in _losses(network, batches, temperature):
         _add(sums, torch.autograd.grad(loss, weights, materialize_grads=True))

@@ -6,7 +6,7 @@ layers; biases, normalisation and embeddings are not. Which of them a trial prun
 see `prunable_layers`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import prod
 from typing import Literal
 
@@ -30,9 +30,13 @@ def weight_names(module: nn.Module) -> tuple[str, ...]:
     return ("weight_ih", "weight_hh") if isinstance(module, nn.RNNCellBase) else ()
 
 
-def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
+def prunable(model: nn.Module, only: Collection[str] | None = None) -> dict[str, nn.Parameter]:
     """The prunable weights by state-dict name, in module order; a tensor that several layers share
-    is there once, by its first name."""
+    is there once, by its first name.
+
+    Args:
+        only: names of those that are wanted, e.g. the masks of a trial; None: all.
+    """
     weights: dict[str, nn.Parameter] = {}
     seen: set[int] = set()
     for layer, module in model.named_modules():
@@ -41,7 +45,7 @@ def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
             if weight is not None and id(weight) not in seen:
                 seen.add(id(weight))
                 weights[f"{layer}.{name}" if layer else name] = weight
-    return weights
+    return {name: weights[name] for name in weights if only is None or name in only}
 
 
 def all_kept(model: nn.Module) -> dict[str, Tensor]:
@@ -110,15 +114,24 @@ def keep_best(
     """Masks that keep exactly `round((1 - sparsity) * N)` weights, those with the highest scores.
 
     N counts all prunable weights. Weights that `masks` already removes stay removed. With scope
-    "layer" every layer has the same sparsity, up to the one weight that makes the total exact.
+    "layer" every layer has the same sparsity, up to the weights that make the total exact; a layer
+    of which `masks` keeps fewer than its share keeps those.
 
     Args:
         scores: by name, each in the shape of its weight.
+        fixed: sparsities of layers that the study sets apart, by name; they have these exactly,
+            and N counts the weights of the others.
 
     Raises:
         ValueError: sparsity outside [0, 1], a NaN score, or more weights to keep than `masks`
             leaves.
     """
+    if apart := {name: fixed[name] for name in scores if fixed and name in fixed}:
+        others = {name: score for name, score in scores.items() if name not in apart}
+        chosen = keep_best(others, sparsity, masks=masks, scope=scope) if others else {}
+        for name, own in apart.items():
+            chosen |= keep_best({name: scores[name]}, own, masks=masks)
+        return {name: chosen[name] for name in scores}
     flat = {
         name: _candidates(score, masks[name] if masks else None) for name, score in scores.items()
     }
@@ -129,9 +142,9 @@ def keep_best(
         )
         kept = dict(zip(flat, together.split(list(sizes.values())), strict=True))
     else:
-        counts = spread(
-            dict.fromkeys(flat, 1 - sparsity), sizes, kept_count(sparsity, sum(sizes.values()))
-        )
+        left = {name: int((score > -torch.inf).sum()) for name, score in flat.items()}
+        total = kept_count(sparsity, sum(sizes.values()))
+        counts = spread(dict.fromkeys(flat, 1 - sparsity), sizes, total, limits=left)
         kept = {name: keep_top(score, counts[name]) for name, score in flat.items()}
     return {name: kept[name].view_as(score) for name, score in scores.items()}
 
@@ -184,27 +197,64 @@ def erk_densities(shapes: Mapping[str, tuple[int, ...]], total: int) -> dict[str
         dense |= over
 
 
-def spread(densities: Mapping[str, float], sizes: Mapping[str, int], total: int) -> dict[str, int]:
+def spread(
+    densities: Mapping[str, float],
+    sizes: Mapping[str, int],
+    total: int,
+    *,
+    limits: Mapping[str, int] | None = None,
+) -> dict[str, int]:
     """Whole numbers of kept weights per layer that follow `densities` and sum to exactly `total`.
 
     The largest-remainder rule: each layer gets the floor of density x size, and the weights still
     missing are given to the layers with the largest fractions (the first on a tie). No layer gets
-    more than its size.
+    more than its limit.
+
+    Args:
+        limits: the most that each layer can hold, where that is less than its size: what an earlier
+            prune left of it. Shares of rising sparsities do not fall one by one without them, since
+            the rounding may favour another layer each time.
 
     Raises:
         ValueError: the layers cannot hold `total` weights.
     """
+    limits = sizes if limits is None else limits
     if not 0 <= total <= sum(sizes.values()):
         raise ValueError(f"cannot keep {total} of {sum(sizes.values())} weights")
-    exact = {name: min(max(densities[name], 0.0) * size, size) for name, size in sizes.items()}
+    if total > (left := sum(limits.values())):
+        raise ValueError(f"cannot keep {total} weights: only {left} are left")
+    exact = {name: min(max(densities[name], 0.0) * sizes[name], limits[name]) for name in sizes}
+    lacking = total - sum(exact.values())
+    if lacking > len(exact):  # far from the densities: every layer takes a part of it, by its room
+        part = lacking / (left - sum(exact.values()))
+        exact = {name: share + part * (limits[name] - share) for name, share in exact.items()}
     counts = {name: int(share) for name, share in exact.items()}
     # Sorting is stable: ties stay in layer order.
     order = sorted(sizes, key=lambda name: counts[name] - exact[name])
     while (missing := total - sum(counts.values())) != 0:
         step = 1 if missing > 0 else -1
         room = [
-            name for name in order if (counts[name] < sizes[name] if step > 0 else counts[name] > 0)
+            name
+            for name in order
+            if (counts[name] < limits[name] if step > 0 else counts[name] > 0)
         ]
         for name in room[: abs(missing)]:
             counts[name] += step
     return counts
+
+
+def layer_counts(
+    densities: Mapping[str, float],
+    sizes: Mapping[str, int],
+    sparsity: float,
+    fixed: Mapping[str, float] | None = None,
+) -> dict[str, int]:
+    """Kept weights per layer by `densities`, exactly `round((1 - sparsity) * N)` in all; layers
+    with a sparsity of their own in `fixed` have that, and N counts the weights of the others."""
+    fixed = fixed or {}
+    others = {name: size for name, size in sizes.items() if name not in fixed}
+    counts = spread(densities, others, kept_count(sparsity, sum(others.values())))
+    return {
+        name: counts[name] if name in counts else kept_count(fixed[name], size)
+        for name, size in sizes.items()
+    }

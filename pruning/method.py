@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from pruning.structured.keep_plan import Smaller
+    from pruning.weight_uses import WeightUse
 
     Masks = Mapping[str, Tensor]
 
@@ -51,12 +52,15 @@ class PruneInput:
         method's own rule decides.
     generator: a CPU generator seeded by (seed, level); the only source of randomness.
     images: `images(n)` yields batches (x float [B, C, H, W] normalised and not augmented, y int64
-        [B]) of n training images in all, the same ones for the same seed and level.
+        [B]) of n training images in all, the same ones for the same seed and level; 128 a batch,
+        whatever the recipe's batch, so that no score depends on it.
     image: (channels, height, width) of one input.
     progress, interval: for `update`, the fraction of the training phase that is done and the
         fraction between two updates; the k-th update (from 0) comes at progress k x interval. Both
         are 0 in `prune`.
     last: whether no prune follows in this trial.
+    fixed: sparsities of layers that the study sets apart (`layer_sparsity`), by name of the weight;
+        `sparsity` is that of all others. `keep_best` and `layer_counts` take them.
     memory: tensors that a method keeps from one of its prunes to the next, saved with the trial;
         empty at the first one.
     notes: a method may append sentences that belong in the row, e.g. the layers it had to skip.
@@ -72,15 +76,18 @@ class PruneInput:
     progress: float = 0.0
     interval: float = 0.0
     last: bool = True
+    fixed: Mapping[str, float] = field(default_factory=dict)
     memory: dict[str, Tensor] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
     def weights(self) -> dict[str, Tensor]:
-        """The prunable weights by name, detached, sharing memory with the model."""
+        """The weights to prune by name, those that have masks: detached, sharing memory with the
+        model."""
         from pruning.masks import prunable
 
-        return {name: weight.detach() for name, weight in prunable(self.model).items()}
+        weights = prunable(self.model, only=self.masks)
+        return {name: weight.detach() for name, weight in weights.items()}
 
     @property
     def requested_sparsity(self) -> float:
@@ -120,6 +127,9 @@ class Method(BaseModel):
     reaches: ClassVar[Literal["exact", "nearest", "own"]] = "exact"
     # Whether it prunes at all; one that does not measures a dense network, at sparsity 0.
     prunes: ClassVar[bool] = True
+    # Knobs with which, at another value than the default, it may not be able to prune a network of
+    # the project; those networks are known to be fit for all methods otherwise, and not tried.
+    network_knobs: ClassVar[tuple[str, ...]] = ()
     # Whether `methods: all` in a study file includes it.
     in_all: ClassVar[bool] = True
     # A knob that a plan sets, where the study leaves it out, to the epochs in total (those of the
@@ -130,6 +140,33 @@ class Method(BaseModel):
     def runs(self) -> tuple[str, ...]:
         """Names of the other methods that this one runs inside its trials; only controls do."""
         return ()
+
+    @property
+    def cuts_channels(self) -> bool:
+        """Whether it removes whole channels, so that the network becomes smaller."""
+        return self.card.kind == "structured"
+
+    def find_unfit(self, uses: Mapping[str, WeightUse]) -> dict[str, str]:
+        """Layers that this method cannot prune, by name of the weight, each with the reason; they
+        are left out. Default: none.
+
+        Args:
+            uses: how the forward pass uses each weight.
+        """
+        return {}
+
+    def find_obstacle(self, inputs: PruneInput) -> str | None:
+        """Why this method cannot prune such a network, in words that name the layer; None where it
+        can. Default: None.
+
+        It is called before a study starts. An error that it raises is an answer, too, so a method
+        may simply try what it does with a network.
+
+        Args:
+            inputs: a network with fresh weights and no requested sparsity, to be left as it is;
+                `images(n)` yields two random images, whatever n.
+        """
+        return None
 
     def trials(self, sparsities: tuple[float, ...]) -> list[tuple[float, ...]]:
         """Split a study's sparsities into trials; each tuple is measured by one trial. Default: a
@@ -169,7 +206,13 @@ class Method(BaseModel):
 
         scope: Literal["global", "layer"] = getattr(self, "scope", "global")
         scores = self.scores(inputs)
-        return keep_best(scores, inputs.requested_sparsity, masks=inputs.masks, scope=scope)
+        return keep_best(
+            scores,
+            inputs.requested_sparsity,
+            masks=inputs.masks,
+            scope=scope,
+            fixed=inputs.fixed,
+        )
 
     def interval(self, steps: int) -> int:
         """Optimiser steps between two calls of `update` in a training of `steps`: the `every` knob,

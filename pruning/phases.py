@@ -21,10 +21,9 @@ class Train:
     """Epochs `start` ... `end - 1` of a recipe, with a fresh optimiser; one step an epoch.
 
     recipe: the study's "train" recipe (the dense budget) or its "retrain" recipe (after pruning).
-    length: the number of epochs that the recipe's learning-rate schedule covers, where that is not
-        its own.
-    stretch_changes: whether the changes within the recipe (batch, augmentation, ...) are laid over
-        that length, too; else they come at the epochs that they name.
+    length: the number of epochs that the recipe is laid over, where that is not its own: schedule,
+        warm-up, milestones and changes (batch, augmentation, ...) all come at the same fraction of
+        the training. Without it they come at the epochs that they name.
     publish: epochs whose weights, as they are before that epoch (or after the last), are stored for
         other trials to start from.
     updates: whether the method's `update` is called inside the epochs.
@@ -34,7 +33,6 @@ class Train:
     end: int
     start: int = 0
     length: int | None = None
-    stretch_changes: bool = False
     publish: tuple[int, ...] = ()
     updates: bool = False
 
@@ -45,11 +43,9 @@ class Train:
             )
 
     def recipe_epoch(self, epoch: int, recipe_epochs: int) -> int:
-        """The epoch of a recipe of that many epochs whose changes hold in an epoch of this
-        phase."""
-        if self.length and self.stretch_changes:
-            return epoch * recipe_epochs // self.length
-        return epoch
+        """The epoch of a recipe of that many epochs whose changes hold in an epoch of this phase: a
+        change comes with the first epoch that begins at or after its place."""
+        return epoch * recipe_epochs // self.length if self.length else epoch
 
 
 @dataclass(frozen=True)
@@ -118,6 +114,7 @@ class PhaseContext:
         phases depend on the network use it.
     groups: how many channel groups the network has, and how many of them are residual, where that
         is known without building the network.
+    select: names of the weights of the network that the trial prunes; None: all.
     """
 
     train_epochs: int
@@ -126,6 +123,7 @@ class PhaseContext:
     image: tuple[int, int, int] = (3, 32, 32)
     build: Callable[[], "nn.Module"] | None = None
     groups: tuple[int, int] | None = None
+    select: Callable[["nn.Module"], tuple[str, ...]] | None = None
 
     @cached_property
     def network(self) -> "nn.Module":

@@ -9,6 +9,7 @@ import torch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from pruning.layerwise.obs import Solution
+    from pruning.weight_uses import WeightUse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,7 @@ class PostTraining(Method):
     """
 
     starts_from: ClassVar[Literal["init", "dense"]] = "dense"
+    network_knobs: ClassVar[tuple[str, ...]] = ("pattern",)
     pattern: str = "unstructured"
     finetune: bool = False
     images: int = Field(default=1024, ge=1)
@@ -62,6 +65,32 @@ class PostTraining(Method):
     def nm(self) -> NM | None:
         """The n:m pattern, or None if unstructured."""
         return None if self.pattern == "unstructured" else parse_pattern(self.pattern)
+
+    def find_unfit(self, uses: Mapping[str, WeightUse]) -> dict[str, str]:
+        """Weights that are not used exactly once as those of a convolution or of x @ W.T: their
+        inputs are not defined."""
+        return {
+            name: f"{self.card.title} needs the inputs of a linear map that runs once"
+            for name, use in uses.items()
+            if not use.as_layer or use.runs != 1
+        }
+
+    def find_obstacle(self, inputs: PruneInput) -> str | None:
+        """An n:m pattern that fits no layer; layers that do not run once are no obstacle, but left
+        out by `find_unfit`."""
+        from pruning.nm_pattern import fits_pattern
+
+        if self.nm is None:
+            return None
+        weights, m = inputs.weights, self.nm[1]
+        if any(fits_pattern(weight, m) for weight in weights.values()):
+            return None
+        channels = {name: weight.shape[1] for name, weight in weights.items()}
+        widest = max(channels, key=lambda name: channels[name])
+        return (
+            f"pattern {self.pattern} fits no layer: {m} divides the input channels of none, "
+            f"the most are {channels[widest]} of '{widest}'"
+        )
 
     def trials(self, sparsities: tuple[float, ...]) -> list[tuple[float, ...]]:
         return super().trials(sparsities) if self.nm is None else [(1 - self.nm[0] / self.nm[1],)]
@@ -102,24 +131,23 @@ class PostTraining(Method):
                 layer that does not run exactly once in a forward pass.
         """
         from pruning.layerwise.layer_inputs import layer_order
-        from pruning.masks import all_kept, kept_count, spread
+        from pruning.masks import layer_counts
         from pruning.nm_pattern import fits_pattern
 
         self._check(inputs)
-        sparsity = inputs.requested_sparsity
-        weights, masks = inputs.weights, all_kept(inputs.model)
+        sparsity, fixed = inputs.requested_sparsity, inputs.fixed
+        weights, masks = inputs.weights, dict(inputs.masks)
         sizes = {name: weight.numel() for name, weight in weights.items()}
-        total = kept_count(sparsity, sum(sizes.values()))
-        counts = spread(dict.fromkeys(sizes, 1 - sparsity), sizes, total)
+        counts = layer_counts(dict.fromkeys(sizes, 1 - sparsity), sizes, sparsity, fixed)
         batches = [images for images, _ in inputs.images(self.images)]
         dense: list[str] = []
-        for name in layer_order(inputs.model, batches[0][:1]):
-            weight = weights[name]
-            if self.nm and not fits_pattern(weight, self.nm[1]):
+        for name in layer_order(inputs.model, batches[0][:1], only=masks):
+            weight, nm = weights[name], None if name in fixed else self.nm
+            if nm and not fits_pattern(weight, nm[1]):
                 dense.append(name)
                 continue
             observed = self.observe(inputs.model, name, batches)
-            masks[name], remarks = self._solve_layer(weight, observed, counts[name])
+            masks[name], remarks = self._solve_layer(weight, observed, counts[name], nm)
             inputs.notes.extend(f"{name}: {remark}" for remark in remarks)
         if dense:
             inputs.notes.append(f"kept dense, as {self.pattern} does not fit: {', '.join(dense)}")
@@ -138,7 +166,7 @@ class PostTraining(Method):
             )
 
     def _solve_layer(
-        self, weight: Tensor, observed: Tensor, count: int
+        self, weight: Tensor, observed: Tensor, count: int, nm: NM | None
     ) -> tuple[Tensor, list[str]]:
         """Prune a layer to `count` kept weights (or to the pattern), group by group, and rewrite
         its weight.
@@ -157,7 +185,7 @@ class PostTraining(Method):
         solutions, remarks = [], []
         for matrix, kept, group in zip(matrices, shares.values(), observed, strict=True):
             unstructured = Target(sparsity=1 - kept / matrix.numel())
-            target = Target(nm=self.nm) if self.nm else unstructured
+            target = Target(nm=nm) if nm else unstructured
             solution, remark = self.solve(matrix, group, target)
             solutions.append(solution)
             if remark:

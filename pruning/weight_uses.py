@@ -8,7 +8,7 @@ weight, the packed projection of `nn.MultiheadAttention`, each step of a recurre
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
@@ -73,7 +73,7 @@ def trace_weights(
         gradients: keep the graph, so that the output can be differentiated.
     """
     like = next(model.parameters(), torch.empty(0))
-    watch = _Watch(model, weights)
+    watch = WeightWatch(model, weights)
     x = torch.zeros(1, *image, device=like.device, dtype=like.dtype)
     with eval_mode(model), torch.set_grad_enabled(gradients), plain_kernels(), watch:
         watch.uses.output = model(x)
@@ -94,16 +94,26 @@ def plain_kernels() -> Iterator[None]:
         torch.backends.cudnn.enabled = cudnn
 
 
-class _Watch(TorchDispatchMode):
-    """Notes which operations take the weights, below autograd, while it is active."""
+class WeightWatch(TorchDispatchMode):
+    """Notes which operations take the weights, below autograd, while it is active.
 
-    def __init__(self, model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    at_use: called with the other operand before a product with one of the weights.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        weights: Mapping[str, Tensor],
+        *,
+        at_use: Callable[[Tensor], None] | None = None,
+    ) -> None:
         super().__init__()
+        self._at_use = at_use
         self.uses = ForwardUses()
         self._weights = dict(weights)
         self._spans: dict[int, list[tuple[int, int, str]]] = {}
         for name, weight in weights.items():
-            start = weight.storage_offset()
+            start = int(weight.storage_offset())
             span = (start, start + weight.numel(), name)
             self._spans.setdefault(_storage(weight), []).append(span)
         self._others = {_storage(parameter) for parameter in model.parameters()}
@@ -113,16 +123,20 @@ class _Watch(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
         operation = func.overloadpacket.__name__
-        if operands := _operands(operation, args):
-            self._add_product(operation, operands, _macs(operation, args, operands, result))
+        operands = _operands(operation, args)
+        if self._at_use and operands and self._names(operands[1]):
+            self._at_use(operands[0])
+        result = func(*args, **(kwargs or {}))
+        if operands:
+            macs = _macs(operation, args, operands, result)
+            self._add_product(operands, macs, transposed=_is_transposed(operation, args))
             return result
         if operation == "mkldnn_rnn_layer":
             # All steps of a recurrent layer at once: input [steps, batch, in], then its weights.
             for weight in args[1:3]:
                 macs = prod(args[0].shape[:2]) * weight.numel()
-                self._add_product(operation, [weight, args[0]], macs)
+                self._add_product([weight, args[0]], macs, transposed=True)
             return result
         tensors = list(_flatten([*args, *(kwargs or {}).values()]))
         names = [name for tensor in tensors for name in self._names(tensor)]
@@ -130,7 +144,7 @@ class _Watch(TorchDispatchMode):
             self._note_other(operation, func, names, result)
         return result
 
-    def _add_product(self, operation: str, operands: Sequence[Tensor], macs: int) -> None:
+    def _add_product(self, operands: Sequence[Tensor], macs: int, *, transposed: bool) -> None:
         named = [(name, tensor) for tensor in operands for name in self._names(tensor)]
         if not named:
             if any(_storage(tensor) in self._others for tensor in operands):
@@ -141,10 +155,10 @@ class _Watch(TorchDispatchMode):
             use = self.uses.weights.setdefault(name, WeightUse())
             use.macs += macs if not index else 0
             use.runs += 1
-            weight = self._weights[name]
-            shape = weight.shape if operation in _CONVOLUTIONS else weight.shape[::-1]
+            shape = self._weights[name].shape
+            whole = tensor.shape == (shape[::-1] if len(shape) == 2 else shape)
             second = tensor is operands[1]
-            use.as_layer &= len(named) == 1 and second and tensor.shape == shape
+            use.as_layer &= len(named) == 1 and second and whole and not transposed
 
     def _note_other(self, operation: str, func: Any, names: list[str], result: Any) -> None:
         """Take note of an operation that is no product: a view, a copy, or one that computes with
@@ -178,7 +192,7 @@ class _Watch(TorchDispatchMode):
 
 
 def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    return int(tensor.untyped_storage()._cdata)
 
 
 def _flatten(values: Sequence[Any]) -> Iterator[Tensor]:
@@ -200,6 +214,10 @@ def _macs(operation: str, args: Sequence[Any], operands: Sequence[Tensor], resul
     if operation in _CONVOLUTIONS:
         # An output element takes one per weight of its filter; groups shorten the filter. A
         # transposed convolution spreads each input element instead.
-        transposed = operation != "cudnn_convolution" and args[6]
-        return (args[0] if transposed else result).numel() * prod(args[1].shape[1:])
+        spread = args[0] if _is_transposed(operation, args) else result
+        return int(spread.numel() * prod(args[1].shape[1:]))
     return result.numel() * operands[0].shape[-1]
+
+
+def _is_transposed(operation: str, args: Sequence[Any]) -> bool:
+    return operation in _CONVOLUTIONS and operation != "cudnn_convolution" and bool(args[6])

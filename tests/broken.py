@@ -117,6 +117,7 @@ BROKEN: dict[str, Callable[[Path, Patch], None]] = {
     "images of two sizes": write_data({"image": images(4, 4, 5), "label": LABELS}),
     "images of 16 bits": write_data({"image": images(4, 4, 4, mode="I;16"), "label": LABELS}),
     "negative labels": write_data({"image": images(4, 4, 4), "label": [0, 1, -1]}),
+    "huge labels": write_data({"image": images(4, 4, 4), "label": [0, 2**31 - 1, 1]}),
     "damaged images": write_data({"image": images(4, 4, 4, content=b"GIF"), "label": LABELS}),
     "no images": write_data({"image": images(4, 4, 4), "label": LABELS}, rows=0),
     "one image": write_data({"image": images(4), "label": [0]}),

@@ -59,8 +59,8 @@ def _one_thread() -> None:
 
 @pytest.fixture
 def shared_data() -> Path:
-    """Real CIFAR-10 and MNIST as Parquet; tests that need them are skipped where they are absent.
-    """
+    """Real CIFAR-10 and MNIST as Parquet; tests that need them are skipped where they
+    are absent."""
     if not SHARED_DATA.is_dir():
         pytest.skip("the real data sets in ../shared/data are absent")
     return SHARED_DATA

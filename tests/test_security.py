@@ -149,7 +149,10 @@ def dotted(node: ast.AST, names: dict[str, str]) -> str:
 
 
 def is_constant(call: ast.Call, name: str, value: object) -> bool:
-    return any(word.arg == name and isinstance(word.value, ast.Constant) and word.value.value is value for word in call.keywords)  # fmt: skip
+    return any(
+        word.arg == name and isinstance(word.value, ast.Constant) and word.value.value is value
+        for word in call.keywords
+    )
 
 
 def faults(source: str, place: str = "x.py") -> list[str]:
@@ -240,8 +243,14 @@ def test_the_reading_of_sources_finds_what_it_looks_for(source: str) -> None:
 
 
 def test_the_reading_of_sources_lets_pass_what_is_safe() -> None:
-    good = "import torch, yaml, numpy as np, subprocess, re\nmodel.eval()\nre.compile(text)\nyaml.safe_load(text)\n"
-    good += "torch.load(path, weights_only=True)\nnp.load(path, allow_pickle=False)\nsubprocess.run(['git'], check=True)\n"
+    good = (
+        "import torch, yaml, numpy as np, subprocess, "
+        "re\nmodel.eval()\nre.compile(text)\nyaml.safe_load(text)\n"
+    )
+    good += (
+        "torch.load(path, weights_only=True)\nnp.load(path, "
+        "allow_pickle=False)\nsubprocess.run(['git'], check=True)\n"
+    )
     assert faults(good) == [] and len(SOURCES) > 80
 
 
@@ -406,9 +415,26 @@ def test_tags_in_a_study_directory_are_not_executed(
 # Keys
 
 NAMES = st.one_of(
-    st.text(max_size=40), st.just("x" * 5000),
-    st.sampled_from(["..", "../..", "/etc/passwd", "a/../../b", ".", "", "~", "C:\\x", "a\0b", "..\\..", "-", "%2e%2e", "\ud800"]),
-)  # fmt: skip
+    st.text(max_size=40),
+    st.just("x" * 5000),
+    st.sampled_from(
+        [
+            "..",
+            "../..",
+            "/etc/passwd",
+            "a/../../b",
+            ".",
+            "",
+            "~",
+            "C:\\x",
+            "a\0b",
+            "..\\..",
+            "-",
+            "%2e%2e",
+            "\ud800",
+        ]
+    ),
+)
 
 
 @settings(max_examples=500, derandomize=True, deadline=None)

@@ -47,7 +47,8 @@ class NetworkState(TypedDict):
 
 
 class RunnerState(RecordsState):
-    """Where a `PhaseRunner` stands. paused: the state of the `Epoch` in progress, else None."""
+    """Where a `PhaseRunner` stands. paused: the state of the `Epoch` in progress, else None; with
+    `stream` and `recipe_epoch`, which older checkpoints lack (see `EpochRunner`)."""
 
     paused: dict[str, Any] | None
     network: NetworkState

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pruning.method import Method
-from pruning.phases import Measure, Phase, Train
-from trainables.data.interface import Loader
+from pruning.phases import Measure, Phase, Prune, Train
+from trainables.data.loader_interface import Loader
 from trainables.dense_weights import store_weights_of_epoch
 from trainables.network import Network
 from trainables.prune_inputs import PruneInputs
@@ -37,6 +37,9 @@ class EpochRunner:
     records: TrialRecords
     prune_inputs: PruneInputs
     _epoch: Epoch | None = field(default=None, init=False)  # in progress in this process
+    # What the epoch in progress was begun with: `stream` names its random numbers, `recipe_epoch`
+    # the epoch of the recipe whose changes hold in it.
+    _begun_with: dict[str, Any] = field(default_factory=dict, init=False)
     # In progress in the process that wrote the checkpoint, and not continued here yet.
     _paused: dict[str, Any] | None = field(default=None, init=False)
 
@@ -54,7 +57,7 @@ class EpochRunner:
 
     def state(self) -> dict[str, Any] | None:
         """The epoch in progress as a checkpoint holds it; None where there is none."""
-        return self._epoch.state() if self._epoch else self._paused
+        return {**self._epoch.state(), **self._begun_with} if self._epoch else self._paused
 
     def restore(self, paused: dict[str, Any] | None) -> None:
         """Put back what `state` returned."""
@@ -65,13 +68,16 @@ class EpochRunner:
         retrain = self.spec.retrain or self.spec.recipe
         return self.spec.recipe if phase.recipe == "train" else retrain
 
-    def run(self, phase: Train, epoch: int, step: int, pause: Callable[[], bool]) -> bool:
-        """Train one epoch, or the rest of it; `step` is its number in the trial.
+    def run(self, index: int, epoch: int, step: int, pause: Callable[[], bool]) -> bool:
+        """Train one epoch of phase number `index`, or the rest of it; `step` is its number in the
+        trial.
 
         Returns:
             Whether the epoch is finished; False where `pause` returned True before its end.
         """
-        self._epoch = self._epoch or self._begin(phase, epoch)
+        phase = self.phases[index]
+        assert isinstance(phase, Train), "only a training has epochs"
+        self._epoch = self._epoch or self._begin(index, phase, epoch)
         began = time.perf_counter()
         result = self._epoch.train(pause)
         self.records.train_seconds += time.perf_counter() - began
@@ -90,7 +96,7 @@ class EpochRunner:
     def _record(self, phase: Train, epoch: int, step: int, result: EpochResult) -> None:
         """Count a finished epoch, evaluate the network and add the rows of the curves."""
         records = self.records
-        records.notes += self.network.take_compile_notes()
+        records.add_notes(self.network.take_compile_notes())
         records.epochs += 1
         same = {
             "key": self.spec.key,
@@ -112,26 +118,29 @@ class EpochRunner:
             # Last, because a network of the user may draw random numbers even in this pass.
             records.train_macs += TRAINING_PASSES * result.images * self.network.count_macs()
 
-    def _begin(self, phase: Train, epoch: int) -> Epoch:
+    def _begin(self, index: int, phase: Train, epoch: int) -> Epoch:
         """An epoch at its first batch, or at the batch after the pause that a checkpoint holds."""
-        whole, paused = self.recipe_of(phase), self._paused
-        recipe = whole.at(phase.recipe_epoch(epoch, whole.epochs))
-        self._paused = None
+        paused, self._paused = self._paused, None
+        whole = self.recipe_of(phase)
+        stream, recipe_epoch = self._stream(index, epoch), phase.recipe_epoch(epoch, whole.epochs)
+        if paused:  # where an older version noted nothing, it began with these
+            stream = paused.get("stream", self._first_stream(phase, epoch))
+            recipe_epoch = paused.get("recipe_epoch", epoch)
+        self._begun_with = {"stream": list(stream), "recipe_epoch": recipe_epoch}
+        recipe = whole.at(recipe_epoch)
         if epoch == phase.start and not paused:
             self.network.renew_optimizer(recipe)
             self.records.best_test = None
         if not paused:
             self.store_weights(phase, epoch)
         optimizer = self.network.update_optimizer(recipe)
-        level = self.records.level
-        purpose = ("train", epoch) if phase.recipe == "train" else ("retrain", level, epoch)
         steps = self.loader.batches_per_epoch(recipe.batch)
         return Epoch(
             self.network.model,
             self.loader.training_batches(
                 batch=recipe.batch,
                 augment=recipe.augment,
-                generator=make_generator(self.spec.seed, *purpose),
+                generator=make_generator(self.spec.seed, *stream),
                 skip=paused["index"] if paused else 0,
             ),
             steps=steps,
@@ -142,27 +151,65 @@ class EpochRunner:
             precision=self.network.precision,
             device=self.network.device,
             label_smoothing=recipe.label_smoothing,
-            update=self._mask_update(phase, epoch, steps) if phase.updates else None,
+            update=self._mask_update(index, phase, epoch) if phase.updates else None,
             paused=paused,
             forward=self.network.training_forward(recipe),
         )
 
+    def _first_stream(self, phase: Train, epoch: int) -> tuple[str | int, ...]:
+        """The random numbers of an epoch of the first training of its kind: of the recipe, or of
+        the retrainings of a level."""
+        level = self.records.level
+        return ("train", epoch) if phase.recipe == "train" else ("retrain", level, epoch)
+
+    def _stream(self, index: int, epoch: int) -> tuple[str | int, ...]:
+        """Names the random numbers of an epoch of phase number `index`.
+
+        Trainings with the train recipe see the images in one order, also after a rewind. A further
+        retraining of the same level, as HRank's last, sees them in an order of its own.
+        """
+        phase = self.phases[index]
+        assert isinstance(phase, Train)
+        first, earlier = self._first_stream(phase, epoch), self._count_retrainings(index)
+        return first if phase.recipe == "train" or not earlier else (*first, "again", earlier)
+
+    def _count_retrainings(self, index: int) -> int:
+        """The retrainings of the same level that come before phase number `index`."""
+        count = 0
+        for phase in self.phases[:index]:
+            if isinstance(phase, Prune):
+                count = 0
+            count += isinstance(phase, Train) and phase.recipe == "retrain"
+        return count
+
     def _mask_update(
-        self, phase: Train, epoch: int, steps: int
+        self, index: int, phase: Train, epoch: int
     ) -> Callable[[int], HeldMasks | None]:
-        """The callback by which the method changes masks inside this epoch."""
-        sparsity = next(later.sparsity for later in self.phases if isinstance(later, Measure))
-        total = (phase.end - phase.start) * steps
+        """The callback by which the method changes masks inside this epoch; progress is counted in
+        the steps of the whole phase, whose batches may change."""
+        sparsity = next(
+            later.sparsity for later in self.phases[index:] if isinstance(later, Measure)
+        )
+        whole = self.recipe_of(phase)
+        steps = {
+            number: self.loader.batches_per_epoch(
+                whole.at(phase.recipe_epoch(number, whole.epochs)).batch
+            )
+            for number in range(phase.start, phase.end)
+        }
+        total = sum(steps.values())
+        before = sum(count for number, count in steps.items() if number < epoch)
         every = self.method.interval(total)
 
-        def update(index: int) -> HeldMasks | None:
-            behind = (epoch - phase.start) * steps + index
+        def update(batch: int) -> HeldMasks | None:
+            behind = before + batch
             if behind % every:
                 return None
             inputs = self.prune_inputs.make(
                 sparsity, "update", behind, progress=behind / total, interval=every / total
             )
             masks = self.method.update(inputs)
+            self.records.add_notes(inputs.notes)
             if masks is None:
                 return None
             self.network.set_masks(masks)

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from pruning import cost
 from pruning.connectivity import emptied_layers, is_connected
+from pruning.masks import prunable
+from pruning.real_zeros import Zeros, check_promise, count_zeros
+from pruning.weight_uses import trace_weights
 from trainables.environment import Environment
 from trainables.provenance import git_commit, host_and_process, package_versions
 from trainables.storage import checkpoints, schema
@@ -21,6 +24,8 @@ def describe_trial(spec: TrialSpec, environment: Environment) -> dict[str, Any]:
     """The columns that are the same in every row of a trial."""
     return {
         "study": environment.study,
+        "exclude": None,
+        "layer_sparsity": None,
         **spec.columns(),
         "device": environment.hardware,
         "threads": environment.threads,
@@ -37,12 +42,17 @@ def describe_trial(spec: TrialSpec, environment: Environment) -> dict[str, Any]:
 
 
 def describe_level(
-    phase: Measure, network: Network, test: Accuracy | None, validation: Accuracy | None
+    phase: Measure,
+    network: Network,
+    zeros: Zeros,
+    test: Accuracy | None,
+    validation: Accuracy | None,
 ) -> dict[str, Any]:
     """The columns of what was measured: accuracy, size, cost and health of the network as it is
     now.
 
     Args:
+        zeros: see `check_zeros`.
         test: None where the trial may not read the test set.
     """
     costs = cost.layer_costs(network.model, network.image)
@@ -58,9 +68,12 @@ def describe_level(
         "test_images": test.images if test else None,
         "params": size.params,
         "nonzero": size.nonzero,
+        "prunable": zeros.weights,
+        "zeros": zeros.zeros,
         "sparsity_reached": network.sparsity,
         "compression": network.dense_params / size.nonzero,
         "macs": cost.macs(costs),
+        "product_macs": cost.product_macs(costs),
         "effective_macs": cost.effective_macs(costs, network.masks),
         "bytes": size.bytes,
         "precision": network.precision,
@@ -69,6 +82,20 @@ def describe_level(
         "emptied_layers": ", ".join(emptied_layers(network.masks)),
         "digest": checkpoints.digest_tensors(network.model.state_dict(), dict(network.masks)),
     }
+
+
+def check_zeros(phase: Measure, network: Network) -> Zeros:
+    """The zeros of the network as it is now, counted in the tensors that it uses.
+
+    Raises:
+        WrongZerosError: they are not those that the masks or the method say.
+    """
+    weights = prunable(network.model, only=network.masks)
+    uses = trace_weights(network.model, weights, network.image)
+    zeros = count_zeros(network.model, network.masks, uses)
+    fixed = network.fixed_sparsities(phase.sparsity)
+    check_promise(network.spec.build_method(), network.masks, phase.sparsity, fixed)
+    return zeros
 
 
 def describe_layers(key: str, phase: Measure, network: Network) -> list[dict[str, Any]]:
@@ -81,8 +108,11 @@ def describe_layers(key: str, phase: Measure, network: Network) -> list[dict[str
             "layer": layer.name,
             "shape": "x".join(map(str, layer.shape)),
             "weights": layer.weights,
-            "nonzero": int(network.masks[layer.name].sum()),
+            "nonzero": int(network.masks[layer.name].sum())
+            if layer.name in network.masks
+            else layer.weights,
             "macs": layer.macs,
         }
         for layer in cost.layer_costs(network.model, network.image)
+        if layer.weights
     ]

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from models.model_registry import build_model
 from pruning import cost
 from pruning.masks import all_kept, apply_masks, prunable
+from pruning.prunable_layers import select_weights
+from pruning.small_initial_weights import draw_small_weights
 from pruning.structured.shrink import shrink
 from trainables.training.batch_norm import recalibrate_batch_norm
 from trainables.training.compile import CompiledForward, choose_compiled
@@ -30,10 +32,11 @@ class Network:
     """The network of one trial on its device, beginning with the initial weights of the trial's
     seed.
 
-    masks: bool, one per prunable weight, True where kept; what they remove is zero in the model at
-    every moment. keep_plans: for each time channels were removed, which ones of its groups stayed.
-    dense_params, dense_prunable: parameters and prunable weights before any pruning. compiled:
-    whether it trains compiled; decided by `steps`, the optimiser steps of the whole trial.
+    selection: the weights that the trial prunes. masks: bool, one for each of them, True where
+    kept; what they remove is zero in the model at every moment. keep_plans: for each time channels
+    were removed, which ones of its groups stayed. dense_params, dense_prunable: parameters and
+    weights to prune before any pruning. compiled: whether it trains compiled; decided by `steps`,
+    the optimiser steps of the whole trial.
     """
 
     def __init__(
@@ -48,11 +51,18 @@ class Network:
         self.spec, self.image, self.classes, self.device = spec, image, classes, device
         self.model = self._build("init")
         self.dense_params = sum(parameter.numel() for parameter in self.model.parameters())
-        self.dense_prunable = sum(weight.numel() for weight in prunable(self.model).values())
+        self.selection = select_weights(
+            self.model,
+            image,
+            method=spec.build_method(),
+            exclude=spec.exclude,
+            layer_sparsity=spec.layer_sparsity,
+        )
+        self.masks: Mapping[str, Tensor] = self._keep_all()
+        self.dense_prunable = sum(mask.numel() for mask in self.masks.values())
         self.precision = choose_precision(spec.recipe.precision, self.model, device)
         self.compiled = choose_compiled(spec.recipe.compile, self.model, steps=steps, device=device)
         self._compiled_forward: CompiledForward | None = None
-        self.masks: Mapping[str, Tensor] = all_kept(self.model)
         self.keep_plans: list[dict[str, Tensor]] = []
         self._counted: tuple[nn.Module, int] | None = None
         self.optimizer: torch.optim.Optimizer | None = None
@@ -65,11 +75,24 @@ class Network:
         model = build_model(self.spec.model, image=self.image, classes=self.classes).to(self.device)
         return _channels_last(model)
 
+    def _keep_all(self) -> dict[str, Tensor]:
+        """Masks that keep every weight that the trial prunes."""
+        whole = all_kept(self.model)
+        return {name: whole[name] for name in self.selection.names}
+
+    def fixed_sparsities(self, sparsity: float | None) -> dict[str, float]:
+        """The sparsities of the layers that the study sets apart, where the others shall have
+        `sparsity`: on the way to the trial's last one they rise in proportion."""
+        last = self.spec.sparsities[-1] if self.spec.sparsities else 0.0
+        part = sparsity / last if sparsity is not None and last else 1.0
+        return {name: part * own for name, own in self.selection.fixed.items()}
+
     @property
     def sparsity(self) -> float:
         """Fraction of the dense network's prunable weights that are gone, by masks or with their
         channels."""
-        return 1 - sum(int(mask.sum()) for mask in self.masks.values()) / self.dense_prunable
+        kept = sum(int(mask.sum()) for mask in self.masks.values())
+        return 1 - kept / self.dense_prunable if self.dense_prunable else 0.0
 
     def count_macs(self) -> int:
         """Multiply-accumulates of one forward pass of one image through the network as large as it
@@ -125,19 +148,30 @@ class Network:
             self.model = self._remove_channels(keep)
         apply_masks(self.model, self.masks)
 
-    def reinitialise(self, stream: str) -> None:
+    def reinitialise(self, stream: str) -> list[str]:
         """Draw weights and buffers anew; masks and removed channels stay in force.
 
-        Weights of a smaller network are those that the whole one draws for its kept channels.
+        A smaller network draws for its own widths. A masked one draws as the dense one does.
+
+        Returns:
+            Notes for the row: what kept the scale of the wide network.
         """
         self.load_weights(self._build(stream).state_dict())
+        if not self.keep_plans:
+            return []
+        drawn, left = draw_small_weights(lambda: self._build(stream), self.model)
+        self.model.load_state_dict(drawn, strict=False)
+        if not left:
+            return []
+        names = ", ".join(left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
+        return [f"drawn at the scale of the wide network: {names}"]
 
     def shrink(self, keep: Mapping[str, Tensor]) -> None:
         """Remove all channels that `keep` does not name of the groups it does name; a new training
         must follow."""
         self.keep_plans.append({name: kept.cpu() for name, kept in keep.items()})
         self.model = self._remove_channels(keep)
-        self.masks = all_kept(self.model)
+        self.masks = self._keep_all()
         self.optimizer = None
 
     def _remove_channels(self, keep: Mapping[str, Tensor]) -> nn.Module:
@@ -152,7 +186,7 @@ class Network:
         Raises:
             ValueError: the masks do not fit the prunable weights.
         """
-        weights = prunable(self.model)
+        weights = prunable(self.model, only=self.selection.names)
         shapes = {name: weight.shape for name, weight in weights.items()}
         if {name: mask.shape for name, mask in masks.items()} != shapes:
             raise ValueError(

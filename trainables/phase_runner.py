@@ -8,12 +8,17 @@ import torch
 from pruning.phases import Measure, Phase, Prune, Recalibrate, Reinitialise, Rewind, Train
 from pruning.structured.keep_plan import Smaller
 from trainables.checkpoint_format import RunnerState
-from trainables.data.interface import Loader
 from trainables.data.loader import make_loader
+from trainables.data.loader_interface import Loader
 from trainables.dense_weights import read_dense_weights
 from trainables.environment import Environment
 from trainables.epoch_runner import EpochRunner
-from trainables.measured_row import describe_layers, describe_level, describe_trial
+from trainables.measured_row import (
+    check_zeros,
+    describe_layers,
+    describe_level,
+    describe_trial,
+)
 from trainables.network import Network
 from trainables.prune_inputs import PruneInputs
 from trainables.storage.store import Store
@@ -92,14 +97,14 @@ class PhaseRunner:
         phase = self.phases[index]
         match phase:
             case Train():
-                return self._epochs.run(phase, epoch, step, pause)
+                return self._epochs.run(index, epoch, step, pause)
             case Prune():
                 later = self.phases[index + 1 :]
                 self._prune(phase, last=not any(isinstance(other, Prune) for other in later))
             case Rewind():
                 self.network.load_weights(read_dense_weights(self.store, self.spec, phase.epoch))
             case Reinitialise():
-                self.network.reinitialise(phase.stream)
+                self.records.add_notes(self.network.reinitialise(phase.stream))
             case Recalibrate():
                 self._recalibrate(phase)
             case Measure():
@@ -138,7 +143,7 @@ class PhaseRunner:
             self.network.shrink(pruned.keep)
         else:
             self.network.set_masks(pruned)
-        self.records.notes += inputs.notes
+        self.records.add_notes(inputs.notes)
 
     def _recalibrate(self, phase: Recalibrate) -> None:
         # Augmented as in training: statistics of plain images cost a dense ResNet-20 2.4 points on
@@ -153,17 +158,18 @@ class PhaseRunner:
     def _measure(self, phase: Measure) -> None:
         """Evaluate the network and record the row and the layers of a level."""
         evaluation, records = self.loader.evaluation_batches, self.records
+        zeros, selected = check_zeros(phase, self.network), self.network.selection.notes
         test = self.network.evaluate(evaluation("test")) if self.spec.test else None
         validation = self.network.evaluate(evaluation("validation"))
         records.rows.append(
             {
                 **describe_trial(self.spec, self.environment),
-                **describe_level(phase, self.network, test, validation),
+                **describe_level(phase, self.network, zeros, test, validation),
                 "best_epoch_test_top1": records.best_test,
                 "epochs": records.epochs,
                 "train_seconds": records.train_seconds,
                 "train_macs": None if records.train_macs is None else float(records.train_macs),
-                "notes": "; ".join(records.notes),
+                "notes": "; ".join([*selected, *records.notes, *zeros.notes]),
                 "data_digest": self.loader.data.digest,
                 "started": records.started,
             }

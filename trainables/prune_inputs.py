@@ -4,11 +4,15 @@ generator of random numbers for this one call."""
 from dataclasses import dataclass
 
 from pruning.method import PruneInput
-from trainables.data.interface import Loader
+from trainables.data.loader_interface import Loader
 from trainables.network import Network
 from trainables.training.seeds import make_generator
 from trainables.trial_records import TrialRecords
 from trainables.trial_spec import TrialSpec
+
+# Whatever the batch of the recipe: what a method computes per batch, as Taylor's mean over batches
+# or Wanda's batch statistics, must not depend on how the network is trained.
+IMAGE_BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class PruneInputs:
             purpose, number: name the random numbers of this call: "prune" and the level, or
                 "update" and the optimiser step. Its images have random numbers of their own.
         """
-        batch, seed = self.spec.recipe.batch, self.spec.seed
+        seed = self.spec.seed
         return PruneInput(
             model=self.network.model,
             masks=self.network.masks,
@@ -44,10 +48,11 @@ class PruneInputs:
             level=self.records.level,
             generator=make_generator(seed, purpose, number),
             images=lambda count: self.loader.draw(
-                count, batch=batch, generator=make_generator(seed, "images", purpose, number)
+                count, batch=IMAGE_BATCH, generator=make_generator(seed, "images", purpose, number)
             ),
             image=self.loader.data.image,
             last=last,
+            fixed=self.network.fixed_sparsities(sparsity),
             memory=self.records.memory,
             progress=progress,
             interval=interval,

@@ -22,7 +22,7 @@ from pruning.structured.narrow import narrow
 from trainables.storage import checkpoints, layout
 
 if TYPE_CHECKING:
-    from trainables.data.interface import DataSetInfo
+    from trainables.data.loader_interface import DataSetInfo
     from trainables.network import Network
     from trainables.storage.store import Store
 

@@ -1,6 +1,7 @@
 """What a trial has counted and recorded so far: saved in every checkpoint, written as tables at the
 end."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,10 @@ class TrialRecords:
     layers: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     memory: dict[str, Tensor] = field(default_factory=dict)
+
+    def add_notes(self, notes: Iterable[str]) -> None:
+        """Add sentences for the rows to come; one that is there already is not repeated."""
+        self.notes += [note for note in dict.fromkeys(notes) if note not in self.notes]
 
     def state(self) -> RecordsState:
         """The records as a checkpoint holds them."""

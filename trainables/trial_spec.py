@@ -42,7 +42,9 @@ class TrialSpec(BaseModel):
     others; they change what is stored, not the result, and are no part of the key. `test`: whether
     the test set may be read; a candidate of a search may not, and is measured on validation data
     only. `sources`: SHA-256 of the method files of the user that the trial runs, by name;
-    none for methods that come with the project. So a changed file makes new trials.
+    none for methods that come with the project. So a changed file makes new trials. `exclude`:
+    layers that are left alone, by name or pattern; `layer_sparsity`: sparsities of layers, by name
+    or pattern, in place of `sparsities`. A dense trial has neither.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +60,8 @@ class TrialSpec(BaseModel):
     rewind_epochs: tuple[int, ...] = ()
     test: bool = True
     sources: dict[str, str] = {}
+    exclude: tuple[str, ...] = ()
+    layer_sparsity: dict[str, float] = {}
 
     @property
     def identity(self) -> dict[str, object]:
@@ -74,6 +78,8 @@ class TrialSpec(BaseModel):
             else self.retrain.model_dump(mode="json", exclude_defaults=True),
             **({} if self.test else {"test": False}),
             **({"sources": self.sources} if self.sources else {}),
+            **({"exclude": sorted(set(self.exclude))} if self.exclude else {}),
+            **({"layer_sparsity": self.layer_sparsity} if self.layer_sparsity else {}),
         }
 
     @property
@@ -97,7 +103,17 @@ class TrialSpec(BaseModel):
             "recipe": self.recipe.non_default_json(),
             "retrain": self.retrain.non_default_json() if self.retrain else None,
             "seed": self.seed,
+            **self._choices_of_layers(),
         }
+
+    def _choices_of_layers(self) -> dict[str, str]:
+        """The columns of the choices that there are, in JSON."""
+        columns = {}
+        if self.exclude:
+            columns["exclude"] = json.dumps(sorted(set(self.exclude)))
+        if self.layer_sparsity:
+            columns["layer_sparsity"] = json.dumps(self.layer_sparsity, sort_keys=True)
+        return columns
 
     def build_method(self) -> Method:
         """The method with this trial's knobs."""
@@ -114,9 +130,17 @@ class TrialSpec(BaseModel):
             retrain_epochs=retrain.epochs,
             rewind_epochs=self.rewind_epochs,
             image=image or (3, 32, 32),
-            groups=GROUPS.get(self.model),
+            groups=None if self.exclude else GROUPS.get(self.model),
             build=lambda: build_without_storage(self.model, image or (3, 32, 32), classes or 10),
+            select=lambda network: self._select(network, image or (3, 32, 32)),
         )
+
+    def _select(self, network: "nn.Module", image: tuple[int, int, int]) -> tuple[str, ...]:
+        """Names of the weights that the trial prunes."""
+        from pruning.prunable_layers import select_weights
+
+        method = self.build_method()
+        return select_weights(network, image, method=method, exclude=self.exclude).names
 
     def phases(
         self, image: tuple[int, int, int] | None = None, classes: int | None = None

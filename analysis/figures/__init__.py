@@ -1,1 +1,1 @@
-"""One file per figure; each draws a `Picture`, or None where the study has nothing to show in it."""
+"""One file per figure; each draws `Picture`s, none where the study has nothing to show in it."""

@@ -1,4 +1,5 @@
-"""The axes of a figure: ticks that can be read, limits that show all seeds."""
+"""The axes of a figure: ticks at what was measured, as far as their labels can be read, and limits
+that show all seeds."""
 
 import numpy as np
 import pandas as pd
@@ -6,41 +7,47 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
+from analysis.figures.marks import find_band
 from analysis.metrics import Metric
 from analysis.series import format_sparsity
 
-LETTER, GAP = (
-    0.066,
-    0.04,
-)  # inches that a letter of a tick label takes at most, and between two labels
+# Inches that a letter of a tick label takes at most, and between two labels.
+LETTER, GAP = 0.066, 0.04
+DEPTH = 25.0  # points below the dense network that a y axis near it shows
+CANDIDATES = 200  # places that ticks are chosen from, the most frequent ones
 
 
-def find_ticks(lowest: float) -> list[float]:
-    """Densities to label on an axis from 1 down to `lowest`: few enough to be read, at numbers
-    people say."""
-    if lowest > 0.28:
-        ticks = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3]
-    elif lowest >= 0.8e-2:
-        ticks = [m * 10.0**-e for e in range(3) for m in (1, 0.5, 0.2)]
-    elif lowest >= 0.8e-3:
-        ticks = [m * 10.0**-e for e in range(4) for m in (1, 0.5)]
-    else:
-        ticks = [10.0**-e for e in range(9)]
-    return [tick for tick in ticks if tick >= lowest * 0.97]
+def find_ticks(places: pd.Series) -> list[float]:
+    """Densities that ticks may stand at: 1, and those of the measured sparsities, the most frequent
+    ones first."""
+    counts = places.dropna().round(6).value_counts(sort=False).reset_index()
+    counts.columns = pd.Index(["place", "count"])
+    # Where most methods share some sparsities, the ticks are not those of one that has its own.
+    counts = counts[(counts["place"] < 1) & (counts["count"] >= 0.2 * counts["count"].max())]
+    # Of equally frequent ones the round numbers first, and then the outermost.
+    counts["digits"] = [len(format_sparsity(place)) for place in counts["place"]]
+    counts["outer"] = (counts["place"] - counts["place"].median()).abs()
+    ranked = counts.sort_values(["count", "digits", "outer"], ascending=[False, True, False])
+    densities = [float(round(1 - place, 9)) for place in ranked["place"].head(CANDIDATES)]
+    return list(dict.fromkeys([1.0, *densities]))
 
 
-def set_axis(axes: Axes, sparsities: pd.Series, *, label: bool = True) -> tuple[float, float]:
-    """The x axis: logarithmic in density, dense left and sparse right, labelled by sparsity.
-    Returns its limits."""
+def set_axis(
+    axes: Axes, sparsities: pd.Series, *, label: bool = True, dense: bool = True
+) -> tuple[float, float]:
+    """The x axis: logarithmic in density, dense left and sparse right, with ticks at the measured
+    sparsities and, unless it is left out, at the dense network. Returns its limits."""
     lowest = float(1 - sparsities.max())
     lowest = lowest if 0 < lowest < 0.9 else 0.5
     axes.set_xscale("log")
     margin = lowest ** (-1 / 25)
-    ticks = _thin_out(axes, find_ticks(lowest), np.log10(margin**2 / lowest))
+    candidates = find_ticks(sparsities) if dense else find_ticks(sparsities)[1:]
+    ticks = _thin_out(axes, candidates, np.log10(margin**2 / lowest))
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xticks(ticks, [f"{format_sparsity(round(1 - tick, 9))} %" for tick in ticks])
+    names = [f"{format_sparsity(round(1 - tick, 9))} %" for tick in ticks]
+    axes.set_xticks(ticks, names if label else [""] * len(ticks))
     if label:
         axes.set_xlabel("sparsity (axis logarithmic in density)")
     axes.grid(True)
@@ -48,20 +55,19 @@ def set_axis(axes: Axes, sparsities: pd.Series, *, label: bool = True) -> tuple[
 
 
 def _thin_out(axes: Axes, ticks: list[float], decades: float) -> list[float]:
-    """The ticks whose labels do not touch each other on an axis of so many decades; round densities
+    """The ticks whose labels do not touch each other on an axis of so many decades; the first ones
     come first."""
     figure = axes.get_figure()
     inches = axes.get_position().width * (
         figure.get_figwidth() if isinstance(figure, Figure) else 6.4
     )
-    kept: list[tuple[float, float]] = []
-    for tick in sorted(ticks, key=lambda one: (round(np.log10(one) % 1, 6) > 0, -one)):
+    kept: list[tuple[float, float, float]] = []
+    for tick in ticks:
         place = -np.log10(tick) / decades * inches
         half = (LETTER * len(f"{format_sparsity(round(1 - tick, 9))} %") + GAP) / 2
-        if all(abs(place - other) > half + room for other, room in kept):
-            kept.append((place, half))
-    places = {place for place, _ in kept}
-    return [tick for tick in ticks if -np.log10(tick) / decades * inches in places]
+        if all(abs(place - other) > half + room for other, room, _ in kept):
+            kept.append((place, half, tick))
+    return sorted((tick for _, _, tick in kept), reverse=True)
 
 
 def find_limits(cells: pd.DataFrame, seeds: pd.Series, metric: Metric) -> tuple[float, float]:
@@ -70,17 +76,34 @@ def find_limits(cells: pd.DataFrame, seeds: pd.Series, metric: Metric) -> tuple[
     values = pd.concat([cells["mean"], seeds])
     low, high = float(values.min()), float(values.max())
     room = max(high - low, 1e-3 * max(abs(high), 1.0))
-    half = cells["half_width"].fillna(0.0)
-    low = min(low, max(float((cells["mean"] - half).min()), low - room))
-    high = max(high, min(float((cells["mean"] + half).max()), high + room))
+    lower, upper = find_band(cells)
+    low = _min_known(low, max(float(lower.min()), low - room))
+    high = -_min_known(-high, -min(float(upper.max()), high + room))
     margin = 0.05 * max(high - low, room)
     low, high = low - margin, high + margin
     return (max(low, -1.0), min(high, 101.0)) if metric.unit == "%" else (low, high)
 
 
+def find_limits_near_dense(
+    means: pd.Series, dense: pd.Series, metric: Metric
+) -> tuple[float, float]:
+    """A y axis that shows the dense network and what lies not too far from it: accuracies of
+    collapsed networks would press all others together."""
+    low, high = float(means.min()), float(means.max())
+    if len(dense):
+        low, high = min(low, float(dense.iloc[0])), max(high, float(dense.iloc[0]))
+    if metric.unit == "%":
+        top = float(dense.iloc[0]) if len(dense) else high
+        low = max(low, top - DEPTH)
+    margin = 0.06 * max(high - low, 1e-3 * max(abs(high), 1e-3))
+    return low - margin, high + margin
+
+
+def _min_known(value: float, other: float) -> float:
+    return value if np.isnan(other) else min(value, other)
+
+
 def is_cut(cells: pd.DataFrame, limits: tuple[float, float]) -> bool:
     """Whether a band leaves the axis."""
-    half = cells["half_width"].fillna(0.0)
-    return bool(
-        ((cells["mean"] - half) < limits[0]).any() or ((cells["mean"] + half) > limits[1]).any()
-    )
+    lower, upper = find_band(cells)
+    return bool((lower < limits[0]).any() or (upper > limits[1]).any())

@@ -36,8 +36,8 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "pruning",
 }
 DPI = 200
-# As small as the default level 6, in two thirds of the time.
-OPTIONS: dict[str, dict[str, Any]] = {"png": {"pil_kwargs": {"compress_level": 3}}}
+# A little larger than at the default level 6, in half the time.
+OPTIONS: dict[str, dict[str, Any]] = {"png": {"pil_kwargs": {"compress_level": 1}}}
 KINDS = ("png", "pdf", "svg")
 METADATA: dict[str, dict[str, None]] = {  # without dates, so that equal studies give equal bytes
     "png": {"Software": None},
@@ -45,9 +45,11 @@ METADATA: dict[str, dict[str, None]] = {  # without dates, so that equal studies
     "svg": {"Date": None},
 }
 WIDTH = 7.4  # inches of the whole figure
+PAGE_HEIGHT = 10.2  # inches: a page of A4 with margins of two centimetres
 LINE = 0.146  # inches that a line of a legend takes
 LEGEND = 1.85  # inches that a legend takes, beside its panels
-SIGNS = 28  # letters that fit into a line of it
+LETTERS = 28  # that fit into a line of it
+FOOT_LINE = 0.125  # inches that a line at the foot takes
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ class Canvas:
     ) -> None:
         margins = margins or Margins()
         self.margins = margins
-        foot_lines = textwrap.wrap(foot, 142)
-        low = margins.bottom + 0.06 + 0.125 * len(foot_lines)
+        foot_lines = _wrap_foot(foot)
+        low = margins.bottom + _find_foot_height(foot)
         self.height = margins.top + sum(heights) + margins.between * (len(heights) - 1) + low
         self.figure = Figure(figsize=(WIDTH, self.height))
         FigureCanvasAgg(self.figure)
@@ -121,10 +123,10 @@ class Canvas:
             0.06 / WIDTH, 1 - 0.08 / self.height, _shorten(title, 92), va="top", fontsize=10
         )
         for index, line in enumerate(reversed(foot_lines)):
-            y = (0.05 + 0.125 * index) / self.height
+            y = (0.05 + FOOT_LINE * index) / self.height
             self.figure.text(0.06 / WIDTH, y, line, va="bottom", fontsize=6.2, color="0.35")
 
-    def head(self, row: int, title: str, column: int = 0) -> None:
+    def head(self, row: int, title: str, column: int = 0, *, size: float = 8.5) -> None:
         """Write a title above a panel."""
         axes = self.axes[row][column]
         axes.annotate(
@@ -134,7 +136,7 @@ class Canvas:
             "axes fraction",
             "offset points",
             va="bottom",
-            fontsize=8.5,
+            fontsize=size,
             color="0.2",
         )
 
@@ -157,6 +159,25 @@ class Canvas:
         )
         legend.set_in_layout(False)
 
+    def add_shared_legend(self, handles: Sequence[Line2D]) -> None:
+        """A legend in a line below the title, of what is the same in all panels; its room is that
+        of `find_top(shared=True)`."""
+        if not handles:
+            return
+        legend = self.figure.legend(
+            handles=list(handles),
+            loc="upper left",
+            bbox_to_anchor=(0.06 / WIDTH, 1 - 0.27 / self.height),
+            borderaxespad=0.0,
+            borderpad=0.0,
+            frameon=False,
+            handlelength=2.2,
+            columnspacing=1.4,
+            fontsize=7,
+            ncols=len(handles),
+        )
+        legend.set_in_layout(False)
+
     def save(self, kinds: Sequence[str]) -> tuple[dict[str, bytes], tuple[int, int]]:
         """The figure as files of these kinds, and its size in pixels as a PNG."""
         files = {}
@@ -170,9 +191,24 @@ class Canvas:
         return files, (round(WIDTH * DPI), round(self.height * DPI))
 
 
-def find_top(headed: bool) -> float:
-    """Inches above the first row: the title, and the heads of panels where they have some."""
-    return 0.62 if headed else 0.4
+def find_top(headed: bool, *, shared: bool = False) -> float:
+    """Inches above the first row: the title, a shared legend and the heads of panels, where there
+    are some."""
+    return (0.62 if headed else 0.4) + (0.16 if shared else 0.0)
+
+
+def find_room(margins: Margins, foot: str) -> float:
+    """Inches that panels may take, with what lies between them, so that the figure fits on a
+    page."""
+    return PAGE_HEIGHT - margins.top - margins.bottom - _find_foot_height(foot)
+
+
+def _wrap_foot(foot: str) -> list[str]:
+    return textwrap.wrap(foot, 142)
+
+
+def _find_foot_height(foot: str) -> float:
+    return 0.06 + FOOT_LINE * len(_wrap_foot(foot))
 
 
 def count_lines(labels: Sequence[str]) -> int:
@@ -181,7 +217,7 @@ def count_lines(labels: Sequence[str]) -> int:
 
 
 def _wrap(label: str) -> list[str]:
-    return textwrap.wrap(label, SIGNS, break_on_hyphens=False)
+    return textwrap.wrap(label, LETTERS, break_on_hyphens=False)
 
 
 def _shorten(text: str, most: int) -> str:

@@ -17,7 +17,8 @@ def draw_importance(
         return []
     title = f"Importance of what was searched, {head}"
     remarks = [
-        "share of the variance of a candidate's place that a dimension explains alone, in a random forest"
+        "share of the variance of a candidate's place that a dimension explains alone, in a "
+        "random forest"
     ]
     remarks += [
         "together: what only several explain",

@@ -8,76 +8,108 @@ from matplotlib.ticker import NullLocator
 
 from analysis.captions import capitalise, describe_figure, name_figure
 from analysis.figures import marks
-from analysis.figures.canvas import LINE, Canvas, Margins, Picture, count_lines, find_top, style
-from analysis.figures.panels import View, find_pages, find_views
+from analysis.figures.canvas import (
+    LINE,
+    Canvas,
+    Margins,
+    Picture,
+    count_lines,
+    find_room,
+    find_top,
+    style,
+)
+from analysis.figures.panels import FigurePage, PanelGroup, group_into_panels, split_into_pages
 from analysis.series import Series, Setting, format_sparsity
 from analysis.statistics.results import Results
 
 HEIGHT = 1.45
 NAMED = 24  # layers whose names fit below a panel
+COLUMNS = ["series_index", "series", "sparsity", "layer", "density", "n"]
+LEVEL = ["key", "level", "stage"]
+REMARKS = (
+    "means over seeds",
+    "dashed: a layer is emptied, drawn at the bottom",
+    "a smaller network counts as the dense one with the removed weights at zero",
+)
 
 
 def draw_layers(results: Results, setting: Setting, kinds: tuple[str, ...]) -> list[Picture]:
-    """The figures of a setting, at its largest common sparsity but one and at the largest; none
-    without layers."""
-    data = find_densities(results, setting)
-    sparsities = _find_sparsities(data)
-    if data.empty or not sparsities:
+    """The figures of a setting, at the largest sparsity that most methods have; none without
+    layers."""
+    densities = find_densities(results, setting)
+    sparsities = _find_sparsities(densities)
+    if densities.empty or not sparsities:
         return []
-    lines = set(data.loc[data["sparsity"].isin(sparsities), "series_index"])
+    data = densities[densities["sparsity"].isin(sparsities)]
+    drawn = set(data["series_index"])
     shown = [
-        one
-        for index, one in enumerate(results.series)
-        if index in lines and one in results.last_stages
+        series
+        for index, series in enumerate(results.series)
+        if index in drawn and series in results.last_stages
     ]
-    pages = find_pages(find_views(shown))
-    lowest = data.loc[data["density"] > 0, "density"].min()
-    bottom = max(10 ** np.floor(np.log10(float(lowest))), 1e-5)
-    title = f"Densities of the layers, {setting.label}"
-    remarks = ["means over seeds", "dashed: a layer is emptied, drawn at the bottom"]
-    remarks.append("a smaller network counts as the dense one with the removed weights at zero")
-    caption, foot = describe_figure(results, setting, remarks, intervals=False)
+    panel_groups = group_into_panels(shown)
+    caption, foot = describe_figure(results, setting, REMARKS, intervals=False)
     caption = "Fraction of the weights of each layer" + caption[caption.index(", ") :].replace(
         " (%)", "", 1
     )
-    names = list(dict.fromkeys(data["layer"]))
+    names = list(dict.fromkeys(densities["layer"]))
     rotated = 0.037 * max(map(len, names)) if len(names) <= NAMED else 0.0
+    has_shared = any(group.context for group in panel_groups)
+    top = find_top(any(group.title for group in panel_groups), shared=has_shared)
+    margins = Margins(bottom=0.42 + rotated, between=0.3, top=top)
+    least = [
+        LINE * (count_lines([marks.name_group(alike) for alike in alikes]) + 0.5)
+        for alikes in (_group_series(results, data, group, sparsities) for group in panel_groups)
+    ]
+    pages = split_into_pages(
+        panel_groups,
+        [max(HEIGHT, height) for height in least],
+        least,
+        room=find_room(margins, foot),
+        between=margins.between,
+    )
+    title = f"Densities of the layers at {format_sparsity(sparsities[0])} %, {setting.label}"
     pictures = []
-    for number, views in enumerate(pages):
-        part = f" ({number + 1} of {len(pages)})" if len(pages) > 1 else ""
-        name = name_figure(
-            "layer-densities", results.metric, setting, str(number + 1) if part else ""
-        )
-        groups = [_find_groups(results, data, view, sparsities) for view in views]
-        counts = [count_lines([marks.name_group(one) for one in group]) + 2 for group in groups]
-        margins = Margins(
-            bottom=0.42 + rotated, between=0.36, top=find_top(any(view.title for view in views))
-        )
+    for number, page in enumerate(pages, 1):
+        part = f" ({number} of {len(pages)})" if len(pages) > 1 else ""
+        name = name_figure("layer-densities", results.metric, setting, str(number) if part else "")
         with style():
-            heights = [max(HEIGHT, LINE * count) for count in counts]
             canvas = Canvas(
-                title + part, heights=heights, columns=len(sparsities), margins=margins, foot=foot
+                title + part,
+                heights=page.heights,
+                columns=len(sparsities),
+                margins=margins,
+                foot=foot,
             )
-            for row, view in enumerate(views):
-                for column, sparsity in enumerate(sparsities):
-                    axes = canvas.axes[row][column]
-                    here = data[data["sparsity"] == sparsity]
-                    handles = _draw_panel(axes, results, here, view, groups[row], bottom)
-                    _set_axes(axes, names, bottom, last=row == len(views) - 1)
-                    axes.text(
-                        0.02,
-                        0.04,
-                        f"{format_sparsity(sparsity)} %",
-                        transform=axes.transAxes,
-                        fontsize=7.5,
-                    )
-                canvas.head(row, view.title)
-                canvas.axes[row][0].set_ylabel("density of the layer")
-                canvas.add_legend(row, handles)
+            _draw_page(canvas, results, data, page, sparsities, names)
             files, size = canvas.save(kinds)
-        drawn = data[data["sparsity"].isin(sparsities)].drop(columns="series_index")
-        pictures.append(Picture(name, capitalise(title + part), caption, drawn, files, size))
+        numbers = data.drop(columns="series_index")
+        pictures.append(Picture(name, capitalise(title + part), caption, numbers, files, size))
     return pictures
+
+
+def _draw_page(
+    canvas: Canvas,
+    results: Results,
+    data: pd.DataFrame,
+    page: FigurePage,
+    sparsities: list[float],
+    names: list[str],
+) -> None:
+    lowest = float(data.loc[data["density"] > 0, "density"].min())
+    bottom = max(10 ** np.floor(np.log10(lowest)), 1e-5)
+    for row, group in enumerate(page.groups):
+        alikes = _group_series(results, data, group, sparsities)
+        handles: list[Line2D] = []
+        for axes, sparsity in zip(canvas.axes[row], sparsities, strict=True):
+            here = data[data["sparsity"] == sparsity]
+            handles = _draw_panel(axes, results, here, group, alikes, bottom)
+            _set_axes(axes, names, bottom, last=row == len(page.groups) - 1)
+        canvas.head(row, group.title)
+        canvas.axes[row][0].set_ylabel("density of the layer")
+        canvas.add_legend(row, handles)
+    has_context = any(group.context or group.references for group in page.groups)
+    canvas.add_shared_legend(marks.list_shared_entries(context=has_context, references=False))
 
 
 def find_densities(results: Results, setting: Setting) -> pd.DataFrame:
@@ -86,105 +118,89 @@ def find_densities(results: Results, setting: Setting) -> pd.DataFrame:
 
     Columns: `series_index`, `series`, `sparsity`, `layer`, `density`, `n`.
     """
-    columns = ["key", "level", "stage", "layer", "weights", "nonzero"]
-    layers = results.study.layers[columns].drop_duplicates(["key", "level", "stage", "layer"])
-    if layers.empty:
-        return pd.DataFrame(columns=["series_index", "series", "sparsity", "layer", "density", "n"])
-    rows = results.rows_of(
-        setting, ["key", "level", "stage", "method", "knobs", "sparsity", "seed"]
-    )
-    found = layers.merge(
-        rows.drop_duplicates(["key", "level", "stage"]), on=["key", "level", "stage"]
-    )
-    if found.empty:
-        return pd.DataFrame(columns=["series_index", "series", "sparsity", "layer", "density", "n"])
-    order = {name: index for index, name in enumerate(dict.fromkeys(found["layer"]))}
+    layers = results.study.layers[[*LEVEL, "layer", "weights", "nonzero"]]
+    layers = layers.drop_duplicates([*LEVEL, "layer"])
+    rows = results.rows_of(setting, [*LEVEL, "method", "knobs", "sparsity", "seed"])
+    measured = layers.merge(rows.drop_duplicates(LEVEL), on=LEVEL)
+    if measured.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    order = {name: index for index, name in enumerate(dict.fromkeys(measured["layer"]))}
     # Of a network that is physically smaller, the table has the weights that are left: what there
     # was is the most.
-    whole = found.groupby("layer")["weights"].max()
-    found["density"] = found["nonzero"].astype(float) / found["layer"].map(whole).astype(float)
-    lines = {(one.method, one.knobs, one.stage): index for index, one in enumerate(results.series)}
-    keys = zip(found["method"], found["knobs"], found["stage"], strict=True)
-    found["series_index"] = [lines.get(key, -1) for key in keys]
-    found["sparsity"] = found["sparsity"].round(9)
-    found = found[(found["series_index"] >= 0) & found["sparsity"].notna()]
-    means = (
-        found.groupby(["series_index", "sparsity", "layer"])["density"]
-        .agg(["mean", "count"])
-        .reset_index()
+    whole = measured.groupby("layer")["weights"].max()
+    measured["density"] = measured["nonzero"].astype(float) / measured["layer"].map(whole).astype(
+        float
     )
+    index_of = {
+        (series.method, series.knobs, series.stage): index
+        for index, series in enumerate(results.series)
+    }
+    keys = zip(measured["method"], measured["knobs"], measured["stage"], strict=True)
+    measured["series_index"] = [index_of.get(key, -1) for key in keys]
+    measured["sparsity"] = measured["sparsity"].round(9)
+    measured = measured[(measured["series_index"] >= 0) & measured["sparsity"].notna()]
+    by = measured.groupby(["series_index", "sparsity", "layer"])["density"]
+    means = by.agg(["mean", "count"]).reset_index()
     means = means.rename(columns={"mean": "density", "count": "n"})
-    means["series"] = means["series_index"].map(
-        {index: one.label for index, one in enumerate(results.series)}
-    )
-    means["layer"] = means["layer"].astype("str")
-    means["place"] = means["layer"].map(order)
-    means = means.sort_values(["series_index", "sparsity", "place"], ignore_index=True).drop(
-        columns="place"
-    )
-    means["layer"] = means["layer"].str.removesuffix(".weight")
-    return means[["series_index", "series", "sparsity", "layer", "density", "n"]]
+    labels = {index: series.label for index, series in enumerate(results.series)}
+    means["series"] = means["series_index"].map(labels)
+    means["place"] = means["layer"].astype("str").map(order)
+    means = means.sort_values(["series_index", "sparsity", "place"], ignore_index=True)
+    means["layer"] = means["layer"].astype("str").str.removesuffix(".weight")
+    return means[COLUMNS]
 
 
 def _find_sparsities(data: pd.DataFrame) -> list[float]:
-    """The two sparsities to show: the largest that most methods have, and the next smaller one."""
+    """The sparsity to show, the largest that most methods have; none without a pruned network."""
     pruned = data[data["sparsity"] > 0]
     counts = pruned.groupby("sparsity")["series_index"].nunique()
     common = sorted(counts.index[counts >= 0.5 * counts.max()]) if len(counts) else []
-    return [float(value) for value in common[-2:]]
+    return [float(value) for value in common[-1:]]
 
 
 def _draw_panel(
     axes: Axes,
     results: Results,
     here: pd.DataFrame,
-    view: View,
-    groups: list[list[Series]],
+    group: PanelGroup,
+    alikes: list[list[Series]],
     bottom: float,
 ) -> list[Line2D]:
     names = list(dict.fromkeys(here["layer"]))
-    courses = _find_courses(results, here, names)
-    for one in view.context:
-        densities = courses[one].clip(bottom)
-        axes.plot(range(len(names)), densities, color=marks.BACKGROUND, linewidth=0.7, zorder=1.2)
+    curves = _list_curves(results, here, names)
+    others = [curves[series].clip(bottom) for series in (*group.context, *group.references)]
+    marks.draw_background(axes, [(range(len(names)), densities) for densities in others])
     handles = []
-    for group in groups:
-        densities = courses[group[0]]
-        look = marks.find_look(group[0]) | {
-            "markersize": 3.6,
-            "markeredgewidth": 0.5,
-            "linewidth": 1.1,
-        }
-        handles.append(Line2D([], [], label=marks.name_group(group), **look))
+    for alike in alikes:
+        densities = curves[alike[0]]
+        smaller = {"markersize": 3.6, "markeredgewidth": 0.5, "linewidth": 1.1}
+        line_style = marks.find_line_style(alike[0]) | smaller
+        handles.append(Line2D([], [], label=marks.name_group(alike), **line_style))
         dashes = {"linestyle": (0, (4, 2))} if (densities == 0).any() else {}
-        axes.plot(range(len(names)), densities.clip(bottom), zorder=3, **(look | dashes))
-    if view.context:
-        handles.append(
-            Line2D([], [], color=marks.BACKGROUND, linewidth=0.7, label="the other methods")
-        )
+        axes.plot(range(len(names)), densities.clip(bottom), zorder=3, **(line_style | dashes))
     return handles
 
 
-def _find_groups(
-    results: Results, data: pd.DataFrame, view: View, sparsities: list[float]
+def _group_series(
+    results: Results, data: pd.DataFrame, group: PanelGroup, sparsities: list[float]
 ) -> list[list[Series]]:
     """The series of a panel, those with the same densities at all the sparsities together."""
     names = list(dict.fromkeys(data["layer"]))
-    courses = [
-        _find_courses(results, data[data["sparsity"] == sparsity], names) for sparsity in sparsities
+    curves = [
+        _list_curves(results, data[data["sparsity"] == sparsity], names) for sparsity in sparsities
     ]
     return marks.group_alike(
-        {one: np.stack([course[one] for course in courses]) for one in view.series}
+        {series: np.stack([curve[series] for curve in curves]) for series in group.series}
     )
 
 
-def _find_courses(
+def _list_curves(
     results: Results, here: pd.DataFrame, names: list[str]
 ) -> dict[Series, np.ndarray]:
     """The densities of every series at one sparsity, layer by layer, NaN where there is none."""
     table = here.pivot(index="series_index", columns="layer", values="density")
-    found = table.reindex(index=range(len(results.series)), columns=names).to_numpy(dtype=float)
-    return dict(zip(results.series, found, strict=True))
+    densities = table.reindex(index=range(len(results.series)), columns=names)
+    return dict(zip(results.series, densities.to_numpy(dtype=float), strict=True))
 
 
 def _set_axes(axes: Axes, names: list[str], bottom: float, *, last: bool) -> None:

@@ -40,7 +40,8 @@ def draw_parallel(search: Search, head: str, foot: str, kinds: tuple[str, ...]) 
             else f"{counts[0]} candidates in each"
         ]
         remarks.append(
-            "colour and last axis: place among those at this sparsity, by how far they got and what they reached"
+            "colour and last axis: place among those at this sparsity, by how far they got and "
+            "what they reached"
         )
         remarks.append("a value under an axis: the condition of that dimension was not met")
         with style():

@@ -1,5 +1,7 @@
 """The Pareto front: accuracy against effective MACs and, where it was measured, latency."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,128 +12,153 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from analysis.captions import capitalise, describe_figure, name_figure
 from analysis.figures import marks
 from analysis.figures.canvas import LINE, Canvas, Margins, Picture, count_lines, style
-from analysis.series import Series, Setting
-from analysis.statistics.pareto import COSTS, find_results_with_cost
+from analysis.series import Series, Setting, format_sparsity
+from analysis.statistics.pareto import COSTS, Cost, find_results_with_cost
 from analysis.statistics.results import Results
 
-HEIGHT = 2.6
+HEIGHT = 2.7
 DRAWN = ("effective_macs", "latency_ms_b1", "latency_ms_b256")
-ROOM = 1.2  # the y axis ends this many heights of the front below it; what lies lower is counted in the caption
+# The y axis ends this many heights of the front below it; the caption counts what lies lower.
+ROOM = 1.2
+BEATEN = 0.45  # opacity of what is not on the front
+COLUMNS = [
+    *("series", "method", "knobs", "stage", "sparsity", "sparsity_reached"),
+    *("mean", "low", "high", "n"),
+]
 
 
 def draw_pareto(results: Results, setting: Setting, kinds: tuple[str, ...]) -> list[Picture]:
     """The figure of a setting: a row per cost that was measured; none where only the dense network
     was."""
-    costs = [
-        cost
-        for cost in COSTS
-        if cost.column in DRAWN and len(find_results_with_cost(results, setting, cost)) > 1
-    ]
-    if not costs:
+    points: dict[Cost, pd.DataFrame] = {}
+    for cost in COSTS:
+        found = find_results_with_cost(results, setting, cost)
+        if cost.column in DRAWN and len(found) > 1:
+            points[cost] = found
+    if not points:
         return []
-    points = {cost: find_results_with_cost(results, setting, cost) for cost in costs}
-    best = {cost: _name(results, found[found["front"]]) for cost, found in points.items()}
-    limits = {
-        cost: _find_limits(found, results.metric.unit, higher=results.metric.higher)
+    dense = results.find_dense(setting)
+    limits = {cost: _find_limits(results, found, dense) for cost, found in points.items()}
+    caption, foot = describe_figure(
+        results, setting, _list_remarks(points, limits), intervals=False
+    )
+    names = " and ".join(cost.title.split(" (")[0] for cost in points)
+    title = f"{capitalise(results.metric.title)} against {names}, {setting.label}"
+    with style():
+        canvas = _draw(results, points, limits, dense, title, foot)
+        files, size = canvas.save(kinds)
+    data = pd.concat(
+        found.assign(against=cost.title)[
+            ["against", "cost", "front", *(name for name in COLUMNS if name in found)]
+        ]
         for cost, found in points.items()
-    }
+    )
+    name = name_figure("pareto", results.metric, setting)
+    return [Picture(name, title, caption, data, files, size)]
+
+
+def _list_remarks(
+    points: dict[Cost, pd.DataFrame], limits: dict[Cost, tuple[float, float]]
+) -> list[str]:
     outside = max(
         int((~found["mean"].between(*limits[cost])).sum()) for cost, found in points.items()
     )
     remarks = [
-        "on the line: nothing as cheap is better, labels are sparsities",
-        "faint: beaten by something as cheap",
+        "on the grey line: nothing as cheap is better, labels are sparsities",
+        "faint: something as cheap is better",
+        "dashed: the dense network",
     ]
     remarks += [f"{outside} results lie outside the frame"] if outside else []
-    remarks.append("means over seeds, whose intervals the tables give")
-    caption, foot = describe_figure(results, setting, remarks, intervals=False)
-    names = " and ".join(cost.title.split(" (")[0] for cost in costs)
-    title = f"{capitalise(results.metric.title)} against {names}, {setting.label}"
-    with style():
-        counts = [count_lines([one.label for one in best[cost]]) + 2 for cost in costs]
-        canvas = Canvas(
-            title,
-            heights=[max(HEIGHT, LINE * count) for count in counts],
-            margins=Margins(top=0.38),
-            foot=foot,
-        )
-        for row, cost in enumerate(costs):
-            axes = canvas.axes[row][0]
-            axes.set_ylim(*limits[cost])
-            canvas.add_legend(row, _draw_panel(axes, results, points[cost], best[cost]))
-            axes.set_xlabel(cost.title)
-            axes.set_ylabel(results.metric.heading)
-        files, size = canvas.save(kinds)
-    columns = [
-        "series",
-        "method",
-        "knobs",
-        "stage",
-        "sparsity",
-        "sparsity_reached",
-        "mean",
-        "half_width",
-        "n",
-    ]
-    parts = [
-        found.assign(against=cost.title)[["against", "cost", "front", *columns]]
-        for cost, found in points.items()
-    ]
-    return [
-        Picture(
-            name_figure("pareto", results.metric, setting),
-            title,
-            caption,
-            pd.concat(parts),
-            files,
-            size,
+    return [*remarks, "means over seeds, whose intervals the tables give"]
+
+
+def _draw(
+    results: Results,
+    points: dict[Cost, pd.DataFrame],
+    limits: dict[Cost, tuple[float, float]],
+    dense: pd.Series | None,
+    title: str,
+    foot: str,
+) -> Canvas:
+    shown = [
+        results.series[index]
+        for index in sorted(
+            {
+                int(index)
+                for cost, found in points.items()
+                for index in found.loc[found["mean"].between(*limits[cost]), "series_index"]
+            }
         )
     ]
+    handles = [_make_entry(series) for series in shown]
+    handles.append(Line2D([], [], color="0.4", linewidth=0.9, label="Pareto front"))
+    # The legend is that of all rows, and may reach down beside the lower ones.
+    needed = LINE * (count_lines([str(handle.get_label()) for handle in handles]) + 1) / len(points)
+    height = min(max(HEIGHT, needed), 9.0 / len(points))
+    canvas = Canvas(
+        title, heights=[height] * len(points), margins=Margins(top=0.38, between=0.5), foot=foot
+    )
+    for row, (cost, found) in enumerate(points.items()):
+        axes = canvas.axes[row][0]
+        axes.set_ylim(*limits[cost])
+        _draw_panel(axes, results, found)
+        if dense is not None:
+            axes.axhline(dense["mean"], zorder=1.5, **marks.DENSE_STYLE)
+        axes.set_xlabel(cost.title)
+        axes.set_ylabel(results.metric.heading)
+    canvas.add_legend(0, handles)
+    return canvas
 
 
-def _name(results: Results, cells: pd.DataFrame) -> list[Series]:
-    """The series of some cells, in the order of legends."""
-    lines = set(cells["series_index"])
-    return [one for index, one in enumerate(results.series) if index in lines]
+def _make_entry(series: Series) -> Line2D:
+    return Line2D([], [], label=series.label, **_find_point_style(series))
 
 
-def _draw_panel(
-    axes: Axes, results: Results, points: pd.DataFrame, best: list[Series]
-) -> list[Line2D]:
-    low, high = axes.get_ylim()
+def _find_point_style(series: Series) -> dict[str, Any]:
+    """How one result of a series is drawn; the dense network as a black square."""
+    point_style = marks.find_line_style(series) | {"linestyle": ""}
+    if series.method == "dense":
+        point_style |= {"marker": "s", "markerfacecolor": "black", "markersize": 5.5}
+    return point_style
+
+
+def _draw_panel(axes: Axes, results: Results, points: pd.DataFrame) -> None:
     axes.set_xscale("log")
     axes.grid(True)
-    shown = points[points["mean"].between(low, high)]
-    for line, cells in shown[~shown["front"]].groupby("series_index"):
-        look = marks.find_look(results.series[int(str(line))]) | {
-            "linestyle": "",
-            "alpha": 0.35,
-            "markersize": 4.0,
-        }
-        cells = cells.iloc[marks.find_drawn(len(cells))]
-        axes.plot(cells["cost"], cells["mean"], zorder=2, **look)
+    shown = points[points["mean"].between(*axes.get_ylim())]
+    for index, cells in shown.groupby("series_index"):
+        series = results.series[int(str(index))]
+        point_style = _find_point_style(series)
+        front = cells[cells["front"]]
+        axes.plot(front["cost"], front["mean"], zorder=4, **point_style)
+        beaten = cells[~cells["front"]]
+        beaten = beaten.iloc[marks.find_drawn(len(beaten))]
+        is_dense = series.method == "dense"
+        fainter = {} if is_dense else {"alpha": BEATEN, "markersize": 4.2}
+        axes.plot(
+            beaten["cost"], beaten["mean"], zorder=4 if is_dense else 2, **(point_style | fainter)
+        )
     front = points[points["front"]]
     # Up to the next better point, nothing as cheap is better than the last one.
-    steps = [*front["cost"], shown["cost"].max()], [*front["mean"], front["mean"].iloc[-1]]
+    steps = [*front["cost"], points["cost"].max()], [*front["mean"], front["mean"].iloc[-1]]
     axes.step(*steps, where="post", color="0.4", linewidth=0.9, zorder=2.5)
-    handles = []
-    for one in best:
-        look = marks.find_look(one) | {"linestyle": ""}
-        if one.method == "dense":
-            look |= {"marker": "s", "markerfacecolor": "black", "markersize": 5.0}
-        cells = front[front["series_index"] == results.series.index(one)]
-        axes.plot(cells["cost"], cells["mean"], zorder=4, **look)
-        handles.append(Line2D([], [], label=one.label, **look))
-    width = np.log10(shown["cost"].max() / shown["cost"].min())
+    _label_front(axes, front, float(np.log10(shown["cost"].max() / shown["cost"].min())))
+    axes.margins(x=0.08)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _label_front(axes: Axes, front: pd.DataFrame, decades: float) -> None:
+    """The sparsities of the results on the front, as far as labels do not lie on other points."""
     labelled = np.inf
     for cell in front[::-1].itertuples():
-        if (here := np.log10(float(str(cell.cost)))) > labelled - 0.035 * width:
-            continue  # its label would lie on the point after it
-        labelled = here
-        text = f"{100 * float(str(cell.place)):.3g} %"
+        if (place := np.log10(float(str(cell.cost)))) > labelled - 0.035 * decades:
+            continue
+        labelled = place
         axes.annotate(
-            text,
-            (cell.cost, cell.mean),
+            f"{format_sparsity(round(float(str(cell.place)), 3))} %",
+            (float(str(cell.cost)), float(str(cell.mean))),
             (0, 5),
             textcoords="offset points",
             fontsize=6.3,
@@ -140,25 +167,17 @@ def _draw_panel(
             zorder=6,
             path_effects=[Stroke(linewidth=1.8, foreground="white"), Normal()],
         )
-    axes.margins(x=0.08)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    look = {
-        "marker": "o",
-        "linestyle": "",
-        "color": "0.5",
-        "alpha": 0.4,
-        "markersize": 4.0,
-        "markeredgewidth": 0,
-    }
-    return [*handles, Line2D([], [], label="beaten by one as cheap", **look)]  # type: ignore[arg-type]
 
 
-def _find_limits(points: pd.DataFrame, unit: str, *, higher: bool) -> tuple[float, float]:
-    """A y axis around the front: what lies far from it would press it into a corner."""
+def _find_limits(
+    results: Results, points: pd.DataFrame, dense: pd.Series | None
+) -> tuple[float, float]:
+    """A y axis around the front and the dense network: what lies far from them would press them
+    into a corner."""
+    unit, higher = results.metric.unit, results.metric.higher
     front = points.loc[points["front"], "mean"]
-    low, high = float(front.min()), float(front.max())
+    values = [*front, *([] if dense is None else [dense["mean"]])]
+    low, high = float(min(values)), float(max(values))
     room = max(high - low, ROOM * 4.0 if unit == "%" else 0.1 * abs(high), 1e-6)
     far = max(float(points["mean"].min()), low - ROOM * room) if higher else low
     top = high if higher else min(float(points["mean"].max()), high + ROOM * room)

@@ -7,12 +7,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-LAYOUT = (
-    "GDEF",
-    "GPOS",
-    "GSUB",
-    "kern",
-)  # glyph classes, positions, substitutions, pairs of letters
+# Tables of glyph classes, positions, substitutions and pairs of letters.
+LAYOUT = ("GDEF", "GPOS", "GSUB", "kern")
 
 
 @contextmanager
@@ -42,7 +38,8 @@ def _strip(path: str, number: int) -> bytes:
     none."""
     from fontTools.ttLib import TTFont
 
-    with TTFont(path, fontNumber=number, lazy=True) as font:
+    # With the time of writing in it, the PDFs of equal studies would differ.
+    with TTFont(path, fontNumber=number, lazy=True, recalcTimestamp=False) as font:
         for table in LAYOUT:
             if table in font:
                 del font[table]

@@ -1,9 +1,13 @@
 """Published numbers beside ours, where the study file names some."""
 
+from typing import Any
+
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.captions import describe_figure, name_figure
+from analysis.captions import capitalise, describe_figure, name_figure
+from analysis.figures import marks
 from analysis.figures.canvas import Canvas, Margins, Picture, style
 from analysis.series import format_sparsity
 from analysis.statistics.published import compare_published
@@ -19,40 +23,17 @@ def draw_published(results: Results, kinds: tuple[str, ...]) -> list[Picture]:
     pairs = [pair for pair in compare_published(results) if pair.ours.cell is not None]
     if not pairs:
         return []
-    title = f"{results.metric.heading[:1].upper() + results.metric.heading[1:]}: published and ours"
+    title = f"{capitalise(results.metric.heading)}: published and ours"
     remarks = ["ours: mean over seeds and its interval", "sources are in table 'published'"]
     caption, foot = describe_figure(results, None, remarks)
-    longest = 0
+    labels = [f"{pair.ours.method}, {format_sparsity(pair.published.sparsity)} %" for pair in pairs]
     with style():
-        labels = [
-            f"{pair.ours.method}, {format_sparsity(pair.published.sparsity)} %" for pair in pairs
-        ]
-        longest = max(map(len, labels))
-        margins = Margins(left=min(0.35 + 0.056 * longest, 3.4), legend=1.2, top=0.38)
-        canvas = Canvas(title, heights=[max(0.8, ROW * len(pairs))], margins=margins, foot=foot)
+        margins = Margins(left=min(0.35 + 0.056 * max(map(len, labels)), 3.4), legend=1.2, top=0.38)
+        height = min(max(0.8, ROW * len(pairs)), 9.0)
+        canvas = Canvas(title, heights=[height], margins=margins, foot=foot)
         axes = canvas.axes[0][0]
         for place, pair in enumerate(reversed(pairs)):
-            cell = pair.ours.cell
-            half = None if pd.isna(cell.half_width) else cell.half_width
-            axes.plot(
-                [pair.published.value, cell.mean],
-                [place, place],
-                color="0.8",
-                linewidth=1.0,
-                zorder=1,
-            )
-            axes.errorbar(
-                cell.mean,
-                place,
-                xerr=half,
-                fmt="o",
-                color=BLUE,
-                ms=5,
-                capsize=2.5,
-                lw=1.0,
-                zorder=3,
-            )
-            axes.plot(pair.published.value, place, "D", color=RED, mfc="white", ms=5, zorder=4)
+            _draw_pair(axes, place, pair.published.value, pair.ours.cell)
         axes.set_yticks(range(len(pairs)), labels[::-1], fontsize=7)
         axes.set_ylim(-0.6, len(pairs) - 0.4)
         axes.set_xlabel(results.metric.heading)
@@ -65,6 +46,15 @@ def draw_published(results: Results, kinds: tuple[str, ...]) -> list[Picture]:
         canvas.add_legend(0, [theirs, ours])
         files, size = canvas.save(kinds)
     data = pd.DataFrame([pair.to_row() for pair in pairs])
-    return [
-        Picture(name_figure("published", results.metric, None), title, caption, data, files, size)
-    ]
+    name = name_figure("published", results.metric, None)
+    return [Picture(name, title, caption, data, files, size)]
+
+
+def _draw_pair(axes: Axes, place: int, published: float, cell: Any) -> None:
+    """One published number and our mean with its interval, joined by a line."""
+    axes.plot([published, cell.mean], [place, place], color="0.8", linewidth=1.0, zorder=1)
+    reach = marks.find_error_bars(pd.DataFrame([cell._asdict()]))
+    axes.errorbar(
+        cell.mean, place, xerr=reach, fmt="o", color=BLUE, ms=5, capsize=2.5, lw=1.0, zorder=3
+    )
+    axes.plot(published, place, "D", color=RED, mfc="white", ms=5, zorder=4)

@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from analysis.captions import capitalise, describe_figure, name_figure
 from analysis.figures.axes import find_limits
 from analysis.figures.canvas import Canvas, Margins, Picture, style
-from analysis.figures.marks import find_shade
+from analysis.figures.marks import find_band, find_shade
 from analysis.series import Setting, format_sparsity
 from analysis.statistics.results import Results
 
@@ -59,8 +59,8 @@ def draw_iterations(results: Results, setting: Setting, kinds: tuple[str, ...]) 
 def find_iterations(results: Results, setting: Setting) -> pd.DataFrame:
     """The results by number of iterations, where nothing else is special about the method.
 
-    Columns: `method`, `iterations`, `sparsity`, `mean`, `half_width`, `n`, `connected` (fraction of
-    the seeds).
+    Columns: `method`, `iterations`, `sparsity`, `mean`, `low`, `high`, `n`, `connected` (fraction
+    of the seeds).
     """
     cells = results.cells_of(setting)
     cells = cells[(cells["n"] > 0) & cells["sparsity"].notna()]
@@ -82,7 +82,7 @@ def find_iterations(results: Results, setting: Setting) -> pd.DataFrame:
     )
     health = rows.groupby(["method", "knobs", "sparsity"])["connected"].mean().reset_index()
     found = cells.merge(health, on=["method", "knobs", "sparsity"], how="left")
-    columns = ["method", "iterations", "sparsity", "mean", "half_width", "n", "connected"]
+    columns = ["method", "iterations", "sparsity", "mean", "low", "high", "n", "connected"]
     return found.sort_values(["method", "sparsity", "iterations"], ignore_index=True)[columns]
 
 
@@ -100,7 +100,7 @@ def _find_count(results: Results, method: str, knobs: str) -> int | None:
     return count if isinstance(count, int) else None
 
 
-def _find_look(number: int, of: int) -> dict[str, Any]:
+def _find_shade_style(number: int, of: int) -> dict[str, Any]:
     colour = SHADES[round(number * (len(SHADES) - 1) / max(of - 1, 1))]
     return {
         "color": colour,
@@ -116,13 +116,18 @@ def _draw_accuracy(axes: Axes, results: Results, found: pd.DataFrame) -> list[Li
     axes.set_ylim(*find_limits(found, found["mean"], results.metric))
     for number, sparsity in enumerate(sparsities):
         here = found[found["sparsity"] == sparsity]
-        look = _find_look(number, len(sparsities))
-        low, high = here["mean"] - here["half_width"], here["mean"] + here["half_width"]
+        line_style = _find_shade_style(number, len(sparsities))
+        low, high = find_band(here)
         axes.fill_between(
-            here["iterations"], low, high, color=look["color"], alpha=find_shade(4), linewidth=0
+            here["iterations"],
+            low,
+            high,
+            color=line_style["color"],
+            alpha=find_shade(4),
+            linewidth=0,
         )
-        axes.plot(here["iterations"], here["mean"], zorder=3, **look)
-        handles.append(Line2D([], [], label=f"{format_sparsity(sparsity)} %", **look))  # type: ignore[arg-type]
+        axes.plot(here["iterations"], here["mean"], zorder=3, **line_style)
+        handles.append(Line2D([], [], label=f"{format_sparsity(sparsity)} %", **line_style))  # type: ignore[arg-type]
     return handles
 
 
@@ -134,7 +139,7 @@ def _draw_connected(axes: Axes, found: pd.DataFrame) -> None:
             here["iterations"],
             100 * here["connected"],
             zorder=3,
-            **_find_look(number, len(sparsities)),
+            **_find_shade_style(number, len(sparsities)),
         )
     axes.set_ylim(-6, 106)
 

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analysis.figures.canvas import Canvas, Margins, Picture, style
+from analysis.figures.marks import find_error_bars
 from analysis.reading.search_data import Search
 from analysis.series import format_sparsity
 from analysis.statistics.intervals_and_tests import wilson_interval
@@ -29,7 +30,7 @@ def draw_searched(
     Args:
         head: method, network and data set, for the title.
         foot: ends the caption.
-        best: `sparsity`, `mean`, `half_width`, `n` on the test set and the dimensions of the best;
+        best: `sparsity`, `mean`, `low`, `high`, `n` on the test set and the dimensions of the best;
             may be empty.
     """
     pictures = []
@@ -71,14 +72,16 @@ def _draw_page(
     remarks.append("below the line: candidates that were not trained to the end, at their values")
     if len(best):
         remarks.append(
-            f"diamonds: the best on the test set, mean and 95 % t-interval over n = {int(best['n'].max())} seeds"
+            "diamonds: the best on the test set, mean and 95 % interval over "
+            f"n = {int(best['n'].max())} seeds"
         )
     other = next(
         (one for one in search.dimensions if one != name and not search.is_number(one)), ""
     )
     if search.rung:
         remarks.append(
-            f"right: all candidates after the {search.rung} epochs that the first were stopped after"
+            f"right: all candidates after the {search.rung} epochs that the first were stopped "
+            "after"
         )
     caption = f"{title}. {'; '.join([*remarks, foot])}."
     with style():
@@ -177,7 +180,7 @@ def _draw_panel(
         axes.errorbar(
             x,
             best["mean"],
-            best["half_width"].fillna(0),
+            find_error_bars(best),
             capsize=2.5,
             elinewidth=1.1,
             zorder=5,
@@ -220,8 +223,7 @@ def _find_limits(done: pd.DataFrame, best: pd.DataFrame) -> tuple[float, float]:
     cut."""
     tops = [done["val_top1"]]
     if len(best):
-        half = best["half_width"].fillna(0.0)
-        tops += [best["mean"] - half, best["mean"] + half]
+        tops += [best["mean"], best["low"], best["high"]]
     known = pd.concat(tops).dropna()
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 100.0)
     room = 0.25 * max(high - low, 2.0)

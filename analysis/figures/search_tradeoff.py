@@ -29,7 +29,8 @@ def draw_traded(search: Search, head: str, foot: str, kinds: tuple[str, ...]) ->
     remarks = [f"{len(done)} candidates trained to the end, one seed each"]
     if seeks_pareto_front(search):
         remarks.append(
-            "on the line: no candidate of this sparsity is more accurate and as cheap, or cheaper and as accurate"
+            "on the line: no candidate of this sparsity is more accurate and as cheap, or cheaper "
+            "and as accurate"
         )
     else:
         remarks.append("dashed: what is allowed; ringed: the best within it")

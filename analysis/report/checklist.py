@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.captions import format_counts
-from analysis.reading.missing_trials import MissingTrials
+from analysis.reading.study_completeness import MissingTrials
 from analysis.statistics.results import Results
 
 RATIOS = 5  # operating points they ask for
@@ -136,7 +136,7 @@ def _check_results(results: Results, missing: MissingTrials) -> list[ChecklistPo
         ChecklistPoint(
             "error bars that are defined, with a mean and a measure of variation",
             bool(len(pruned) and several.all()),
-            "mean and 95 % Student t-interval over seeds"
+            "mean over seeds and its 95 % interval"
             if several.any()
             else "one seed has no interval",
         ),

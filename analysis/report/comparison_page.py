@@ -4,16 +4,19 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis.captions import format_interval, format_p
 from analysis.figures.two_studies import draw_versus
 from analysis.reading.load import Study
-from analysis.reading.missing_trials import find_missing_trials
+from analysis.reading.study_completeness import find_missing_trials
 from analysis.report.page import Page, Section
-from analysis.report.page_files import FORMATS, choose_picture_formats, list_page_files
-from analysis.series import flatten
-from analysis.statistics.paired_tests import ALPHA, EQUAL
+from analysis.report.page_files import DEFAULT_FORMATS, choose_picture_formats, list_page_files
+from analysis.series import flatten, format_sparsity
+from analysis.statistics.comparisons import ALPHA, EQUAL
 from analysis.statistics.study_comparison import StudyComparison, compare_studies
-from analysis.tables.two_studies_table import make_versus_table
+from analysis.tables.two_studies_table import make_two_studies_table
 from trainables.storage.store import Store
+
+SHOWN = 4  # separable differences that the summary names; table 'versus' has all
 
 
 def write_comparison(
@@ -22,7 +25,7 @@ def write_comparison(
     metric: str = "test_top1",
     *,
     out: Store,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] = DEFAULT_FORMATS,
 ) -> tuple[Page, list[str]]:
     """Write figure, table and page of two studies; returns the page and the written paths, relative
     to `out`.
@@ -33,20 +36,21 @@ def write_comparison(
     comparison = compare_studies(study, other, metric)
     picture_formats = choose_picture_formats(formats)
     pictures = [] if picture_formats is None else draw_versus(comparison, picture_formats)
+    name_a, name_b = comparison.name_studies()
     sections = [
         Section(f"Study file of {name}", "properties", differences)
         for name, differences in (
-            (study.name, _list_differences(study, other)),
-            (other.name, _list_differences(other, study)),
+            (name_a, _list_differences(study, other)),
+            (name_b, _list_differences(other, study)),
         )
         if differences
     ]
     page = Page(
-        f"{study.name} and {other.name}",
-        f"What study '{other.name}' (B) has over study '{study.name}' (A).",
+        f"{name_a} and {name_b}",
+        f"What study '{name_b}' (B) has over study '{name_a}' (A).",
         tuple(write_comparison_summary(comparison)),
         tuple(pictures),
-        (make_versus_table(comparison),),
+        (make_two_studies_table(comparison),),
         tuple(sections),
     )
     files = list_page_files(page, formats)
@@ -63,7 +67,7 @@ def write_comparison_summary(comparison: StudyComparison) -> list[str]:
         f"{comparison.alone_b} only in B.",
         f"A: {find_missing_trials(a.study).summarise()}. "
         f"B: {find_missing_trials(b.study).summarise()}.",
-        *_describe_differences(cells, higher=a.metric.higher),
+        *_describe_differences(comparison),
     ]
     if comparison.recipes:
         sentences.append(
@@ -75,21 +79,47 @@ def write_comparison_summary(comparison: StudyComparison) -> list[str]:
     return sentences
 
 
-def _describe_differences(cells: pd.DataFrame, *, higher: bool) -> list[str]:
-    """How many differences are separable, and the largest one."""
+def _describe_differences(comparison: StudyComparison) -> list[str]:
+    """How many differences are separable, and the largest ones with place, interval and p."""
+    cells, higher = comparison.cells, comparison.a.metric.higher
     tested = cells[cells["p"].notna()]
     if tested.empty:
         return ["With one seed nothing can be tested."]
-    separable = tested.loc[tested["adjusted"] < ALPHA, "difference"]
+    is_separable = tested["adjusted"] < ALPHA
+    separable = tested.loc[is_separable, "difference"]
     better = int((separable > 0).sum() if higher else (separable < 0).sum())
-    largest = tested.iloc[int(tested["difference"].abs().argmax())]
-    return [
+    sentences = [
         f"Of {len(tested)} tested, B is separably better in {better} and separably worse in "
-        f"{len(separable) - better} (t-test, Holm, 5 %).",
-        f"The largest difference is {largest['difference']:+.2f}, of {largest['series_a']}."
-        if abs(largest["difference"]) > EQUAL
-        else f"All {len(tested)} means are equal.",
+        f"{len(separable) - better} (p corrected for all of them, Holm, 5 %)."
     ]
+    order = tested["difference"].abs().sort_values(ascending=False, kind="stable").index
+    if tested.loc[order[0], "difference"] == 0 or tested["difference"].abs().max() <= EQUAL:
+        return [*sentences, f"All {len(tested)} means are equal."]
+    sentences.append(f"The largest difference: {_describe_cell(comparison, tested.loc[order[0]])}.")
+    listed = [index for index in order[1:] if is_separable[index]]
+    sentences += [
+        f"Also separable: {_describe_cell(comparison, tested.loc[index])}."
+        for index in listed[:SHOWN]
+    ]
+    if more := len(listed) - SHOWN:
+        sentences += [f"{more} more are separable: table 'versus'."] if more > 0 else []
+    return sentences
+
+
+def _describe_cell(comparison: StudyComparison, cell: pd.Series) -> str:
+    """One difference: where, how large, with its interval and p-value."""
+    metric = comparison.a.metric
+    difference = format_interval(
+        cell["difference"], cell["low"], cell["high"], metric.decimals, sign=True
+    )
+    unit = "points" if metric.unit == "%" else metric.unit
+    sparsity = cell["place_a"] if pd.isna(cell["sparsity"]) else cell["sparsity"]
+    where = f"{cell['series_a']} at {format_sparsity(float(sparsity))} %"
+    p = format_p(cell["adjusted"])
+    return (
+        f"{where} ({cell['dataset']}, {cell['model']}), B less A {difference} {unit}".rstrip()
+        + f", p {p if p.startswith('<') else f'= {p}'}"
+    )
 
 
 def _list_differences(study: Study, other: Study) -> tuple[tuple[str, str], ...]:

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from analysis.figures.accuracy_by_compression import draw_compression
 from analysis.figures.accuracy_by_sparsity import draw_accuracy
+from analysis.figures.accuracy_by_training_cost import draw_training_budget
 from analysis.figures.canvas import Picture
+from analysis.figures.control_curves import draw_controls
 from analysis.figures.critical_difference import draw_ranking
 from analysis.figures.layer_densities import draw_layers
 from analysis.figures.learning_curves import draw_curves
@@ -17,23 +20,29 @@ from analysis.figures.training_cost import draw_cost
 from analysis.report.page_files import choose_picture_formats
 from analysis.series import Setting
 from analysis.statistics.results import Results
-from analysis.tables.accuracy_table import (
-    make_accuracy_table,
-    make_interpolated_table,
-    make_levels_table,
-)
+from analysis.tables.accuracy_table import make_accuracy_table
 from analysis.tables.bootstrap_table import make_bootstrap_table
-from analysis.tables.comparisons_table import make_best_table, make_dense_table
-from analysis.tables.device_time_table import make_costs_table
+from analysis.tables.comparisons_table import (
+    make_best_table,
+    make_controls_table,
+    make_dense_table,
+    make_longer_dense_table,
+)
+from analysis.tables.device_time_table import make_device_time_table
 from analysis.tables.efficiency_table import make_efficiency_table
-from analysis.tables.pareto_table import make_fronts_table
+from analysis.tables.leaderboard_table import make_leaderboard_table
+from analysis.tables.levels_table import make_interpolated_table, make_levels_table
+from analysis.tables.pareto_table import make_pareto_table
 from analysis.tables.published_table import make_published_table
-from analysis.tables.sparsity_curves_table import make_courses_table
+from analysis.tables.sparsity_curves_table import make_sparsity_curves_table
 from analysis.tables.table import Table
 
 FIGURES: tuple[Callable[[Results, Setting, tuple[str, ...]], list[Picture]], ...] = (
     draw_accuracy,
+    draw_training_budget,
+    draw_controls,
     draw_drop,
+    draw_compression,
     draw_pareto,
     draw_iterations,
     draw_layers,
@@ -42,16 +51,19 @@ FIGURES: tuple[Callable[[Results, Setting, tuple[str, ...]], list[Picture]], ...
     draw_cost,
 )
 TABLES: tuple[Callable[[Results], Table], ...] = (
+    make_leaderboard_table,
     make_accuracy_table,
     make_interpolated_table,
     make_levels_table,
     make_efficiency_table,
-    make_dense_table,
     make_best_table,
-    make_courses_table,
-    make_fronts_table,
+    make_controls_table,
+    make_dense_table,
+    make_longer_dense_table,
+    make_sparsity_curves_table,
+    make_pareto_table,
     make_published_table,
-    make_costs_table,
+    make_device_time_table,
 )
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from analysis.reading.load import load_study
-from analysis.reading.missing_trials import find_missing_trials
+from analysis.reading.study_completeness import find_missing_trials
 from analysis.report.study_report import write_report
 from trainables.storage import layout
 from trainables.storage.store import Store

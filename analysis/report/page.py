@@ -10,7 +10,9 @@ from typing import Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from analysis.figures.canvas import Picture
+from analysis.figures.inline_accuracy import InlineFigure
 from analysis.report.checklist import ChecklistPoint
+from analysis.report.page_leaderboards import SettingBoards
 from analysis.tables.table import Table
 
 SHOWN_ROWS = 400  # of a table on the page; its files have them all
@@ -38,7 +40,7 @@ class Section:
 @dataclass(frozen=True)
 class Page:
     """All that a report shows. `refresh` makes a browser load it again after so many seconds; 0
-    does not."""
+    does not. `leaderboards` and `main_figures` are what the HTML page opens with."""
 
     title: str
     lead: str
@@ -47,6 +49,15 @@ class Page:
     tables: tuple[Table, ...]
     sections: tuple[Section, ...]
     refresh: int = 0
+    leaderboards: tuple[SettingBoards, ...] = ()
+    main_figures: tuple[InlineFigure, ...] = ()
+
+    @property
+    def listed_tables(self) -> tuple[Table, ...]:
+        """The tables that the HTML page shows as such: not the leaderboard, which it opens with."""
+        if not self.leaderboards:
+            return self.tables
+        return tuple(table for table in self.tables if table.name != "leaderboard")
 
     def to_html(self) -> str:
         """The page as one HTML file."""
@@ -98,7 +109,12 @@ def _write_section(section: Section) -> list[str]:
             ]
         case "cards":
             return [
-                f"* **{card.title}**: {card.text}"
+                " ".join(
+                    [
+                        f"* **{card.title}**: {card.text}",
+                        *(f"{name}: {text}." for name, text in card.properties if "Knobs" in name),
+                    ]
+                )
                 for card in section.items
                 if isinstance(card, MethodCard)
             ]
@@ -118,6 +134,7 @@ def _load_template() -> Template:
     environment.filters["keep_together"] = _keep_together
     environment.filters["image"] = _embed_image
     environment.filters["download"] = _embed_text
+    environment.filters["key_column"] = _find_key_column
     return environment.get_template("page.html.j2")
 
 
@@ -126,6 +143,11 @@ def _keep_together(text: str) -> str:
     for mark in (" = ", " ± "):
         text = text.replace(mark, mark.replace(" ", "\u00a0"))
     return text.replace(" %", "\u00a0%")
+
+
+def _find_key_column(table: Table) -> int:
+    """The column that stays visible when a table is scrolled: that of the methods, or the first."""
+    return table.head.index("Method") if "Method" in table.head else 0
 
 
 def _embed_image(picture: Picture) -> str:

@@ -6,6 +6,8 @@ from analysis.figures.canvas import KINDS as PICTURE_FORMATS
 from analysis.report.page import Page
 
 FORMATS = (*PICTURE_FORMATS, "csv", "md", "tex", "html", "json")
+# PNG is drawn on request: it takes a third of the time of a report, papers take PDF, pages SVG.
+DEFAULT_FORMATS = tuple(kind for kind in FORMATS if kind != "png")
 
 
 def choose_picture_formats(formats: Sequence[str]) -> tuple[str, ...] | None:

@@ -4,8 +4,8 @@ the best reached on the test set."""
 import pandas as pd
 
 from analysis.captions import format_duration, format_interval
-from analysis.reading.missing_trials import MissingTrials
 from analysis.reading.search_data import Search
+from analysis.reading.study_completeness import MissingTrials
 from analysis.series import format_sparsity
 from analysis.statistics.search_best import (
     find_best_candidates,
@@ -73,7 +73,7 @@ def _describe_best(search: Search, best: pd.Series, confirmed: pd.DataFrame) -> 
     again = confirmed[confirmed["sparsity"] == best["sparsity"]]
     if len(again) == 1:
         test = again.iloc[0]
-        reached = format_interval(test["mean"], test["half_width"], 2)
+        reached = format_interval(test["mean"], test["low"], test["high"], 2)
         text += f"; trained anew, it reaches {reached} % on the test set (n = {int(test['n'])})"
     return f"{text}."
 

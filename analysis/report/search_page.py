@@ -11,8 +11,8 @@ from analysis.figures.search_dimensions import draw_searched
 from analysis.figures.search_tradeoff import draw_traded
 from analysis.method_styles import find_method_title
 from analysis.reading.load import Study
-from analysis.reading.missing_trials import MissingTrials
 from analysis.reading.search_data import Search
+from analysis.reading.study_completeness import MissingTrials
 from analysis.report.page import Page, Section
 from analysis.report.page_files import choose_picture_formats
 from analysis.report.search_findings import write_search_summary

@@ -2,30 +2,32 @@
 them all."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from analysis.figures.canvas import Picture
+from analysis.figures.inline_accuracy import draw_inline_accuracy
 from analysis.metrics import find_metric
 from analysis.reading.load import Study
-from analysis.reading.missing_trials import MissingTrials, find_missing_trials
 from analysis.reading.search_data import load_search
+from analysis.reading.study_completeness import MissingTrials, find_missing_trials
 from analysis.report.checklist import make_checklist
 from analysis.report.figures_and_tables import list_drawings, make_tables
 from analysis.report.fork_pool import run_forked
 from analysis.report.page import Page, Section
-from analysis.report.page_files import FORMATS, list_page_files
+from analysis.report.page_files import DEFAULT_FORMATS, list_page_files
+from analysis.report.page_leaderboards import make_page_leaderboards
 from analysis.report.page_sections import (
+    describe_data,
     describe_environment,
     describe_rows_file,
-    list_knobs,
     list_method_cards,
     list_missing,
     show_study_file,
 )
-from analysis.report.rows_as_json import MOST_ROWS, encode_rows_as_json
+from analysis.report.rows_as_json import MOST_ROWS, encode_fields_as_json, encode_rows_as_json
 from analysis.report.summary import write_summary
+from analysis.statistics.leaderboard import list_leaderboards
 from analysis.statistics.results import collect_results
-from analysis.tables.completeness_table import make_gaps_table
-from analysis.tables.table import Table
+from analysis.tables.completeness_table import make_missing_table
 from trainables.storage import layout
 from trainables.storage.store import Store
 
@@ -38,7 +40,7 @@ def make_page(
     study: Study,
     metric: str = "test_top1",
     *,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] = DEFAULT_FORMATS,
     bootstrap: bool = False,
     refresh: int = 0,
     processes: int = 1,
@@ -63,28 +65,25 @@ def make_page(
         ]
         return make_search_page(study, search, missing, shared, formats=formats, refresh=refresh)
     find_metric(metric, study.rows)
-    pictures: list[Picture] = []
-    tables: list[Table] = []
-    summary = [f"{missing.summarise()}."]
-    sections: list[Section] = []
+    lead = str(study.spec.get("description") or "").strip() or "A pruning study."
+    page = Page(study.name, lead, (f"{missing.summarise()}.",), (), (), (), refresh)
     if len(study.rows):
-        pictures, tables, summary, sections = _show_results(
-            study, metric, missing, formats=formats, bootstrap=bootstrap, processes=processes
+        page = _add_results(
+            page, study, metric, missing, formats=formats, bootstrap=bootstrap, processes=processes
         )
-    missing_table = make_gaps_table(study, missing)
-    tables += [missing_table] if missing_table.cells else []
-    sections += [
+    missing_table = make_missing_table(study, missing)
+    sections = [
+        *page.sections,
         *list_missing(study, missing),
         *show_study_file(study),
         *describe_rows_file(study, formats),
     ]
-    lead = str(study.spec.get("description") or "").strip() or "A pruning study."
-    return Page(
-        study.name, lead, tuple(summary), tuple(pictures), tuple(tables), tuple(sections), refresh
-    )
+    tables = (*page.tables, *([missing_table] if missing_table.cells else []))
+    return replace(page, tables=tables, sections=tuple(sections))
 
 
-def _show_results(
+def _add_results(
+    page: Page,
     study: Study,
     metric: str,
     missing: MissingTrials,
@@ -92,21 +91,34 @@ def _show_results(
     formats: Sequence[str],
     bootstrap: bool,
     processes: int,
-) -> tuple[list[Picture], list[Table], list[str], list[Section]]:
-    """Figures, tables, summary and the first sections of a study that has rows."""
+) -> Page:
+    """The page with leaderboards, figures, tables, summary and the first sections of a study that
+    has rows."""
     results = collect_results(study, metric)
-    with run_forked(list_drawings(results, formats), processes) as gather:
+    drawings = list_drawings(results, formats)
+    list_leaderboards(results)  # compares all with all, which figures and tables need in common
+    with run_forked(drawings, processes) as gather:
         tables = make_tables(results, bootstrap=bootstrap)
         summary = write_summary(results, missing)
         points = tuple(make_checklist(results, missing))
+        boards = tuple(make_page_leaderboards(results, missing))
+        drawn_inline = [draw_inline_accuracy(results, setting) for setting in results.settings]
         pictures = [picture for drawn in gather() for picture in drawn]
-    sections = [
+    sections = (
         Section("Checklist", "checklist", points, CHECKLIST_NOTE),
-        *list_knobs(results),
+        *describe_data(results),
         *list_method_cards(results),
         *describe_environment(study),
-    ]
-    return pictures, tables, summary, sections
+    )
+    return replace(
+        page,
+        summary=tuple(summary),
+        pictures=tuple(pictures),
+        tables=tuple(tables),
+        sections=sections,
+        leaderboards=boards,
+        main_figures=tuple(figure for figure in drawn_inline if figure is not None),
+    )
 
 
 def write_report(
@@ -114,7 +126,7 @@ def write_report(
     metric: str = "test_top1",
     *,
     out: Store | None = None,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] = DEFAULT_FORMATS,
     bootstrap: bool = False,
     refresh: int = 0,
     processes: int = 1,
@@ -123,8 +135,8 @@ def write_report(
     paths, relative to that.
 
     The files are `figures/<name>.{png,pdf,svg,csv}`, `tables/<name>.{md,tex,csv}`,
-    `all_results.json`, `report.md` and `report.html`, as far as `formats` names them. Equal studies
-    give equal files.
+    `all_results.json` with `all_results_fields.json`, `report.md` and `report.html`, as far as
+    `formats` names them. Equal studies give equal files.
 
     Raises:
         ValueError: no such metric (see `metrics.find_metric`).
@@ -133,8 +145,9 @@ def write_report(
         study, metric, formats=formats, bootstrap=bootstrap, refresh=refresh, processes=processes
     )
     files = list_page_files(page, formats)
-    if "json" in formats and (len(study.rows) <= MOST_ROWS or set(formats) != set(FORMATS)):
+    if "json" in formats and (len(study.rows) <= MOST_ROWS or set(formats) != set(DEFAULT_FORMATS)):
         files["all_results.json"] = encode_rows_as_json(study.rows)
+        files["all_results_fields.json"] = encode_fields_as_json(study.rows)
     target = out or study.store.below(layout.REPORT)
     for path, content in files.items():
         target.write(path, content)

@@ -5,13 +5,13 @@ import sys
 from collections.abc import Sequence
 
 from analysis.reading.load import Study
-from analysis.reading.missing_trials import find_missing_trials
+from analysis.reading.study_completeness import find_missing_trials
 from analysis.report.page import Page
 from analysis.report.page_sections import SHOWN
 from trainables.storage.store import Store
 
 MOST_ROWS_OF_TABLE = 80  # a longer table is only written
-PRINTED_TABLES = ("accuracy", "published", "gaps", "versus", "search-best")
+PRINTED_TABLES = ("accuracy", "published", "missing", "versus", "search-best")
 
 
 def print_report(study: Study, page: Page, paths: list[str], target: Store) -> None:

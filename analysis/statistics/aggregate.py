@@ -13,15 +13,22 @@ SIZES = [  # columns of the rows whose mean over seeds every cell has
     "test_top5",
     "sparsity_reached",
     "params",
+    "prunable",
     "nonzero",
     "bytes",
     "macs",
     "effective_macs",
+    "compression",
     "latency_ms_b1",
     "speedup_b1",
     "latency_ms_b256",
     "speedup_b256",
+    "epochs",
+    "total_epochs",
+    "train_macs",
+    "total_train_macs",
     "train_seconds",
+    "total_train_seconds",
 ]
 
 

@@ -29,32 +29,47 @@ def _read_amount(value: object, default: float) -> float:
 
 
 def find_device_times(results: Results, setting: Setting) -> pd.DataFrame:
-    """One row per method and knobs: `series_index`, `series`, `trials`, `seconds` (mean of a trial
-    in its worker, times the part of the device it occupies), `shared` (mean of the dense training
-    it starts from, 0 where it needs none) and `total` (sum of its trials, without what is shared).
+    """One row per method and knobs, in seconds of the device, times the part of it that a trial
+    occupies: `series_index`, `series`, `method`, `knobs`, `trials`, `timed`, `training` (mean of a
+    trial), `rest` (mean of what else it does: data, pruning, evaluation, writing), `seconds` (of
+    both), `shared` (mean of the dense training it starts from, 0 where it needs none) and `total`
+    (sum of all its trials, without what is shared).
 
-    Empty where no row has `trial_seconds`.
+    The first trial of a worker process pays for the start of that process, so means are over the
+    `timed` other ones; where a method has only first trials, over those. Sums are over all. Empty
+    where no row has `trial_seconds`.
     """
-    rows = results.rows_of(setting, ["key", "method", "knobs", "trial_seconds"])
-    trials = rows.dropna(subset=["trial_seconds"]).drop_duplicates("key")
-    columns = ["series_index", "series", "method", "knobs", "trials", "seconds", "shared", "total"]
-    if trials.empty:
+    names = ["key", "method", "knobs", "trial_seconds", "train_seconds", "host", "started"]
+    columns = ["series_index", "series", "method", "knobs", "trials", "timed"]
+    columns += ["training", "rest", "seconds", "shared", "total"]
+    rows = results.rows_of(setting, names).dropna(subset=["trial_seconds"])
+    if rows.empty:
         return pd.DataFrame(columns=columns)
     _, part = find_trial_device(results.study)
-    seconds = trials["trial_seconds"].astype(float) * part
-    seconds_of = dict(zip(trials["key"], seconds, strict=True))
+    spent = rows[["trial_seconds", "train_seconds"]].astype(float).fillna(0.0) * part
+    longest = spent.groupby(rows["key"]).max()
+    trials = rows.drop_duplicates("key").drop(columns=["trial_seconds", "train_seconds"])
+    trials = trials.join(longest, on="key")
+    trials["train_seconds"] = trials[["train_seconds", "trial_seconds"]].min(axis=1)
+    trials["rest"] = trials["trial_seconds"] - trials["train_seconds"]
+    trials["is_first"] = _are_first_of_process(trials)
+    by = ["method", "knobs"]
+    only_first = trials.groupby(by)["is_first"].transform("all")
+    timed = trials[~trials["is_first"] | only_first]
+    means = timed.groupby(by).agg(
+        timed=("key", "size"), training=("train_seconds", "mean"), rest=("rest", "mean")
+    )
+    means["seconds"] = means["training"] + means["rest"]
     parents = results.study.plan.set_index("key")["parents"].to_dict()
-    shared = [
-        sum(seconds_of.get(parent, 0.0) for parent in _list_parents(parents.get(key)))
+    typical = dict(zip(trials["key"], _find_typical_seconds(trials, means), strict=True))
+    trials["shared"] = [
+        sum(typical.get(parent, 0.0) for parent in _list_parents(parents.get(key)))
         for key in trials["key"]
     ]
-    trials = trials.assign(seconds=seconds, shared=shared)
-    times = trials.groupby(["method", "knobs"]).agg(
-        trials=("key", "size"),
-        seconds=("seconds", "mean"),
-        total=("seconds", "sum"),
-        shared=("shared", "mean"),
+    sums = trials.groupby(by).agg(
+        trials=("key", "size"), shared=("shared", "mean"), total=("trial_seconds", "sum")
     )
+    times = means.join(sums)
     index_of = {
         (results.series[index].method, results.series[index].knobs): index
         for index in results.list_last_stages(dense=True)
@@ -64,6 +79,20 @@ def find_device_times(results: Results, setting: Setting) -> pd.DataFrame:
     times["series_index"] = [index_of[key] for key in keys]
     times["series"] = [results.series[index].label for index in times["series_index"]]
     return times.sort_values("series_index", ignore_index=True)[columns]
+
+
+def _are_first_of_process(trials: pd.DataFrame) -> pd.Series:
+    """Whether each trial was the first of its worker process, which `host` names; False where the
+    rows do not say."""
+    known = trials.dropna(subset=["host", "started"])
+    first = known.sort_values(["started", "key"]).drop_duplicates("host").index
+    return pd.Series(trials.index.isin(first), index=trials.index)
+
+
+def _find_typical_seconds(trials: pd.DataFrame, means: pd.DataFrame) -> pd.Series:
+    """What each trial took; of a first one of a process, what those of its method take."""
+    of_method = trials[["method", "knobs"]].join(means["seconds"], on=["method", "knobs"])
+    return trials["trial_seconds"].where(~trials["is_first"], of_method["seconds"])
 
 
 def _list_parents(parents: object) -> list[str]:

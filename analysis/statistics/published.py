@@ -58,7 +58,7 @@ class PublishedComparison:
 
     def to_row(self) -> dict[str, object]:
         """The comparison as one flat row."""
-        names = ("recipe", "mean", "half_width", "n", "stage", "place")
+        names = ("recipe", "mean", "low", "high", "n", "stage", "place")
         ours = {name: getattr(self.ours.cell, name, None) for name in names}
         return {**vars(self.published), **ours, "difference": self.difference}
 

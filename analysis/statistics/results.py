@@ -1,9 +1,10 @@
-"""What a study measured of one metric, ready for figures and tables: cells, the values of single
-seeds, and differences to the dense network."""
+"""What a study measured of one metric, ready for figures and tables: cells with their intervals,
+the values of single seeds, and differences to the dense network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pandas as pd
 from analysis.columns import METHOD_IN_SETTING, SERIES, SETTING
 from analysis.metrics import Metric, find_metric
 from analysis.reading.load import Study
+from analysis.reading.size_of_test_set import find_test_images
 from analysis.series import Series, Setting, find_series, find_settings, rank_stage, select_rows
 from analysis.statistics.aggregate import (
     aggregate_cells,
@@ -19,7 +21,10 @@ from analysis.statistics.aggregate import (
     gather_values,
     number_cells,
 )
-from analysis.statistics.intervals_and_tests import half_width, p_value
+from analysis.statistics.fitted_tables import FittedTables
+from analysis.statistics.training_budget import find_training_totals
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -28,14 +33,19 @@ class Results:
 
     cells: the columns of `aggregate.aggregate_cells`, and `series` (its label), `place`
         (`aggregate.find_axis_positions`), `iterated` (whether its trials measure several levels),
-        `setting_index` and `series_index` (positions in `settings` and `series`), and the mean
-        difference to the dense network of the same seed: `drop`, `drop_half_width`, `drop_n`,
-        `drop_p`.
+        `setting_index` and `series_index` (positions in `settings` and `series`), the 95 % interval
+        of the mean by the variance model of its setting, `low` and `high` (NaN where n < 2), and
+        the difference to the dense network: `drop`, its interval `drop_low` and `drop_high`,
+        `drop_n` (seeds behind it) and `drop_p`, before any correction.
     values: one row per measured cell and seed: `cell` (a position in cells), `setting_index`,
         `series_index`, `seed`, `value`, `place` (that of the cell; the sparsity that this seed
         reached where the cell stands at a reached one), `dense` (the dense network's value in the
         same setting with the same seed, NaN where there is none).
     Both are in the order of settings, series, sparsities and levels.
+
+    fitted: the variance models, one per setting, by the index of the cells. images: how many images
+        the accuracies of each setting are shares of, 0 where that is unknown; None for other
+        metrics.
     """
 
     study: Study
@@ -44,6 +54,8 @@ class Results:
     values: pd.DataFrame
     settings: tuple[Setting, ...]
     series: tuple[Series, ...]
+    fitted: FittedTables
+    images: dict[Hashable, int] | None
 
     def cells_of(
         self, setting: Setting | None = None, series: Series | None = None
@@ -87,10 +99,25 @@ class Results:
 
     def find_dense(self, setting: Setting) -> pd.Series | None:
         """The cell of the dense network, where it was measured."""
+        return self.find_cell(setting, "dense")
+
+    def find_cell(self, setting: Setting, method: str) -> pd.Series | None:
+        """The cell of a method that has one network a seed, where it was measured."""
         for series in self.series:
-            if series.method == "dense" and len(cells := self.measured_cells(setting, series)):
+            if series.method == method and len(cells := self.measured_cells(setting, series)):
                 return cells.iloc[0]
         return None
+
+    def test_images(self, setting: Setting) -> int | None:
+        """How many images the test accuracies of a setting were measured on; None where unknown."""
+        return self._test_images[self.settings.index(setting)]
+
+    def remember(self, name: str, make: Callable[[], Made]) -> Made:
+        """What `make` returns, made once: figures and tables need the same comparisons."""
+        if name not in self._made:
+            self._made[name] = make()
+        made: Made = self._made[name]
+        return made
 
     def find_random_pruning(self, setting: Setting) -> Series | None:
         """The series of uniformly random pruning, which every method should beat; None where it was
@@ -130,6 +157,17 @@ class Results:
         return {}
 
     @cached_property
+    def _made(self) -> dict[str, Any]:
+        """What `remember` has."""
+        return {}
+
+    @cached_property
+    def _test_images(self) -> list[int | None]:
+        """The test images of every setting."""
+        columns = ["dataset", "test_top1", "test_images"]
+        return [find_test_images(self.rows_of(setting, columns)) for setting in self.settings]
+
+    @cached_property
     def commits(self) -> list[str]:
         """The commits that the rows were measured with."""
         return sorted(self.study.rows["commit"].dropna().unique())
@@ -153,7 +191,7 @@ def collect_results(study: Study, metric: str | Metric = "test_top1") -> Results
         ValueError: no such metric (see `metrics.find_metric`).
     """
     chosen = find_metric(metric, study.rows) if isinstance(metric, str) else metric
-    rows = study.rows
+    rows = study.rows.join(find_training_totals(study))
     codes = number_cells(rows)
     cells = aggregate_cells(rows, chosen.column, plan=study.plan, codes=codes)
     iterated = find_iterated_methods(rows, study.plan, codes=codes)
@@ -171,8 +209,29 @@ def collect_results(study: Study, metric: str | Metric = "test_top1") -> Results
     values = values.merge(reached, on=["code", "seed"], how="left")
     values = _place_values(values, cells)
     dense = [index for index, one_series in enumerate(series) if one_series.method == "dense"]
-    _join_dense(cells, values, dense)
-    return Results(study, chosen, cells, values, settings, series)
+    _join_dense_values(values, dense)
+    images = _count_images(chosen, rows, settings)
+    fitted = FittedTables(values.rename(columns={"setting_index": "table"}), images=images)
+    cells[["low", "high"]] = fitted.summarise()[["low", "high"]].reindex(cells.index)
+    _join_drops(cells, fitted, dense)
+    return Results(study, chosen, cells, values, settings, series, fitted, images)
+
+
+def _count_images(
+    metric: Metric, rows: pd.DataFrame, settings: Sequence[Setting]
+) -> dict[Hashable, int] | None:
+    """The images that the accuracies of each setting are shares of, 0 where that is unknown; None
+    for a metric that is no accuracy."""
+    if metric.unit != "%":
+        return None
+    if "test" not in metric.column:  # how many images were held out is in no row
+        return dict.fromkeys(range(len(settings)), 0)
+    columns = ["dataset", "test_top1", "test_images"]
+    needed = rows[list(dict.fromkeys([*SETTING, *columns]))]
+    return {
+        index: find_test_images(select_rows(needed, setting)[columns]) or 0
+        for index, setting in enumerate(settings)
+    }
 
 
 def _find_positions(
@@ -199,8 +258,8 @@ def _place_values(values: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     return values[columns].sort_values(["cell", "seed"], ignore_index=True)
 
 
-def _join_dense(cells: pd.DataFrame, values: pd.DataFrame, dense: list[int]) -> None:
-    """Add the dense value of the same seed to `values`, and the paired differences to `cells`."""
+def _join_dense_values(values: pd.DataFrame, dense: list[int]) -> None:
+    """Add the dense network's value of the same seed to `values`."""
     same_seed = ["setting_index", "seed"]
     dense_values = values[values["series_index"].isin(dense)].groupby(same_seed)["value"].mean()
     values["dense"] = (
@@ -208,12 +267,18 @@ def _join_dense(cells: pd.DataFrame, values: pd.DataFrame, dense: list[int]) -> 
         .merge(dense_values.rename("dense"), on=same_seed, how="left")["dense"]
         .to_numpy()
     )
-    differences = values["value"] - values["dense"]
-    paired = differences.groupby(values["cell"]).agg(["mean", "std", "count"])
-    paired = paired.reindex(cells.index)
-    n = paired["count"].fillna(0).astype(int).to_numpy()
-    cells["drop"], cells["drop_n"] = paired["mean"], n
-    cells["drop_half_width"] = half_width(paired["std"].to_numpy(), n)
-    cells["drop_p"] = p_value(paired["mean"].to_numpy(), paired["std"].to_numpy(), n)
+
+
+def _join_drops(cells: pd.DataFrame, fitted: FittedTables, dense: list[int]) -> None:
+    """Add the differences to the dense network to `cells`."""
     is_dense = cells["series_index"].isin(dense)
-    cells.loc[is_dense, ["drop", "drop_half_width", "drop_p"]] = None
+    references = cells[is_dense & (cells["n"] > 0)].drop_duplicates("setting_index")
+    reference_of = dict(zip(references["setting_index"], references.index, strict=True))
+    compared = cells[~is_dense & (cells["n"] > 0) & cells["setting_index"].isin(reference_of)]
+    rivals = compared["setting_index"].map(reference_of)
+    pairs = pd.DataFrame({"cell": compared.index, "rival": rivals}, index=compared.index)
+    drops = fitted.compare(pairs).reindex(cells.index)
+    cells["drop_n"] = drops["n"].fillna(0).astype(int)
+    names = {"difference": "drop", "low": "drop_low", "high": "drop_high", "p": "drop_p"}
+    for column, name in names.items():
+        cells[name] = drops[column].astype(float)

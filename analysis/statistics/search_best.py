@@ -4,7 +4,9 @@ other seeds."""
 import pandas as pd
 
 from analysis.reading.search_data import Search
-from analysis.statistics.intervals_and_tests import t_interval, wilson_interval
+from analysis.reading.size_of_test_set import find_test_images
+from analysis.statistics.fitted_tables import FittedTables
+from analysis.statistics.intervals_and_tests import wilson_interval
 
 
 def rank_candidates(search: Search, sparsity: float) -> pd.DataFrame:
@@ -44,22 +46,22 @@ def find_best_candidates(search: Search) -> pd.DataFrame:
 def find_confirmed_best(search: Search) -> pd.DataFrame:
     """What the best reached when it was trained anew with other seeds.
 
-    Columns: `sparsity`, `knobs`, `recipe`, `mean`, `half_width` (null of one seed) and `n` of the
+    Columns: `sparsity`, `knobs`, `recipe`, `mean`, `low`, `high` (null of one seed) and `n` of the
     test accuracy, and `val_mean`; where there is one row at a sparsity and one best, its
     dimensions, too.
     """
     identity = ["sparsity", "knobs", "recipe"]
-    columns = [*identity, "mean", "half_width", "n", "val_mean", *search.dimensions]
+    columns = [*identity, "mean", "low", "high", "n", "val_mean", *search.dimensions]
     if search.best is None:
         return pd.DataFrame(columns=columns)
     rows = search.best.rows
     rows = rows[(rows["method"] == search.spec.get("method")) & rows["test_top1"].notna()]
     rows = rows.sort_values(["key", "level"]).drop_duplicates("key", keep="last")
     best = find_best_candidates(search)
+    summary = _summarise(rows, identity)
     confirmed = []
-    for key, group in rows.groupby(identity, dropna=False):
-        interval = t_interval(group["test_top1"].astype(float))
-        values = dict(zip(identity, key, strict=True)) | vars(interval)
+    for number, (key, group) in enumerate(rows.groupby(identity, dropna=False)):
+        values = dict(zip(identity, key, strict=True)) | summary.loc[number].to_dict()
         values["val_mean"] = float(group["val_top1"].astype(float).mean())
         same_sparsity = rows["sparsity"] == values["sparsity"]
         is_only_one = (rows.loc[same_sparsity, ["knobs", "recipe"]].nunique() == 1).all()
@@ -67,9 +69,19 @@ def find_confirmed_best(search: Search) -> pd.DataFrame:
         if len(candidates) == 1 and is_only_one:
             values |= {name: candidates.iloc[0][name] for name in search.dimensions}
         confirmed.append(values)
-    frame = pd.DataFrame(confirmed, columns=columns)
-    frame["half_width"] = frame["half_width"].astype(float)
-    return frame
+    return pd.DataFrame(confirmed, columns=columns)
+
+
+def _summarise(rows: pd.DataFrame, identity: list[str]) -> pd.DataFrame:
+    """Mean and interval of the test accuracy of every group of rows, by its number."""
+    values = pd.DataFrame(
+        {
+            "cell": rows.groupby(identity, dropna=False).ngroup(),
+            "seed": rows["seed"],
+            "value": rows["test_top1"].astype(float),
+        }
+    ).drop_duplicates(["cell", "seed"])
+    return FittedTables(values, images=find_test_images(rows) or 0).summarise()
 
 
 def find_smallest_sufficient(search: Search, sparsity: float, name: str) -> pd.Series | None:

@@ -1,14 +1,13 @@
-"""Two studies side by side: every result that both have, and the difference, paired by seed where
-seeds are shared."""
+"""Two studies side by side: every result that both have, and the difference, by one variance model
+of both, paired by seed where seeds are shared."""
 
 from dataclasses import dataclass
+from pathlib import PurePath
 
-import numpy as np
 import pandas as pd
-from scipy.special import stdtr
 
 from analysis.reading.load import Study
-from analysis.statistics.intervals_and_tests import adjust_holm, half_width, p_value
+from analysis.statistics.fitted_tables import FittedTables
 from analysis.statistics.results import Results, collect_results
 
 MATCHED = ["dataset", "model", "method", "knobs", "stage"]  # equal in two results that are compared
@@ -17,9 +16,9 @@ MATCHED = ["dataset", "model", "method", "knobs", "stage"]  # equal in two resul
 @dataclass(frozen=True)
 class StudyComparison:
     """Two studies of one metric, A and B. `cells`: one row per result that both have, in the order
-    of A: its identity, `mean_a`, `half_width_a`, `n_a`, the same with `b`, and of B less A
-    `difference`, `half_width`, `pairs`, `p`, `adjusted` (Holm over all rows); `paired` says whether
-    it is paired by seed, or of two samples of unequal spread (Welch).
+    of A: its identity, `mean_a`, `low_a`, `high_a`, `n_a`, the same with `b`, and of B less A
+    `difference`, `low`, `high`, `n` (the seeds behind it), `p`, `adjusted` (Holm over all rows);
+    `paired` says whether it is paired by seed.
 
     alone_a, alone_b: how many results only one of them has. recipes: whether the recipes of what is
     compared differ.
@@ -31,6 +30,18 @@ class StudyComparison:
     alone_a: int
     alone_b: int
     recipes: bool
+
+    def name_studies(self) -> tuple[str, str]:
+        """The names of A and B; where they are equal, with what differs in their places."""
+        a, b = self.a.study, self.b.study
+        if a.name != b.name:
+            return a.name, b.name
+        places = [PurePath(study.store.place()).parts for study in (a, b)]
+        shared = 0
+        while shared < min(map(len, places)) and places[0][shared] == places[1][shared]:
+            shared += 1
+        tails = ["/".join(parts[shared:]) or "/".join(parts[-1:]) for parts in places]
+        return f"{a.name} ({tails[0]})", f"{b.name} ({tails[1]})"
 
 
 def compare_studies(study: Study, other: Study, metric: str = "test_top1") -> StudyComparison:
@@ -55,11 +66,9 @@ def compare_studies(study: Study, other: Study, metric: str = "test_top1") -> St
     both = cells_a.merge(cells_b, on=keys, suffixes=("_a", "_b"))
     if both.empty:
         raise ValueError(f"studies '{study.name}' and '{other.name}' have no result in common")
-    tests = pd.DataFrame(
-        [_test(a, b, *cells) for cells in zip(both["cell_a"], both["cell_b"], strict=True)]
-    )
-    cells = pd.concat([both.reset_index(drop=True), tests], axis=1)
-    cells["adjusted"] = adjust_holm(cells["p"])
+    both = both.reset_index(drop=True)
+    table = ["dataset", "model", *(["recipe"] if several_recipes else [])]
+    cells = both.join(_fit_both(a, b, table).compare(_make_pairs(both)))
     return StudyComparison(
         a,
         b,
@@ -74,35 +83,36 @@ def _select_measured(results: Results) -> pd.DataFrame:
     """The measured cells, with what they are matched by."""
     cells = results.cells[results.cells["n"] > 0]
     own = cells["level"].where(cells["sparsity"].isna()).astype("Int64")
-    columns = ["series", *MATCHED, "recipe", "sparsity", "place", "mean", "half_width", "n"]
+    columns = ["series", *MATCHED, "recipe", "sparsity", "place", "mean", "low", "high", "n"]
     return cells[columns].assign(own_level=own, cell=cells.index)
 
 
-def _test(a: Results, b: Results, cell_a: int, cell_b: int) -> dict[str, object]:
-    """B less A: paired where at least two seeds, or the only ones, are shared, else unpaired."""
-    x = a.values[a.values["cell"] == cell_a].set_index("seed")["value"]
-    y = b.values[b.values["cell"] == cell_b].set_index("seed")["value"]
-    shared = (y - x).dropna()
-    if len(shared) >= 2 or (len(shared) == 1 and min(len(x), len(y)) == 1):
-        mean, std, n = float(shared.mean()), float(shared.std()), len(shared)
-        half, p = float(half_width(std, n)), float(p_value(mean, std, n))
-        return {"difference": mean, "half_width": half, "pairs": n, "p": p, "paired": True}
-    difference, half, p = compare_two_samples(x.to_numpy(dtype=float), y.to_numpy(dtype=float))
-    return {"difference": difference, "half_width": half, "pairs": 0, "p": p, "paired": False}
+def _fit_both(a: Results, b: Results, table: list[str]) -> FittedTables:
+    """One model per network of the values of both studies; a cell is (study, index)."""
+    parts = []
+    images: dict[object, int] = {}
+    for number, results in enumerate((a, b)):
+        settings = {
+            index: tuple(getattr(setting, column) for column in table)
+            for index, setting in enumerate(results.settings)
+        }
+        values = results.values[["cell", "seed", "value", "setting_index"]]
+        names = pd.Series([(number, cell) for cell in values["cell"]], index=values.index)
+        tables = values["setting_index"].map(settings)
+        parts.append(values.assign(cell=names, table=tables))
+        for index, name in settings.items():
+            count = (results.images or {}).get(index, 0)
+            # Of two test sets of different sizes the smaller one counts; 0 is unknown.
+            images[name] = min(filter(None, (images.get(name), count)), default=0)
+    both = pd.concat(parts, ignore_index=True)
+    return FittedTables(both, images=None if a.images is None else images)
 
 
-def compare_two_samples(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """The mean of y less that of x, the half width of its 95 % interval and the two-sided p-value
-    (Welch 1947); NaN where one has fewer than two values or neither has any spread."""
-    difference = float(y.mean() - x.mean())
-    if min(len(x), len(y)) < 2:
-        return difference, float("nan"), float("nan")
-    parts = np.array([x.var(ddof=1) / len(x), y.var(ddof=1) / len(y)])
-    error = float(np.sqrt(parts.sum()))
-    if not error:
-        return difference, float("nan"), float("nan")
-    freedom = float(parts.sum() ** 2 / (parts**2 / [len(x) - 1, len(y) - 1]).sum())
-    # half_width takes a standard deviation and n, which stand for error * sqrt(n) and freedom + 1
-    # here.
-    half = float(half_width(error * np.sqrt(freedom + 1), np.asarray(freedom + 1)))
-    return difference, half, float(2 * stdtr(freedom, -abs(difference) / error))
+def _make_pairs(both: pd.DataFrame) -> pd.DataFrame:
+    """What is compared, as `FittedTables.compare` takes it: B less A."""
+    names = {"cell": (1, "cell_b"), "rival": (0, "cell_a")}
+    columns = {
+        name: pd.Series([(study, int(cell)) for cell in both[column]], index=both.index)
+        for name, (study, column) in names.items()
+    }
+    return pd.DataFrame(columns)

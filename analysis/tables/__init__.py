@@ -1,1 +1,1 @@
-"""One file per table; each makes a `Table`, without lines where the study has nothing to say in it."""
+"""One file per table; each makes a `Table`, without rows where the study has nothing to say."""

@@ -1,82 +1,117 @@
-"""Comparisons paired by seed, with p-values: to the dense network, and to the best method at each
-sparsity."""
+"""Comparisons with p-values: with the dense network, with the best method at each sparsity, and
+with each method's own controls."""
 
 from typing import Any
 
 import pandas as pd
-from scipy.special import stdtrit
 
-from analysis.captions import NOTHING, format_counts, format_interval, format_p
+from analysis.captions import format_counts, format_interval, format_p
+from analysis.statistics.comparisons import (
+    ALPHA,
+    compare_to_best,
+    compare_to_controls,
+    compare_to_dense,
+    compare_to_longer_dense,
+    is_separable,
+)
 from analysis.statistics.intervals_and_tests import CONFIDENCE
-from analysis.statistics.paired_tests import ALPHA, compare_to_best, compare_to_dense
 from analysis.statistics.results import Results
-from analysis.tables.cell_text import begin_caption, format_place, lead, list_lines
+from analysis.tables.cell_text import (
+    begin_caption,
+    format_place,
+    format_verdict,
+    head_setting,
+    write_rows,
+)
 from analysis.tables.table import Table
+
+IDENTITY = ["dataset", "model", "recipe", "series", "method", "knobs", "stage"]
+PLACE = ["series", "setting_index", "series_index", "sparsity", "sparsity_reached"]
+NUMBERS = ["difference", "low", "high", "n", "paired", "p", "adjusted"]
 
 
 def make_dense_table(results: Results) -> Table:
-    """Every result against the dense network of the same seeds; no line where nothing is paired."""
-    return _make_table(
-        results, compare_to_dense(results), "versus-dense", "Against the dense network"
-    )
+    """Every result against the dense network; no row where there is no dense network."""
+    compared = _add_cells(compare_to_dense(results))
+    return _make_table(results, compared, "versus-dense", "Against the dense network")
+
+
+def make_longer_dense_table(results: Results) -> Table:
+    """Every result against the dense network that was trained as long as the longest method."""
+    compared = _add_cells(compare_to_longer_dense(results))
+    title = "Against a dense network trained as long as the longest method"
+    return _make_table(results, compared, "versus-dense-longer", title)
 
 
 def make_best_table(results: Results) -> Table:
-    """Every result against the best of its setting and sparsity; no line where nothing is paired."""
-    return _make_table(results, compare_to_best(results), "versus-best", "Against the best method")
+    """Every method against the best of its setting and sparsity."""
+    compared = _add_cells(compare_to_best(results)).rename(columns={"best": "rival"})
+    note = (
+        " The best was chosen for its mean out of k methods: p-values are multiplied by k / 2 "
+        "before Holm's correction. Controls do not compete."
+    )
+    return _make_table(results, compared, "versus-best", "Against the best method", "Best", note)
 
 
-def _make_table(results: Results, compared: pd.DataFrame, name: str, title: str) -> Table:
+def make_controls_table(results: Results) -> Table:
+    """Every method against each of its own controls."""
+    compared = compare_to_controls(results).rename(columns={"control": "rival"})
+    note = (
+        " Random pruning is a control of every unstructured method, a small network trained from "
+        "scratch of every structured one; a shuffled mask and re-initialised weights of the method "
+        "whose mask they take."
+    )
+    return _make_table(
+        results, compared, "versus-controls", "Against their controls", "Control", note
+    )
+
+
+def _add_cells(compared: pd.DataFrame) -> pd.DataFrame:
+    """A comparison with the index of the compared cell as a column."""
+    return compared.rename_axis("cell").reset_index()
+
+
+def _make_table(
+    results: Results, compared: pd.DataFrame, name: str, title: str, rival: str = "", note: str = ""
+) -> Table:
+    """The table of a comparison: `cell`, `NUMBERS`, and where the rival has a heading, `rival`."""
     compared = compared[compared["n"] > 0]
-    cells = results.cells.loc[
-        compared.index, ["series", "setting_index", "series_index", "sparsity", "sparsity_reached"]
-    ]
-    found = cells.join(compared).sort_values(
-        ["setting_index", "series_index", "sparsity"], kind="stable"
-    )
-    with_best = "best" in found.columns
+    cells = results.cells.loc[compared["cell"], PLACE].reset_index(drop=True)
+    rows = cells.join(compared.reset_index(drop=True))
+    rows = rows.sort_values(["setting_index", "series_index", "sparsity"], kind="stable")
+    rows["separable"] = is_separable(rows["adjusted"])
 
-    def write(cell: Any) -> list[str]:
-        texts = [cell.series]
-        texts += [str(results.cells.at[cell.best, "series"])] if with_best else []
-        texts += [
-            format_place(cell),
-            format_interval(cell.difference, cell.half_width, 2, sign=True),
-            str(cell.n),
-        ]
-        verdict = NOTHING if pd.isna(cell.adjusted) else "yes" if cell.adjusted < ALPHA else "no"
-        return [*texts, format_p(cell.p), format_p(cell.adjusted), verdict]
+    def write(row: Any) -> list[str]:
+        texts = [row.series]
+        texts += [str(results.cells.at[row.rival, "series"])] if rival else []
+        difference = format_interval(
+            row.difference, row.low, row.high, results.metric.decimals, sign=True
+        )
+        texts += [format_place(row), difference, str(row.n)]
+        return [*texts, format_p(row.p), format_p(row.adjusted), format_verdict(row.separable)]
 
-    body, rules = list_lines(results, found, write)
-    versus = ("Best",) if with_best else ()
-    head = (
-        *lead(results),
-        "Method",
-        *versus,
-        "Sparsity (%)",
-        "Difference",
-        "n",
-        "p",
-        "p (Holm)",
-        "Separable",
-    )
-    tested = int(found["p"].notna().sum())
-    caption = f"{begin_caption(results)} Differences paired by seed ({format_counts(found['n'].tolist())} pairs), "
-    caption += f"mean ± half width of the {100 * CONFIDENCE:g} % Student t-interval; paired t-test, two-sided; Holm: "
-    caption += f"corrected for the {tested} comparisons of this table; separable: below {ALPHA:.2f} after that."
-    if tested and (least := int(found.loc[found["p"].notna(), "n"].min())) <= 5:
-        needed = float(stdtrit(least - 1, 1 - ALPHA / tested / 2))
-        caption += f" With n = {least} and this many comparisons the smallest p must come from a mean difference of at "
-        caption += f"least {needed:.0f} standard errors to count: few seeds separate little."
-    if (found["half_width"] == 0).any():
-        caption += " Where all seeds differ by the same there is no spread to test against, and p is 0 or 1."
-    if with_best:
-        caption += " The best was chosen from the same numbers, which favours it."
-    raw = results.cells.loc[
-        found.index, ["dataset", "model", "recipe", "series", "method", "knobs", "stage"]
-    ]
-    raw = raw.join(found.drop(columns=["series", "setting_index", "series_index"]))
-    if with_best:
-        raw["best"] = raw["best"].map(results.cells["series"])
-    text_columns = len(lead(results)) + 1 + len(versus)
+    body, rules = write_rows(results, rows, write)
+    rivals = (rival,) if rival else ()
+    heads = ("Sparsity (%)", "Difference", "n", "p", "p (Holm)", "Separable")
+    head = (*head_setting(results), "Method", *rivals, *heads)
+    caption = f"{begin_caption(results)} {_explain(rows)}{note}"
+    raw = results.cells.loc[rows["cell"], IDENTITY].reset_index(drop=True)
+    raw = raw.join(rows[["sparsity", "sparsity_reached", *NUMBERS]].reset_index(drop=True))
+    if rival:
+        raw[rival.lower()] = results.cells.loc[rows["rival"], "series"].to_numpy()
+    text_columns = len(head_setting(results)) + 1 + len(rivals)
     return Table(name, title, caption, head, tuple(body), text_columns, rules, raw)
+
+
+def _explain(rows: pd.DataFrame) -> str:
+    """What the numbers of a comparison are."""
+    tested = int(rows["p"].notna().sum())
+    unpaired = int((~rows["paired"].astype(bool)).sum())
+    text = f"Difference of the means over {format_counts(rows['n'].tolist())} seeds"
+    text += ", paired by seed" if not unpaired else f", {unpaired} of them not paired by seed"
+    text += (
+        f", and its {100 * CONFIDENCE:g} % interval, by a model that shares variances across the "
+        f"setting; p two-sided; Holm: corrected for the {tested} comparisons of this table; "
+        f"separable: below {ALPHA:.2f} after that."
+    )
+    return text

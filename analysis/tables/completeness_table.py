@@ -4,7 +4,7 @@ import pandas as pd
 
 from analysis.method_styles import find_method_title
 from analysis.reading.load import Study
-from analysis.reading.missing_trials import MissingTrials, list_missing_trials
+from analysis.reading.study_completeness import MissingTrials, list_missing_trials
 from analysis.series import find_settings, format_knobs, format_sparsity
 from analysis.tables.table import Table
 
@@ -12,33 +12,35 @@ HEAD = ("Method", "Knobs", "Sparsity (%)", "Seeds", "Why")
 SHOWN = 60  # letters of a reason that the table shows; the report names the whole
 
 
-def make_gaps_table(study: Study, gaps: MissingTrials) -> Table:
-    """One line per method, knobs, sparsities and reason with the seeds that are missing; no line
-    where all is there."""
-    lacking = list_missing_trials(study, gaps)
+def make_missing_table(study: Study, missing: MissingTrials) -> Table:
+    """One row per method, knobs, sparsities and reason with the seeds that are missing; no row
+    where nothing is missing."""
+    lacking = list_missing_trials(study, missing)
     body: list[tuple[str, ...]] = []
     if len(lacking):
-        lacking["asked"] = [_format_asked(asked) for asked in lacking["sparsities"]]
+        lacking["requested"] = [_format_requested(requested) for requested in lacking["sparsities"]]
         lacking["short"] = [_shorten(reason) for reason in lacking["reason"]]
         settings = find_settings(lacking)
-        by = ["dataset", "model", "recipe", "method", "knobs", "asked", "short"]
-        labels = {(one.dataset, one.model, one.recipe): one.label for one in settings}
-        for key, found in lacking.groupby(by, sort=False):
-            dataset, model, recipe, method, knobs, asked, reason = map(str, key)
-            seeds = ", ".join(str(seed) for seed in sorted(found["seed"]))
-            line = (
+        by = ["dataset", "model", "recipe", "method", "knobs", "requested", "short"]
+        labels = {
+            (setting.dataset, setting.model, setting.recipe): setting.label for setting in settings
+        }
+        for key, group in lacking.groupby(by, sort=False):
+            dataset, model, recipe, method, knobs, requested, reason = map(str, key)
+            seeds = ", ".join(str(seed) for seed in sorted(group["seed"]))
+            row = (
                 find_method_title(method, study.cards),
                 ", ".join(format_knobs(knobs)),
-                asked,
+                requested,
                 seeds,
                 reason,
             )
-            body.append((labels[dataset, model, recipe], *line) if len(settings) > 1 else line)
+            body.append((labels[dataset, model, recipe], *row) if len(settings) > 1 else row)
     head = ("Setting", *HEAD) if body and len(body[0]) > len(HEAD) else HEAD
-    caption = f"Planned trials without results: {gaps.summarise()}."
+    caption = f"Planned trials without results: {missing.summarise()}."
     raw = lacking.drop(columns=["sparsities", "short"], errors="ignore")
     return Table(
-        "gaps",
+        "missing",
         "What is missing",
         caption,
         head,
@@ -49,10 +51,10 @@ def make_gaps_table(study: Study, gaps: MissingTrials) -> Table:
     )
 
 
-def _format_asked(asked: object) -> str:
-    if not isinstance(asked, list) or not asked:
+def _format_requested(requested: object) -> str:
+    if not isinstance(requested, list) or not requested:
         return "own rule"
-    texts = [format_sparsity(float(one)) for one in asked]
+    texts = [format_sparsity(float(sparsity)) for sparsity in requested]
     return ", ".join(texts) if len(texts) <= 3 else f"{texts[0]}, ..., {texts[-1]}"
 
 

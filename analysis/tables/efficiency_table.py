@@ -14,8 +14,8 @@ from analysis.tables.cell_text import (
     format_cell,
     format_number,
     format_place,
-    lead,
-    list_lines,
+    head_setting,
+    write_rows,
 )
 from analysis.tables.table import Table
 
@@ -37,6 +37,7 @@ class Column:
 COLUMNS = (
     Column("test_top5", "Top-5 (%)", 1.0, 2),
     Column("params", "Params (M)", 1e-6, 3),
+    Column("prunable", "Prunable (M)", 1e-6, 3, "prunable: the parameters that sparsity is of"),
     Column("nonzero", "Nonzero (M)", 1e-6, 3),
     Column("bytes", "Size (MB)", 1e-6, 2, "a MB is a million bytes"),
     Column(
@@ -66,35 +67,47 @@ COLUMNS = (
 
 
 def make_efficiency_table(results: Results) -> Table:
-    """One line per setting, series and sparsity; columns that nothing was measured of are left out."""
+    """One row per setting, series and sparsity; columns of which nothing was measured are left
+    out."""
     cells = results.cells.assign(sparse_bytes=_estimate_sparse(results.cells))
     shown = [
-        one for one in COLUMNS if one.source in cells.columns and cells[one.source].notna().any()
+        column
+        for column in COLUMNS
+        if column.source in cells.columns
+        and cells[column.source].notna().any()
+        and column.source != results.metric.column
     ]
-    shown = [one for one in shown if one.source != results.metric.column]
 
     def write(cell: Any) -> list[str]:
         first = [cell.series, format_place(cell), format_cell(cell, results.metric), str(cell.n)]
         return first + [
-            format_number(getattr(cell, one.source), one.factor, one.decimals) for one in shown
+            format_number(getattr(cell, column.source), column.factor, column.decimals)
+            for column in shown
         ]
 
-    lines, rules = list_lines(results, cells, write)
+    body, rules = write_rows(results, cells, write)
     head = (
-        *lead(results),
+        *head_setting(results),
         "Method",
         "Sparsity (%)",
         capitalise(results.metric.heading),
         "n",
-        *(o.title for o in shown),
+        *(column.title for column in shown),
     )
-    remarks = "; ".join(one.remark for one in shown if one.remark)
+    remarks = "; ".join(column.remark for column in shown if column.remark)
     caption = f"{begin_caption(results)} {explain_cells(cells)} {capitalise(remarks)}.".replace(
         " .", ""
     )
     raw = cells.drop(columns=["setting_index", "series_index", "code"])
     return Table(
-        "efficiency", "Efficiency", caption, head, tuple(lines), len(lead(results)) + 1, rules, raw
+        "efficiency",
+        "Efficiency",
+        caption,
+        head,
+        tuple(body),
+        len(head_setting(results)) + 1,
+        rules,
+        raw,
     )
 
 

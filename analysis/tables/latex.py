@@ -1,9 +1,12 @@
-"""Tables as LaTeX source: booktabs, and longtable where a table is longer than a page."""
+"""Tables as LaTeX source that fits on the page of a class of one or of two columns."""
 
-import textwrap
+import re
 from collections.abc import Collection, Sequence
 
-PAGE = 45  # lines of a table that fit on a page
+from analysis.tables.latex_layout import TableLayout, TablePart, lay_out, wrap_heading
+
+FLOATS = 8  # parts of one table after which the page is ended: LaTeX holds few that wait
+RAGGED = r">{\raggedright\arraybackslash}X"
 ESCAPES = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -24,8 +27,6 @@ ESCAPES = {
     "–": "--",
 }
 _ESCAPES = str.maketrans(ESCAPES)
-# Letters in a line of a table that fit into \textwidth of a common article, by size of type.
-SIZES = {78: "small", 94: "footnotesize", 116: "scriptsize"}
 
 
 def escape(text: str) -> str:
@@ -38,6 +39,7 @@ def escape(text: str) -> str:
 def write_table(
     *,
     name: str,
+    title: str,
     caption: str,
     head: Sequence[str],
     rows: Sequence[Sequence[str]],
@@ -45,81 +47,75 @@ def write_table(
     rules: Collection[int],
     bold: Collection[tuple[int, int]],
 ) -> str:
-    """A table as LaTeX source; the preamble needs booktabs, and longtable for a long one.
+    """A table as LaTeX source for classes of one and of two columns; the preamble needs booktabs
+    and tabularx. What does not fit on a page is continued in further tables of the same number.
 
     See `tables.table.Table` for the arguments.
     """
-    columns = "l" * text_columns + "r" * (len(head) - text_columns)
+    heads = [wrap_heading(text, [row[at] for row in rows]) for at, text in enumerate(head)]
+    layout = lay_out(heads, rows, text_columns, caption)
+    environment = "table" if layout.is_narrow else "table*"
+    lines = [r"% needs \usepackage{booktabs} and \usepackage{tabularx}"]
+    for number, part in enumerate(layout.parts):
+        if number and number % FLOATS == 0:
+            lines.append(r"\clearpage")
+        first = number == 0
+        text = caption if first else f"{title}, continued."
+        lines += [
+            rf"\begin{{{environment}}}",
+            *([] if first else [r"\addtocounter{table}{-1}"]),
+            rf"\centering\emergencystretch=3em\caption{{{_refer(escape(text))}}}",
+            *([rf"\label{{tab:{name}}}"] if first else []),
+            r"\par\smallskip",
+            rf"\{layout.size}\setlength{{\tabcolsep}}{{{layout.gap:g}pt}}",
+            *_write_part(layout, part, heads, rows, text_columns, rules, bold),
+            rf"\end{{{environment}}}",
+        ]
+    return "\n".join([*lines, ""])
+
+
+def _write_part(
+    layout: TableLayout,
+    part: TablePart,
+    heads: Sequence[Sequence[str]],
+    rows: Sequence[Sequence[str]],
+    text_columns: int,
+    rules: Collection[int],
+    bold: Collection[tuple[int, int]],
+) -> list[str]:
+    """One part as a tabular, or as a tabularx where some of its texts wrap."""
+    is_wrapped = any(at in layout.wraps for at in part.columns)
+    kinds = "".join(
+        RAGGED if at in layout.wraps else "l" if at < text_columns else "r" for at in part.columns
+    )
+    titles = " & ".join(_stack(heads[at], "l" if at < text_columns else "r") for at in part.columns)
     body = []
-    for index, row in enumerate(rows):
-        if index in rules:
+    for index in part.rows:
+        if index in rules and index != part.rows.start:
             body.append(r"\midrule")
         cells = [
-            rf"\textbf{{{escape(cell)}}}" if (index, at) in bold else escape(cell)
-            for at, cell in enumerate(row)
+            rf"\textbf{{{escape(rows[index][at])}}}"
+            if (index, at) in bold
+            else escape(rows[index][at])
+            for at in part.columns
         ]
-        body.append(" & ".join(cells) + r" \\")
-    # Every cell of a row begins with a token that is no bracket, which \\ would take for its
-    # argument.
-    body = [line.replace("[", "{[}", 1) if line.startswith("[") else line for line in body]
-    heads = [
-        textwrap.wrap(
-            name,
-            max([8, *(len(row[at]) for row in rows)]),
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for at, name in enumerate(head)
+        # A row that begins with a bracket would be taken for an argument of the \\ before it.
+        line = " & ".join(cells)
+        body.append((line.replace("[", "{[}", 1) if line.startswith("[") else line) + r" \\")
+    begin = rf"\begin{{tabularx}}{{\textwidth}}{{{kinds}}}"
+    return [
+        begin if is_wrapped else rf"\begin{{tabular}}{{{kinds}}}",
+        *(r"\toprule", rf"{titles} \\", r"\midrule", *body, r"\bottomrule"),
+        r"\end{tabularx}" if is_wrapped else r"\end{tabular}",
     ]
-    titles = (
-        " & ".join(
-            _stack(lines, "l" if at < text_columns else "r") for at, lines in enumerate(heads)
-        )
-        + r" \\"
-    )
-    label = rf"\label{{tab:{name}}}"
-    if len(rows) <= PAGE:
-        lines = [
-            r"% needs \usepackage{booktabs}",
-            r"\begin{table}",
-            r"\centering",
-            *_choose_size(heads, rows),
-            rf"\caption{{{escape(caption)}}}",
-            label,
-            rf"\begin{{tabular}}{{{columns}}}",
-            *(r"\toprule", titles, r"\midrule"),
-            *body,
-            *(r"\bottomrule", r"\end{tabular}", r"\end{table}", ""),
-        ]
-        return "\n".join(lines)
-    lines = [
-        r"% needs \usepackage{booktabs} and \usepackage{longtable}",
-        r"\begingroup",
-        *_choose_size(heads, rows),
-        r"\setlength{\LTcapwidth}{\textwidth}",
-        rf"\begin{{longtable}}{{{columns}}}",
-        rf"\caption{{{escape(caption)}}}{label}\\",
-        *(r"\toprule", titles, r"\midrule", r"\endfirsthead"),
-        *(r"\toprule", titles, r"\midrule", r"\endhead"),
-        *(r"\bottomrule", r"\endfoot"),
-        *body,
-        *(r"\end{longtable}", r"\endgroup", ""),
-    ]
-    return "\n".join(lines)
+
+
+def _refer(caption: str) -> str:
+    """A caption whose mentions of other tables are references to them."""
+    return re.sub(r"table '([A-Za-z0-9-]+)'", r"table~\\ref{tab:\1}", caption)
 
 
 def _stack(lines: Sequence[str], side: str) -> str:
     """A heading on one line or several."""
     text = r"\\".join(escape(line) for line in lines)
     return rf"\shortstack[{side}]{{{text}}}" if len(lines) > 1 else text
-
-
-def _choose_size(heads: Sequence[Sequence[str]], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The size of type, and narrow columns where even a small one would be too wide."""
-    columns = zip(heads, *rows, strict=True)
-    width = sum(max(*map(len, head), 1, *map(len, cells)) for head, *cells in columns) + 2 * len(
-        heads
-    )
-    size = next((size for limit, size in SIZES.items() if width <= limit), "tiny")
-    narrow = [] if size == "small" else [r"\setlength{\tabcolsep}{3pt}"]
-    return [rf"\{size}", *narrow]

@@ -5,12 +5,18 @@ import pandas as pd
 from analysis.captions import capitalise
 from analysis.statistics.pareto import COSTS, find_results_with_cost
 from analysis.statistics.results import Results
-from analysis.tables.cell_text import begin_caption, explain_cells, format_cell, format_place, lead
+from analysis.tables.cell_text import (
+    begin_caption,
+    explain_cells,
+    format_cell,
+    format_place,
+    head_setting,
+)
 from analysis.tables.table import Table
 
 
-def make_fronts_table(results: Results) -> Table:
-    """One line per setting, cost and result on its front, the cheapest first."""
+def make_pareto_table(results: Results) -> Table:
+    """One row per setting, cost and result on its front, the cheapest first."""
     body: list[tuple[str, ...]] = []
     parts = []
     rules = set()
@@ -25,37 +31,29 @@ def make_fronts_table(results: Results) -> Table:
             first = (setting.label,) if len(results.settings) > 1 else ()
             for cell in front.itertuples():
                 text = f"{float(str(cell.cost)):.4g}"
-                line = (
+                row = (
                     cost.title,
                     str(cell.series),
                     format_place(cell),
                     text,
                     format_cell(cell, results.metric),
                 )
-                body.append((*first, *line))
-            columns = [
-                "dataset",
-                "model",
-                "recipe",
-                "series",
-                "sparsity",
-                "sparsity_reached",
-                "mean",
-                "half_width",
-                "n",
-            ]
+                body.append((*first, *row))
+            columns = ["dataset", "model", "recipe", "series", "sparsity", "sparsity_reached"]
+            columns += ["mean", "low", "high", "n"]
             parts.append(front.assign(against=cost.title)[["against", "cost", *columns]])
     head = (
-        *lead(results),
+        *head_setting(results),
         "Against",
         "Method",
         "Sparsity (%)",
         "Cost",
         capitalise(results.metric.heading),
     )
-    caption = f"{begin_caption(results)} What nothing as cheap is better than. {explain_cells(results.cells)} "
-    caption += (
-        "The training of a trial is without the dense training it may start from, which is shared."
+    caption = (
+        f"{begin_caption(results)} The networks that none as cheap is better than. "
+        f"{explain_cells(results.cells)} The training of a trial is without the dense training it "
+        "may start from, which is shared."
     )
     raw = pd.concat(parts) if parts else pd.DataFrame()
     return Table(
@@ -64,7 +62,7 @@ def make_fronts_table(results: Results) -> Table:
         caption,
         head,
         tuple(body),
-        len(lead(results)) + 2,
+        len(head_setting(results)) + 2,
         frozenset(rules),
         raw,
     )

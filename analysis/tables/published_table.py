@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from analysis.captions import NOTHING, capitalise
+from analysis.captions import NOTHING, capitalise, format_decimal
 from analysis.metrics import Metric
 from analysis.series import format_sparsity
 from analysis.statistics.aggregate import SHIFT
@@ -30,20 +30,22 @@ HEAD = (
 
 
 def make_published_table(results: Results) -> Table:
-    """One line per published number and setting it can be compared in; no line where the study file
-    names none."""
+    """One row per published number and setting it can be compared in; no row where the study file
+    names nnumber."""
     parts = [
-        (one.metric, pair)
-        for one in collect_published_metrics(results)
-        for pair in compare_published(one)
+        (of_metric.metric, pair)
+        for of_metric in collect_published_metrics(results)
+        for pair in compare_published(of_metric)
     ]
-    body = [_write_line(pair, metric) for metric, pair in parts]
+    body = [_write_row(pair, metric) for metric, pair in parts]
     head: tuple[str, ...] = HEAD
-    caption = f"Published numbers and ours, mean over seeds ± half width of the {100 * CONFIDENCE:g} % Student t-interval; "
-    caption += "difference: ours less the published number."
-    if len({line[3] for line in body}) == 1:
+    caption = (
+        f"Published numbers and ours, mean over seeds with its {100 * CONFIDENCE:g} % interval; "
+        "difference: ours less the published number."
+    )
+    if len({row[3] for row in body}) == 1:
         caption = f"{capitalise(body[0][3])}. {caption}"
-        head, body = _drop_metric(head), [_drop_metric(line) for line in body]
+        head, body = _drop_metric(head), [_drop_metric(row) for row in body]
     raw = pd.DataFrame([pair.to_row() for _, pair in parts])
     return Table(
         "published",
@@ -57,25 +59,25 @@ def make_published_table(results: Results) -> Table:
     )
 
 
-def _write_line(pair: PublishedComparison, metric: Metric) -> tuple[str, ...]:
-    one, match = pair.published, pair.ours
-    sparsity = format_sparsity(one.sparsity)
-    first = (match.place, match.method, one.source, metric.heading)
+def _write_row(pair: PublishedComparison, metric: Metric) -> tuple[str, ...]:
+    number, match = pair.published, pair.ours
+    sparsity = format_sparsity(number.sparsity)
+    first = (match.place, match.method, number.source, metric.heading)
     if match.cell is None or pair.difference is None:
-        return (*first, sparsity, f"{one.value:g}", "not run", "0", NOTHING)
-    if abs(match.cell.place - one.sparsity) > SHIFT:
+        return (*first, sparsity, f"{number.value:g}", "not run", "0", NOTHING)
+    if abs(match.cell.place - number.sparsity) > SHIFT:
         sparsity += f" (ours {100 * match.cell.place:.2f})"
-    signed = f"{pair.difference:+.{metric.decimals}f}"
+    signed = format_decimal(pair.difference, metric.decimals, sign=True)
     return (
         *first,
         sparsity,
-        f"{one.value:g}",
+        f"{number.value:g}",
         format_cell(match.cell, metric),
         str(match.cell.n),
         signed,
     )
 
 
-def _drop_metric(line: tuple[str, ...]) -> tuple[str, ...]:
-    """A line without its fourth cell."""
-    return (*line[:3], *line[4:])
+def _drop_metric(row: tuple[str, ...]) -> tuple[str, ...]:
+    """A row without its fourth cell."""
+    return (*row[:3], *row[4:])

@@ -1,83 +1,105 @@
-"""How far each method can be pruned: critical sparsity, and the area under its curve."""
+"""How far each method can be pruned: its critical sparsity and the area under its curve, compared
+between methods."""
+
+from typing import Any
 
 import pandas as pd
 
-from analysis.captions import NOTHING, format_interval
+from analysis.captions import NOTHING, format_interval, format_p
 from analysis.series import format_sparsity
-from analysis.statistics.intervals_and_tests import CONFIDENCE
 from analysis.statistics.results import Results
 from analysis.statistics.sparsity_curves import (
     TOLERANCE,
-    CriticalSparsity,
-    find_area_under_curve,
-    find_critical_sparsity,
+    compare_areas,
+    compare_critical_sparsities,
 )
-from analysis.tables.cell_text import begin_caption, lead
+from analysis.tables.cell_text import begin_caption, head_setting
 from analysis.tables.table import Table
 
+KEYS = ["setting_index", "series_index"]
 
-def make_courses_table(results: Results) -> Table:
-    """One line per setting and method (last stage) with at least two sparsities or a critical one."""
-    body: list[tuple[str, ...]] = []
-    raw = []
-    rules = set()
+
+def make_sparsity_curves_table(results: Results) -> Table:
+    """One row per setting and method (last stage) with at least two sparsities or a critical
+    one."""
     percent = results.metric.unit == "%"
-    for setting in results.settings:
-        if body:
+    areas = compare_areas(results)
+    critical = compare_critical_sparsities(results) if percent else areas.head(0)[KEYS]
+    both = critical.merge(areas, on=KEYS, how="outer", suffixes=("_critical", "_area"))
+    both = both.sort_values(KEYS, ignore_index=True)
+    decimals = results.metric.decimals
+    body: list[tuple[str, ...]] = []
+    rules = set()
+    previous = None
+    for row in both.itertuples():
+        if previous not in (None, row.setting_index):
             rules.add(len(body))
-        for one in results.series:
-            if one.method == "dense" or one not in results.last_stages:
-                continue
-            critical = find_critical_sparsity(results, setting, one) if percent else None
-            area = find_area_under_curve(results, setting, one)
-            measured = results.measured_cells(setting, one)
-            if measured.empty or (area is None and critical is None):
-                continue
-            line = [one.label]
-            found: dict[str, object] = {"setting": setting.label, "series": one.label}
-            if percent:
-                line += _write_critical(critical)
-            if critical is not None:
-                drop = {f"drop_{name}": value for name, value in vars(critical.drop).items()}
-                found |= {
-                    "critical_sparsity": critical.sparsity,
-                    **drop,
-                    "next_sparsity": critical.following,
-                }
-            if area is None:
-                line += [NOTHING, NOTHING, NOTHING]
-            else:
-                interval, low, high = area
-                line += [
-                    format_interval(interval.mean, interval.half_width, results.metric.decimals),
-                    str(interval.n),
-                ]
-                line += [f"{format_sparsity(low)} to {format_sparsity(high)}"]
-                found |= {f"area_{name}": value for name, value in vars(interval).items()} | {
-                    "from": low,
-                    "to": high,
-                }
-            body.append((*((setting.label,) if len(results.settings) > 1 else ()), *line))
-            raw.append(found)
-    head = (*lead(results), "Method")
-    head += ("Critical (%)", "Difference there", "Next (%)") if percent else ()
-    head += ("Area", "n", "Over (%)")
-    caption = begin_caption(results)
-    if percent:
-        caption += f" Critical: the largest measured sparsity with a mean paired loss against dense of at most {TOLERANCE:g} "
-        caption += f"point, the loss there ± half width of its {100 * CONFIDENCE:g} % t-interval, and the next larger sparsity "
-        caption += "measured."
-    caption += " Area: the mean over log density, by the trapezoid rule, between the sparsities named last; only areas "
-    caption += "over the same range can be compared."
+        previous = row.setting_index
+        setting = results.settings[int(str(row.setting_index))].label
+        first = (setting,) if len(results.settings) > 1 else ()
+        texts = [results.series[int(str(row.series_index))].label]
+        texts += _write_critical(row) if percent else []
+        body.append((*first, *texts, *_write_area(row, percent, decimals)))
+    head = (*head_setting(results), "Method")
+    head += ("Critical (%)", "n", "Density to the best", "p (Holm)") if percent else ()
+    head += ("Area", "n", "Over (%)", "To the best", "p (Holm)")
+    caption = begin_caption(results) + (_explain_critical() if percent else "")
+    caption += (
+        " Area: the mean over log density, by the trapezoid rule, between the sparsities named; "
+        "only areas over the same range are compared, each with the largest of them. 95 % "
+        "intervals; p corrected for all comparisons of their kind (Holm) and for the choice of the "
+        "best; controls do not compete."
+    )
+    raw = both.assign(
+        setting=[results.settings[int(index)].label for index in both["setting_index"]],
+        series=[results.series[int(index)].label for index in both["series_index"]],
+    ).drop(columns=KEYS)
+    raw = raw[["setting", "series", *(name for name in raw if name not in ("setting", "series"))]]
     return Table(
-        "critical", "How far each method goes", caption, head, tuple(body), len(lead(results)) + 1, frozenset(rules),
-        pd.DataFrame(raw),
-    )  # fmt: skip
+        "critical",
+        "How far each method goes",
+        caption,
+        head,
+        tuple(body),
+        len(head_setting(results)) + 1,
+        frozenset(rules),
+        raw,
+    )
 
 
-def _write_critical(critical: CriticalSparsity | None) -> list[str]:
-    if critical is None:
-        return ["none", NOTHING, NOTHING]
-    drop = format_interval(critical.drop.mean, critical.drop.half_width, 2, sign=True)
-    following = NOTHING if critical.following is None else format_sparsity(critical.following)
-    return [format_sparsity(critical.sparsity), drop, following]
+def _explain_critical() -> str:
+    return (
+        f" Critical: the sparsity at which a seed's curve crosses a loss of {TOLERANCE:g} point "
+        "against the dense network of that seed, linear in log density between its levels; mean "
+        "over seeds on that scale. At least: a seed stays within it at its largest sparsity. "
+        "Density to the best: how many times the density of the best a method needs there."
+    )
+
+
+def _write_critical(row: Any) -> list[str]:
+    mean = row.mean_critical
+    if pd.isna(mean):
+        return [NOTHING] * 4
+    if row.at_least:
+        text = f"at least {format_sparsity(mean)}"
+    elif pd.isna(row.low_critical):
+        text = format_sparsity(mean)
+    else:
+        ends = (format_sparsity(end) for end in (row.low_critical, row.high_critical))
+        text = f"{format_sparsity(mean)} [{', '.join(ends)}]"
+    ratio = format_interval(row.density_ratio, row.ratio_low, row.ratio_high, 2)
+    return [text, str(int(row.n_critical)), ratio, format_p(row.adjusted_critical)]
+
+
+def _write_area(row: Any, percent: bool, decimals: int) -> list[str]:
+    names = ("mean", "low", "high", "n", "adjusted")
+    suffix = "_area" if percent else ""
+    mean, low, high, n, adjusted = (getattr(row, f"{name}{suffix}") for name in names)
+    if pd.isna(mean):
+        return [NOTHING] * 5
+    span = f"{format_sparsity(row.start)} to {format_sparsity(row.end)}"
+    difference = format_interval(
+        row.difference, row.difference_low, row.difference_high, decimals, sign=True
+    )
+    value = format_interval(mean, low, high, decimals)
+    return [value, str(int(n)), span, difference, format_p(adjusted)]

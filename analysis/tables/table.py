@@ -33,7 +33,7 @@ class Table:
         rows = self._mark("{}*")
         width = [max(map(len, column)) for column in zip(self.head, *rows, strict=True)]
         lines = ["  ".join(self._pad(row, width)).rstrip() for row in (self.head, *rows)]
-        return "\n".join([lines[0], "  ".join("-" * one for one in width), *lines[1:]])
+        return "\n".join([lines[0], "  ".join("-" * letters for letters in width), *lines[1:]])
 
     def to_markdown(self) -> str:
         """The table as GitHub Markdown, caption below."""
@@ -43,15 +43,17 @@ class Table:
         ]
         widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
         bar = [
-            "-" * w if i < self.text_columns else "-" * (w - 1) + ":" for i, w in enumerate(widths)
+            "-" * width if column < self.text_columns else "-" * (width - 1) + ":"
+            for column, width in enumerate(widths)
         ]
         lines = [self._pad(rows[0], widths), bar, *(self._pad(row, widths) for row in rows[1:])]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{self.caption}\n"
 
     def to_latex(self) -> str:
-        """The table as LaTeX: a float, or a longtable where it would not fit on a page."""
+        """The table as LaTeX: a float, or several where it would not fit on a page."""
         return latex.write_table(
             name=self.name,
+            title=self.title,
             caption=self.caption,
             head=self.head,
             rows=self.cells,

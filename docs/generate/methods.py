@@ -31,6 +31,7 @@ Each method's page has a figure and its numbers on the embedded study: real 8x8 
 (scikit-learn), ResNet-8, 12 epochs, 6 epochs of retraining, seeds 0, 1 and 2, in bf16 on two CPU
 cores, 2026-11-21. All methods have their default knobs, except that `lottery_ticket` visits the
 study's sparsities in rounds of at most 60 %, and `hrank` trains 2 epochs after each layer.
+`dense_longer`, measured 2026-11-29, trains 72 epochs, as many as the lottery tickets in all.
 Numbers of post-training methods are those after batch-norm recalibration.
 
 ```sh

@@ -6,7 +6,7 @@ in), and its input the matching [groups, n, cols] with one row for every image a
 A linear layer is the case of one position and one group.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from math import prod
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pruning.eval_mode import exact_eval_mode
 from pruning.masks import prunable
+from pruning.weight_uses import WeightWatch, plain_kernels, trace_weights
 
 Layer = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
 
@@ -29,8 +30,8 @@ class _ReachedError(Exception):
     """Ends a forward pass at the layer whose input was wanted."""
 
 
-def layer_of(model: nn.Module, name: str) -> Layer:
-    """The convolution or linear layer that owns the prunable weight `name`.
+def layer_of(model: nn.Module, name: str) -> nn.Module:
+    """The layer that owns the prunable weight `name`.
 
     Raises:
         ValueError: the model has no prunable weight of that name.
@@ -38,9 +39,7 @@ def layer_of(model: nn.Module, name: str) -> Layer:
     known = prunable(model)
     if name not in known:
         raise ValueError(f"no prunable weight '{name}'; there are: {', '.join(known)}")
-    layer = model.get_submodule(name.removesuffix("weight").removesuffix("."))
-    assert isinstance(layer, Layer)
-    return layer
+    return model.get_submodule(name.rpartition(".")[0])
 
 
 def to_matrix(weight: Tensor, groups: int = 1) -> Tensor:
@@ -84,32 +83,26 @@ def unfold(layer: Layer, inputs: Tensor) -> Tensor:
     return rows.permute(2, 0, 1, 3).reshape(layer.groups, rows.shape[0], -1)
 
 
-def layer_order(model: nn.Module, image: Tensor) -> list[str]:
+def layer_order(model: nn.Module, image: Tensor, only: Collection[str] | None = None) -> list[str]:
     """Names of the prunable weights in the order in which a forward pass over `image` [1, C, H, W]
     uses them.
 
+    Args:
+        only: names of those that are wanted; None: all.
+
     Raises:
-        ValueError: a layer runs twice in one forward pass, or not at all.
+        ValueError: a weight is used twice in one forward pass, or not at all.
     """
-    order: list[str] = []
-    names = list(prunable(model))
-    hooks = [
-        layer_of(model, name).register_forward_pre_hook(lambda *_, name=name: order.append(name))
-        for name in names
-    ]
-    try:
-        with exact_eval_mode(model):
-            model(image)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    for name in names:
-        if order.count(name) != 1:
+    weights = prunable(model, only=only)
+    with exact_eval_mode(model):
+        uses = trace_weights(model, weights, (image.shape[1], image.shape[2], image.shape[3]))
+    for name in weights:
+        runs = uses.weights[name].runs if name in uses.weights else 0
+        if runs != 1:
             raise ValueError(
-                "every layer must run once in a forward pass, "
-                f"but '{name}' runs {order.count(name)} times"
+                f"every layer must run once in a forward pass, but '{name}' runs {runs} times"
             )
-    return order
+    return list(uses.weights)
 
 
 def hessian(
@@ -175,10 +168,17 @@ def _pieces(model: nn.Module, name: str, batches: Iterable[Tensor], chunk: int) 
     layer = layer_of(model, name)
     count = 0
     for images in batches:
-        inputs = _capture(model, name, layer, images)
-        per_image = unfold(layer, inputs[:1]).numel()
-        for piece in torch.split(inputs, max(1, chunk // per_image)):
-            yield unfold(layer, piece)
+        inputs = _capture(model, layer, images) if isinstance(layer, Layer) else None
+        if inputs is None:
+            # Rows of a linear map that no layer is called for, as attention's projections.
+            rows = _capture_rows(model, name, images)
+            for piece in torch.split(rows, max(1, chunk // rows.shape[1])):
+                yield piece[None]
+        else:
+            assert isinstance(layer, Layer)
+            per_image = unfold(layer, inputs[:1]).numel()
+            for piece in torch.split(inputs, max(1, chunk // per_image)):
+                yield unfold(layer, piece)
         count += 1
     if not count:
         raise ValueError(
@@ -186,8 +186,9 @@ def _pieces(model: nn.Module, name: str, batches: Iterable[Tensor], chunk: int) 
         )
 
 
-def _capture(model: nn.Module, name: str, layer: Layer, images: Tensor) -> Tensor:
-    """The input of a layer for one batch; the forward pass ends there."""
+def _capture(model: nn.Module, layer: Layer, images: Tensor) -> Tensor | None:
+    """The input of a layer for one batch, where the forward pass ends; None where the layer is not
+    called."""
     reached: list[Tensor] = []
 
     def reach(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -198,10 +199,30 @@ def _capture(model: nn.Module, name: str, layer: Layer, images: Tensor) -> Tenso
     try:
         model(images)
     except _ReachedError:
-        return reached[0] if reached[0].dtype == torch.float64 else reached[0].float()
+        return _exact(reached[0])
     finally:
         hook.remove()
+    return None
+
+
+def _capture_rows(model: nn.Module, name: str, images: Tensor) -> Tensor:
+    """The rows [n, in] that the weight of a linear map is applied to, whatever calls it."""
+    reached: list[Tensor] = []
+
+    def reach(rows: Tensor) -> None:
+        reached.append(rows)
+        raise _ReachedError
+
+    try:
+        with plain_kernels(), WeightWatch(model, prunable(model, only=[name]), at_use=reach):
+            model(images)
+    except _ReachedError:
+        return _exact(reached[0])
     raise ValueError(f"the forward pass does not reach '{name}'")
+
+
+def _exact(inputs: Tensor) -> Tensor:
+    return inputs if inputs.dtype == torch.float64 else inputs.float()
 
 
 @contextmanager

@@ -4,7 +4,9 @@ become.
 All work on a weight matrix [rows, cols] and the Hessian H = 2/N sum x x^T [cols, cols] of its
 inputs, in fp64. The optimal brain surgeon (Hassibi & Stork 1993) removes weight j of a row at the
 loss w_j^2 / [H^-1]_jj and moves the other weights by -w_j / [H^-1]_jj times row j of H^-1. A column
-whose input is always zero is dead: its weights become zero.
+whose input is always zero is dead: its weights count as zero when weights are ranked, so that they
+go first. Those of them that stay, where fewer weights are to go, keep their values: a zero that the
+mask does not know would be one more than was asked for.
 """
 
 from dataclasses import dataclass
@@ -87,7 +89,8 @@ def sparsegpt(
             errors[:, j] = part[:, j].masked_fill(keep[:, j], 0) / diagonal[j]
             part[:, j:] -= errors[:, j, None] * u[j, j : end - start]
         w[:, end:] -= errors @ u[:, end - start :]
-    return Solution(w.masked_fill(~mask, 0).to(weight.dtype), mask, damping)
+    solved = torch.where(hessian.diagonal() == 0, weight.double(), w)
+    return Solution(solved.masked_fill(~mask, 0).to(weight.dtype), mask, damping)
 
 
 def least_squares(
@@ -110,7 +113,7 @@ def least_squares(
     """
     scale, dead = diagonal_scale(hessian)
     w = weight.double().masked_fill(dead, 0)
-    solved = torch.zeros_like(w)
+    solved = torch.where(dead & mask, weight.double(), 0)
     used = damping
     thin = thin_factor(hessian) if len(hessian) > WIDE else None
     for row in range(w.shape[0]):

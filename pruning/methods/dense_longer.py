@@ -53,6 +53,6 @@ class DenseLonger(Method):
                 f"but got {epochs}"
             )
         return [
-            Train("train", epochs, length=epochs, stretch_changes=True),
+            Train("train", epochs, length=epochs),
             Measure(0.0, level=0),
         ]

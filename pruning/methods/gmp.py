@@ -20,7 +20,8 @@ class GMP(Method):
     The sparsity at step t is s_f - s_f (1 - (t - t0) / (n dt))^3: it rises fast while many weights
     can be spared, slowly at the end. It runs within the one training, not after it: the schedule is
     meant to prune while the learning rate is high enough to recover, and a dense training before it
-    would double the cost. What is pruned stays pruned.
+    would double the cost. What is pruned stays pruned: a layer never gets a weight back, and where
+    more is pruned already than is due, nothing happens.
 
     start, end: fractions of the training between which the sparsity rises; after `end` the network
         only recovers.
@@ -81,9 +82,19 @@ class GMP(Method):
         return {name: weight.abs() for name, weight in inputs.weights.items()}
 
     def update(self, inputs: PruneInput) -> dict[str, Tensor] | None:
-        from pruning.masks import keep_best
+        from pruning.masks import keep_best, kept_count
 
-        sparsity = self.due(inputs.requested_sparsity, inputs.progress, inputs.interval)
-        if sparsity is None:
+        goal = inputs.requested_sparsity
+        sparsity = self.due(goal, inputs.progress, inputs.interval)
+        free = [mask for name, mask in inputs.masks.items() if name not in inputs.fixed]
+        total, left = sum(mask.numel() for mask in free), sum(int(mask.sum()) for mask in free)
+        if sparsity is None or left < kept_count(sparsity, total):
             return None
-        return keep_best(self.scores(inputs), sparsity, masks=inputs.masks, scope=self.scope)
+        done = sparsity / goal if goal else 1.0  # layers with a sparsity of their own rise alike
+        return keep_best(
+            self.scores(inputs),
+            sparsity,
+            masks=inputs.masks,
+            scope=self.scope,
+            fixed={name: own * done for name, own in inputs.fixed.items()},
+        )

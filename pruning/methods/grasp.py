@@ -43,11 +43,24 @@ class GraSP(Method):
     examples_per_class: int = Field(default=10, ge=1)
     temperature: float = Field(default=200.0, gt=0)
 
-    def scores(self, inputs: PruneInput) -> dict[str, Tensor]:
-        from pruning.class_examples import class_examples
+    def find_obstacle(self, inputs: PruneInput) -> str | None:
         from pruning.gradient_scores import gradient_sensitivity
 
+        batches = list(inputs.images(2))
+        try:
+            gradient_sensitivity(inputs.model, inputs.masks, batches, temperature=self.temperature)
+        except RuntimeError as error:
+            line = str(error).partition("\n")[0]
+            return f"it takes second derivatives, which the network does not have: {line}"
+        return None
+
+    def scores(self, inputs: PruneInput) -> dict[str, Tensor]:
+        from pruning.class_examples import class_examples
+        from pruning.gradient_scores import describe_zeros, gradient_sensitivity
+
         batches = class_examples(inputs, self.examples_per_class)
-        return gradient_sensitivity(
+        scores = gradient_sensitivity(
             inputs.model, inputs.masks, batches, temperature=self.temperature
         )
+        inputs.notes.extend(describe_zeros(scores))
+        return scores

@@ -103,10 +103,13 @@ class HanIterative(Method):
         exactly as many as it leaves."""
         from pruning.masks import keep_best
 
-        scores = self.scores(inputs)
+        scores, fixed = self.scores(inputs), inputs.fixed
         if self.reach == "own":
-            return {name: inputs.masks[name] & (score >= self.q) for name, score in scores.items()}
-        masks = keep_best(scores, inputs.requested_sparsity, masks=inputs.masks)
+            own = {name: inputs.masks[name] & (score >= self.q) for name, score in scores.items()}
+            for name in fixed:
+                own |= keep_best({name: scores[name]}, fixed[name], masks=inputs.masks)
+            return own
+        masks = keep_best(scores, inputs.requested_sparsity, masks=inputs.masks, fixed=fixed)
         kept = [score[masks[name]] for name, score in scores.items() if bool(masks[name].any())]
         if kept:
             inputs.notes.append(

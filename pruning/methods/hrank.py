@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from pruning.filters import FilterMethod, l1_norms
+from pruning.filters import FilterMethod, is_selected, l1_norms
 from pruning.method import Card, PruneInput
 from pruning.phases import Measure, Phase, PhaseContext, Prune, Train, retraining
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pruning.structured.channel_groups import Group
+    from pruning.structured.group_parts import Group
     from pruning.structured.keep_plan import Smaller
 
 
@@ -27,6 +27,11 @@ class HRank(FilterMethod):
     after the other in the order of the forward pass, each followed by `layer_epochs` epochs of the
     retrain recipe, whose schedule covers just these epochs; at the end the network is retrained in
     full. A level is the cut of one group; the row's level is their number.
+
+    The rank tells channels apart by what the activation cuts off. Behind one that cuts nothing off
+    (hardswish, ELU, leaky ReLU, GELU, Mish, tanh, ...), and behind the linear bottlenecks of
+    MobileNetV2, nearly all maps have full rank, so that the L1 norm decides; the row then says of
+    how many channels.
 
     images: training images for the ranks.
     layer_by_layer: False cuts all groups at once and only retrains at the end.
@@ -52,6 +57,8 @@ class HRank(FilterMethod):
             "remove the lowest; equal ranks are told apart by Σ|w| of the filter"
         ),
     )
+    # Its scores are places in an order, so that no group has lower ones than another.
+    ranking: Literal["uniform"] = "uniform"
     images: int = Field(default=640, ge=1)
     layer_by_layer: bool = True
     layer_epochs: int = Field(default=15, ge=1, le=1000)
@@ -80,13 +87,14 @@ class HRank(FilterMethod):
     def channel_scores(self, inputs: PruneInput, groups: Sequence[Group]) -> Mapping[str, Tensor]:
         from pruning.feature_map_ranks import lexicographic, mean_ranks
         from pruning.structured.keep_plan import group_scores
+        from pruning.structured.unit_scores import writers_of
 
         batches = (images for images, _ in inputs.images(self.images))
-        ranks, weights = mean_ranks(inputs.model, groups, batches), inputs.weights
+        ranks = mean_ranks(inputs.model, groups, batches, notes=inputs.notes)
+        weights = inputs.weights
         norms = {
-            layer: l1_norms(weights[f"{layer}.weight"]).cpu()
-            for group in groups
-            for layer in group.producers
+            layer: l1_norms(writer.filters(weights[writer.part.tensor])).cpu()
+            for layer, writer in writers_of(groups).items()
         }
         return {
             name: lexicographic(ranks[name], norm)
@@ -115,4 +123,7 @@ def _count_groups(context: PhaseContext) -> tuple[int, int]:
     from pruning.structured.channel_groups import find_groups
 
     groups = find_groups(context.network, context.image)
+    if context.select is not None:
+        names = context.select(context.network)
+        groups = [group for group in groups if is_selected(group, names)]
     return len(groups), sum(group.residual for group in groups)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pruning.dynamic import erk_counts
 from pruning.method import Card, Method, PruneInput
 
 if TYPE_CHECKING:
@@ -38,15 +39,12 @@ class Random(Method):
     layers: Literal["uniform", "erk"] = "uniform"
 
     def prune(self, inputs: PruneInput) -> dict[str, Tensor]:
-        from pruning.masks import draw_masks, erk_densities, kept_count, spread
+        from pruning.masks import draw_masks, layer_counts
 
-        weights = inputs.weights
-        sizes = {name: weight.numel() for name, weight in weights.items()}
-        total = kept_count(inputs.requested_sparsity, sum(sizes.values()))
+        sparsity = inputs.requested_sparsity
         if self.layers == "erk":
-            densities = erk_densities(
-                {name: tuple(weight.shape) for name, weight in weights.items()}, total
-            )
+            counts = erk_counts(inputs.masks, sparsity, inputs.fixed)
         else:
-            densities = dict.fromkeys(weights, 1 - inputs.requested_sparsity)
-        return draw_masks(spread(densities, sizes, total), inputs.masks, inputs.generator)
+            sizes = {name: mask.numel() for name, mask in inputs.masks.items()}
+            counts = layer_counts(dict.fromkeys(sizes, 1 - sparsity), sizes, sparsity, inputs.fixed)
+        return draw_masks(counts, inputs.masks, inputs.generator)

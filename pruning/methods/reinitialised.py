@@ -13,7 +13,9 @@ class Reinitialised(Control):
     """Keep a method's mask, draw all weights anew, train (Frankle & Carbin 2019, arXiv 1803.03635).
 
     Kept: the mask, weight by weight. Lost: the initial weights that belong to it; batch-norm and
-    biases are drawn anew too. A ticket that does not beat it has won by its structure alone.
+    biases are drawn anew too. New weights have the distribution of the dense network's, as in the
+    paper: the ticket's own initial weights have it, too. A ticket that does not beat it has won by
+    its structure alone.
     """
 
     card = Card(

@@ -41,7 +41,7 @@ class RigL(DynamicSparse):
 
         gradients = {
             name: torch.zeros_like(weight) if weight.grad is None else weight.grad.abs()
-            for name, weight in prunable(inputs.model).items()
+            for name, weight in prunable(inputs.model, only=inputs.masks).items()
         }
         finite = torch.stack([torch.isfinite(gradient).all() for gradient in gradients.values()])
         return gradients if bool(finite.all()) else None

@@ -15,8 +15,8 @@ class SmallFromScratch(Control):
     1810.05270).
 
     Kept: the widths of the layers. Lost: the weights inherited from the trained network. The epochs
-    are those of the dense training (Liu's Scratch-E). New weights are what the whole network draws
-    for the kept channels.
+    are those of the dense training (Liu's Scratch-E). New weights are drawn as the network's own
+    initialiser draws them for layers of these widths.
     """
 
     card = Card(

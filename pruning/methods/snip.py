@@ -37,10 +37,17 @@ class SNIP(Method):
     starts_from: ClassVar[Literal["init", "dense"]] = "init"
     examples_per_class: int = Field(default=10, ge=1)
 
+    def find_obstacle(self, inputs: PruneInput) -> str | None:
+        from pruning.gradient_scores import explain_no_score, loss_sensitivity
+
+        batches = list(inputs.images(2))
+        return explain_no_score(loss_sensitivity(inputs.model, inputs.masks, batches))
+
     def scores(self, inputs: PruneInput) -> dict[str, Tensor]:
         from pruning.class_examples import class_examples
-        from pruning.gradient_scores import loss_sensitivity
+        from pruning.gradient_scores import describe_zeros, loss_sensitivity
 
-        return loss_sensitivity(
-            inputs.model, inputs.masks, class_examples(inputs, self.examples_per_class)
-        )
+        batches = class_examples(inputs, self.examples_per_class)
+        scores = loss_sensitivity(inputs.model, inputs.masks, batches)
+        inputs.notes.extend(describe_zeros(scores))
+        return scores

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -13,12 +13,15 @@ from pruning.method import Card, PruneInput
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from pruning.structured.group_parts import Group
+
 
 class TaylorFilter(FilterMethod):
     """Remove the filters whose absence changes the loss least (Molchanov et al. 2019, arXiv
     1906.10771).
 
-    examples: training images that the gradients are taken of.
+    examples: training images that the gradients are taken of, in batches of 128: the score is the
+        mean over batches of a square, so that it depends on their size.
     """
 
     card = Card(
@@ -39,5 +42,9 @@ class TaylorFilter(FilterMethod):
     )
     examples: int = Field(default=1024, ge=1)
 
-    def filter_scores(self, inputs: PruneInput, filters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return loss_changes(inputs.model, filters, inputs.images(self.examples))
+    def channel_scores(self, inputs: PruneInput, groups: Sequence[Group]) -> Mapping[str, Tensor]:
+        from pruning.structured.keep_plan import group_scores
+        from pruning.structured.unit_scores import writers_of
+
+        images = inputs.images(self.examples)
+        return group_scores(groups, loss_changes(inputs.model, writers_of(groups), images))

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 class Wanda(PostTraining):
-    """Keep the largest |w_ij| * ||x_j|| of each output row (Sun et al. 2023, arXiv 2306.11695)."""
+    """Keep the largest |w_ij| * ||x_j|| of each output row (Sun et al. 2023, arXiv 2306.11695).
+
+    The images run in batches of 128, whose statistics batch-norm takes, as where it is recalibrated
+    (decision 7): the result depends on their size.
+    """
 
     card = Card(
         title="Wanda",

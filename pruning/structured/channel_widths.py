@@ -1,13 +1,14 @@
 """How many channels each group keeps: for a fraction of channels, or to reach a sparsity of
 parameters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import ceil, floor, prod
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from pruning.masks import prunable
-from pruning.structured.channel_groups import Group
+from pruning.structured.group_parts import Group
 
 
 def kept_widths(
@@ -28,32 +29,75 @@ def kept_widths(
             f"round_to and minimum must be at least 1, but got {round_to} and {minimum}"
         )
     smallest = ceil(minimum / round_to) * round_to
-    kept = {}
-    for group in groups:
-        wanted = (1 - ratio) * group.channels
-        lower = floor(wanted / round_to) * round_to
-        upper = min(lower + round_to, group.channels)
-        nearest = lower if wanted - lower < upper - wanted else upper
-        kept[group.name] = min(max(nearest, smallest), group.channels)
-    return kept
+    return {
+        group.name: _whole_width((1 - ratio) * group.channels, group.channels, round_to, smallest)
+        for group in groups
+    }
 
 
-def sparsity_of_widths(model: nn.Module, groups: Sequence[Group], kept: Mapping[str, int]) -> float:
+def _whole_width(wanted: float, channels: int, round_to: int, smallest: int) -> int:
+    lower = floor(wanted / round_to) * round_to
+    upper = min(lower + round_to, channels)
+    nearest = lower if wanted - lower < upper - wanted else upper
+    return min(max(nearest, smallest), channels)
+
+
+def ranked_widths(
+    groups: Sequence[Group],
+    scores: Mapping[str, Tensor],
+    ratio: float,
+    *,
+    round_to: int = 1,
+    minimum: int = 1,
+) -> dict[str, int]:
+    """Number of kept channels per group when a fraction `ratio` of all channels is removed, the
+    lowest of all groups together; rounded as `kept_widths` does.
+
+    Scores are divided by their mean over the group, without which groups whose scores are small as
+    a whole would go first.
+
+    Args:
+        scores: by group, [channels] each; not below 0.
+
+    Raises:
+        ValueError: see `kept_widths`.
+    """
+    kept_widths(groups, ratio, round_to=round_to, minimum=minimum)  # checks
+    shares = [scores[group.name].detach().double().cpu() for group in groups]
+    shares = [share / mean if (mean := share.mean()) > 0 else share for share in shares]
+    owners = torch.repeat_interleave(torch.tensor([group.channels for group in groups]))
+    lowest = torch.argsort(torch.cat(shares), stable=True)[: round(ratio * len(owners))]
+    gone = torch.bincount(owners[lowest], minlength=len(groups)).tolist()
+    smallest = ceil(minimum / round_to) * round_to
+    return {
+        group.name: _whole_width(group.channels - count, group.channels, round_to, smallest)
+        for group, count in zip(groups, gone, strict=True)
+    }
+
+
+def sparsity_of_widths(
+    model: nn.Module,
+    groups: Sequence[Group],
+    kept: Mapping[str, int],
+    *,
+    only: Collection[str] | None = None,
+) -> float:
     """Fraction of the prunable weights (convolutions, linear) that are removed when each group
     keeps so many channels. Exact.
 
     Args:
         kept: by group; a group it does not name stays whole.
+        only: names of the weights that count; None: all.
     """
     shapes = {name: list(weight.shape) for name, weight in prunable(model).items()}
-    total = sum(map(prod, shapes.values()))
+    counted = [name for name in shapes if only is None or name in only]
+    total = sum(prod(shapes[name]) for name in counted)
     for group in groups:
         left = kept.get(group.name, group.channels)
-        for name in (*group.producers, *group.depthwise):
-            shapes[f"{name}.weight"][0] = left
-        for name, columns in group.consumers:
-            shapes[f"{name}.weight"][1] = left * columns
-    return 1 - sum(map(prod, shapes.values())) / total
+        for part in group.parts:
+            if part.tensor in shapes and left < group.channels:
+                shapes[part.tensor][part.dim] -= int((part.unit >= left).sum())
+    return 1 - sum(prod(shapes[name]) for name in counted) / total
 
 
 def find_ratio(
@@ -63,6 +107,7 @@ def find_ratio(
     *,
     round_to: int = 1,
     minimum: int = 1,
+    only: Collection[str] | None = None,
 ) -> float:
     """The channel ratio whose `kept_widths` come nearest to a parameter sparsity; if two come as
     near, the one of the larger network.
@@ -74,6 +119,7 @@ def find_ratio(
 
     Args:
         groups: the groups that may be cut; all or some of the model's.
+        only: names of the weights that the sparsity is of; None: all.
 
     Raises:
         ValueError: sparsity outside [0, 1), or see `kept_widths`.
@@ -82,10 +128,15 @@ def find_ratio(
         raise ValueError(f"sparsity must be in [0, 1), but got {sparsity}")
 
     def reached(ratio: float) -> float:
-        return sparsity_of_widths(
-            model, groups, kept_widths(groups, ratio, round_to=round_to, minimum=minimum)
-        )
+        kept = kept_widths(groups, ratio, round_to=round_to, minimum=minimum)
+        return sparsity_of_widths(model, groups, kept, only=only)
 
+    return nearest_ratio(reached, sparsity)
+
+
+def nearest_ratio(reached: Callable[[float], float], sparsity: float) -> float:
+    """The ratio in [0, 1] at which a function that rises with it comes nearest to a sparsity; if
+    two come as near, the lower one."""
     low, high = 0.0, 1.0
     if sparsity == 0:
         return low

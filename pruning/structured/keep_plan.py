@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pruning.masks import keep_top
-from pruning.structured.channel_groups import Group
+from pruning.structured.group_parts import Group
 
 KeepPlan = Mapping[str, Tensor]
 """Group name -> indices of the kept channels: int64, ascending, at least one. A group that is not

@@ -11,6 +11,7 @@ from sweeps.cli.study_launch import RunOptions
 from sweeps.cli.study_request import find_store, read_study, register_listed_methods
 from sweeps.cli.study_run import announce_changed_methods, plan_study, run_study, say
 from sweeps.loggers.selection import check_loggers
+from sweeps.planning.network_probe import check_trials
 from sweeps.planning.plan import Plan
 from sweeps.planning.trial_status import read_trial_status, status_of_empty_directory
 from sweeps.study_file.study import StudySpec
@@ -90,6 +91,7 @@ def _describe_plan(
         status = read_trial_status(plan, store, retry_failed=options.retry_failed)
     if status.missing:
         spec.check_data()
+        check_trials(spec, (plan.by_key[key].spec for key in status.missing))
     if options.json:
         invocation.output.update(status_as_json(spec, plan, status, store))
         invocation.output.update(plan_as_json(spec, plan, status, time_epochs=options.time_epochs))

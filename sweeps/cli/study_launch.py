@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pruning.user_error import UserError
 from sweeps.live_view.watch import watch_run
-from sweeps.planning.model_check import count_macs_and_parameters
 from sweeps.planning.plan import Plan
 from sweeps.planning.trial_status import TrialStatus
 from sweeps.study_file.study import StudySpec
@@ -132,19 +131,15 @@ def _check_gpus(spec: StudySpec, plan: Plan, status: TrialStatus) -> None:
 
 
 def _prepare_data(spec: StudySpec) -> None:
-    """Prepare the data sets, and see that networks of the user take their images.
+    """Prepare the data sets.
 
     Raises:
-        UserError: a data set cannot be had, or a network does not take it.
+        UserError: a data set cannot be had.
     """
     from trainables.data import prepare
-    from trainables.data.prepared import load_prepared
 
-    for setting in spec.settings:
-        path = prepare(setting.dataset, data_dir=spec.data_dir)
-        if ":" in setting.model:
-            data = load_prepared(path)
-            count_macs_and_parameters(setting.model, data.image, data.classes)
+    for dataset in dict.fromkeys(setting.dataset for setting in spec.settings):
+        prepare(dataset, data_dir=spec.data_dir)
 
 
 def _watch(

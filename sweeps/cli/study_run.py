@@ -10,6 +10,7 @@ from sweeps.cli.json_output import status_as_json
 from sweeps.cli.study_launch import RunOptions, launch_missing_trials
 from sweeps.live_view.watch import write_report
 from sweeps.loggers.selection import logging_to
+from sweeps.planning.network_probe import check_trials
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.study_directory import check_same_study, write_study_description
 from sweeps.planning.trial_status import (
@@ -58,8 +59,11 @@ def run_study(
         UserError: something the user can put right.
     """
     status = read_trial_status(plan, store)
-    if how.fresh or status.missing:
-        spec.check_data()  # before anything is written
+    again = tuple(status.failed) if how.retry_failed else ()
+    needed = tuple(plan.by_key) if how.fresh else (*status.missing, *again)
+    if needed:  # before anything is written
+        spec.check_data()
+        check_trials(spec, (plan.by_key[key].spec for key in needed))
     retry = how.retry_failed and status.failed
     with hold_lease(store, say=say, lost=StopRequest.make):
         if not (how.fresh or how.measure_latency or status.missing or how.log or retry):

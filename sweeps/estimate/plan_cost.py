@@ -4,6 +4,7 @@ rests on."""
 from collections.abc import Iterable
 
 from sweeps.estimate.devices import CPU, TYPICAL_GPU, hours_unit
+from sweeps.estimate.prunable_share import describe_prunable_shares
 from sweeps.estimate.spent import Account
 from sweeps.estimate.time_per_trial import (
     TimePerTrial,
@@ -53,14 +54,14 @@ def cpu_seconds(spec: StudySpec, plan: Plan, status: TrialStatus) -> float:
     return time_from_device_table(on_cpu, CPU).seconds(missing)
 
 
-def disk_bytes(plan: Plan) -> float:
+def disk_bytes(plan: Plan, data_dir: str | None) -> float:
     """Bytes the study directory will hold: weights of the dense trainings, and of all networks
     where they are saved; rows and curves are small beside them."""
     total = 30_000.0 * len(plan.trials)
     for trial in plan.trials:
         if not plan.keep_networks and trial.spec.method != "dense":
             continue
-        params = network_cost(trial.spec.model, trial.spec.dataset)[1]
+        params = network_cost(trial.spec.model, trial.spec.dataset, data_dir)[1]
         if trial.spec.method == "dense":
             total += 4 * params * len({0, trial.spec.recipe.epochs, *trial.spec.rewind_epochs})
         if plan.keep_networks:
@@ -103,7 +104,8 @@ def describe_plan(
         f"shared work: {plan.epochs()} epochs instead of {plan.alone} ({plan.sharing:.2f}), "
         "if every sparsity of every method and seed trained its own start"
     )
-    lines.append(f"disk: about {disk_bytes(plan) / 1e6:,.0f} MB")
+    lines.append(f"disk: about {disk_bytes(plan, spec.data_dir) / 1e6:,.0f} MB")
+    lines += describe_prunable_shares(spec)
     return "\n".join(lines)
 
 

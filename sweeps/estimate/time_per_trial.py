@@ -14,16 +14,8 @@ from sweeps.planning.plan import Plan, PlannedTrial
 from sweeps.planning.trial_status import TrialStatus
 from sweeps.study_file.study import StudySpec
 from sweeps.study_file.study_fields import Resources
+from trainables.data.data_size import guess_data_size
 
-# Training images with and without a held-out validation split; image shape; classes.
-SIZES = {
-    "digits": (1295, 1438, (1, 8, 8), 10),
-    "cifar10": (45_000, 50_000, (3, 32, 32), 10),
-    "cifar100": (45_000, 50_000, (3, 32, 32), 100),
-    "mnist": (54_000, 60_000, (1, 28, 28), 10),
-    "fashion_mnist": (54_000, 60_000, (1, 28, 28), 10),
-}
-ANY = (45_000, 50_000, (3, 32, 32), 10)  # another data set is taken for one of CIFAR-10's size
 # Seconds of framework work that an optimiser step takes, however small the network.
 STEP = 0.004
 # Seconds a trial takes to open, prune, measure and write; obc on a large network takes more.
@@ -31,20 +23,20 @@ TRIAL = 2.0
 
 
 @cache
-def network_cost(model: str, dataset: str) -> tuple[int, int]:
+def network_cost(model: str, dataset: str, data_dir: str | None) -> tuple[int, int]:
     """Multiply-accumulates of one image and parameters of a network; 0 and 0 where it does not take
-    images of the shape that we guess for a data set of the user.
+    images of the shape that is guessed for a data set whose files are not here.
 
     Raises:
         UserError: see `model_check.count_macs_and_parameters`.
     """
-    _, _, image, classes = SIZES.get(dataset, ANY)
-    if known := COSTS.get((model, image, classes)):
+    size, guessed = guess_data_size(dataset, data_dir)
+    if known := COSTS.get((model, size.image, size.classes)):
         return known
     try:
-        return count_macs_and_parameters(model, image, classes)
+        return count_macs_and_parameters(model, size.image, size.classes)
     except Misfit:
-        if dataset in SIZES:
+        if not guessed:
             raise
         return 0, 0
 
@@ -63,6 +55,7 @@ class TimePerTrial:
     resources: Resources
     known: dict[tuple[str, str, str], float] = field(default_factory=dict)
     factors: dict[tuple[str, str] | str, float] = field(default_factory=dict)
+    data_dir: str | None = None
 
     def seconds(self, trials: Iterable[PlannedTrial]) -> float:
         """Seconds these trials take together, each on its part of the device."""
@@ -77,7 +70,7 @@ class TimePerTrial:
         if seconds := self.known.get((spec.dataset, spec.model, spec.method)):
             return seconds * (trial.epochs or 1)
         factor = self.factors.get((spec.dataset, spec.model), self.factors.get("", 1.0))
-        return factor * expected_seconds(trial, self.device, self.resources)
+        return factor * expected_seconds(trial, self.device, self.resources, self.data_dir)
 
 
 def share_of_device(resources: Resources) -> float:
@@ -85,14 +78,16 @@ def share_of_device(resources: Resources) -> float:
     return resources.gpus_per_trial or resources.cpus_per_trial
 
 
-def expected_seconds(trial: PlannedTrial, device: str, resources: Resources) -> float:
+def expected_seconds(
+    trial: PlannedTrial, device: str, resources: Resources, data_dir: str | None
+) -> float:
     """Seconds a trial takes by the table of devices.
 
     Training takes six operations a multiply-accumulate: forward, and twice that backward.
     """
-    held_out, joined, _, _ = SIZES.get(trial.spec.dataset, ANY)
-    macs, _ = network_cost(trial.spec.model, trial.spec.dataset)
-    images = held_out if trial.spec.recipe.hold_out else joined
+    size, _ = guess_data_size(trial.spec.dataset, data_dir)
+    macs, _ = network_cost(trial.spec.model, trial.spec.dataset, data_dir)
+    images = size.training_images(hold_out=trial.spec.recipe.hold_out)
     speed = training_rate(device) * share_of_device(resources)
     return TRIAL + trial.epochs * (
         6 * macs * images / speed + STEP * images / trial.spec.recipe.batch
@@ -101,11 +96,17 @@ def expected_seconds(trial: PlannedTrial, device: str, resources: Resources) -> 
 
 def time_from_device_table(spec: StudySpec, device: str) -> TimePerTrial:
     """What the table of devices gives."""
-    guessed = any(not network_cost(setting.model, setting.dataset)[0] for setting in spec.settings)
     basis = "a table of devices"
+    guessed = {
+        setting.dataset
+        for setting in spec.settings
+        if guess_data_size(setting.dataset, spec.data_dir)[1]
+    }
     if guessed:
-        basis += ", without the network's own work: it does not take images of 3x32x32"
-    return TimePerTrial(device, basis, spec.resources)
+        basis += f", as if {', '.join(sorted(guessed))} were like CIFAR-10: its files are not here"
+    if not all(network_cost(one.model, one.dataset, spec.data_dir)[0] for one in spec.settings):
+        basis += ", without the network's own work: it does not take such images"
+    return TimePerTrial(device, basis, spec.resources, data_dir=spec.data_dir)
 
 
 def time_from_done_trials(spec: StudySpec, plan: Plan, status: TrialStatus) -> TimePerTrial | None:
@@ -128,11 +129,12 @@ def time_from_done_trials(spec: StudySpec, plan: Plan, status: TrialStatus) -> T
         trial = planned.spec
         _add(seconds[trial.dataset, trial.model, trial.method], spent.seconds, planned.epochs or 1)
         for setting in ((trial.dataset, trial.model), ""):
-            expected = expected_seconds(planned, device, spec.resources)
+            expected = expected_seconds(planned, device, spec.resources, spec.data_dir)
             _add(ratios[setting], spent.seconds, expected)
     known = {setting: total / epochs for setting, (total, epochs) in seconds.items()}
     factors = {setting: total / expected for setting, (total, expected) in ratios.items()}
-    return TimePerTrial(device, f"{count} trials that are done", spec.resources, known, factors)
+    basis = f"{count} trials that are done"
+    return TimePerTrial(device, basis, spec.resources, known, factors, spec.data_dir)
 
 
 def _add(pair: list[float], first: float, second: float) -> None:
@@ -172,5 +174,7 @@ def time_from_timed_epochs(spec: StudySpec, plan: Plan) -> TimePerTrial:
             setting = (trial.spec.dataset, trial.spec.model)
             if setting not in factors and trial.spec.method == "dense" and trial.epochs:
                 seconds = TRIAL + trial.epochs * time_epoch(trial.spec, environment)
-                factors[setting] = seconds / expected_seconds(trial, device, spec.resources)
-    return TimePerTrial(device, "epochs timed on this machine", spec.resources, factors=factors)
+                expected = expected_seconds(trial, device, spec.resources, spec.data_dir)
+                factors[setting] = seconds / expected
+    basis = "epochs timed on this machine"
+    return TimePerTrial(device, basis, spec.resources, factors=factors, data_dir=spec.data_dir)

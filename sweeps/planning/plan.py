@@ -212,6 +212,12 @@ def _list_specs(setting: StudySpec, seed: int, test: bool) -> list[TrialSpec]:
                 sources=registry.digest_user_files(entry.name, knobs),
             )
             method = first.build_method()
+            if method.prunes:
+                chosen = {
+                    "exclude": tuple(setting.exclude),
+                    "layer_sparsity": setting.layer_sparsity,
+                }
+                first = first.model_copy(update=chosen)
             for sparsities in method.trials(tuple(setting.sparsities)):
                 if not method.prunes or not sparsities or sparsities[-1] > 0:
                     specs.append(first.model_copy(update={"sparsities": sparsities}))

@@ -16,6 +16,7 @@ from trainables.training.recipe import Recipe
 from trainables.user_method_files import store_method_files
 
 RECIPES = ("recipe", "retrain")
+LAYER_CHOICES = ("exclude", "layer_sparsity")
 
 
 def check_same_study(spec: StudySpec, store: Store) -> None:
@@ -23,14 +24,17 @@ def check_same_study(spec: StudySpec, store: Store) -> None:
     change.
 
     Raises:
-        UserError: data set, model or a recipe differ from what the directory holds.
+        UserError: data set, model, a recipe or a choice of layers differ from what the directory
+            holds.
     """
     before = _read_study(store)
     if before is None:
         return
     now = spec.model_dump(mode="json")
-    for name in ("dataset", "model", *RECIPES):
+    for name in ("dataset", "model", *RECIPES, *LAYER_CHOICES):
         old, new = before.get(name), now[name]
+        if name in LAYER_CHOICES:  # an older version had neither
+            old = old or type(new)()
         if name in RECIPES:
             old = fill_recipe(old)
         if old != new:

@@ -9,7 +9,9 @@ from typing import NoReturn
 
 from pruning.phases import Phase
 from pruning.user_error import UserError
+from sweeps.planning.network_probe import check_trials
 from sweeps.study_file.study import StudySpec
+from trainables.data.data_size import guess_data_size
 from trainables.trial_spec import TrialSpec
 
 
@@ -25,17 +27,23 @@ def list_phases(study: StudySpec, specs: list[TrialSpec]) -> list[list[Phase]]:
         for spec, phases in zip(specs, without_network, strict=True)
     ):
         study.check_data()
-    return [
-        phases or _lay_out(spec, may_build=True)
-        for spec, phases in zip(specs, without_network, strict=True)
-    ]
+    try:
+        return [
+            phases or _lay_out(spec, may_build=True, data_dir=study.data_dir)
+            for spec, phases in zip(specs, without_network, strict=True)
+        ]
+    except UserError:
+        check_trials(study, specs)  # raises a line that also says which methods can run
+        raise
 
 
-def _lay_out(spec: TrialSpec, *, may_build: bool) -> list[Phase]:
+def _lay_out(spec: TrialSpec, *, may_build: bool, data_dir: str | None = None) -> list[Phase]:
     """The phases of a trial; none where they depend on the network and it may not be built yet."""
-    context = spec.phase_context()
-    if not may_build:
-        context = replace(context, build=_withhold_network)
+    if may_build:
+        size, _ = guess_data_size(spec.dataset, data_dir)
+        context = spec.phase_context(size.image, size.classes)
+    else:
+        context = replace(spec.phase_context(), build=_withhold_network)
     try:
         return spec.build_method().phases(spec.sparsities, context)
     except _NetworkWithheld:

@@ -1,5 +1,9 @@
 """Which trials of a plan are done, failed or missing: read from the study directory, which is the
-only truth."""
+only truth.
+
+This decides what a launch runs; what the report says of missing trials is in
+`analysis/reading/study_completeness.py`.
+"""
 
 import json
 from collections.abc import Container, Iterable

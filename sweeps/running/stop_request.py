@@ -1,5 +1,9 @@
 """The request to stop a running study: made by a signal, a lost study directory or a lost lease,
-and obeyed by the run."""
+and obeyed by the run.
+
+SIGTERM reaches three places: the command's is handled here, a worker's in
+`trainables/ray_trainable.py`, and `clusters/spot_watcher.py` sends it to a node that is taken away.
+"""
 
 import signal
 from collections.abc import Callable, Iterator

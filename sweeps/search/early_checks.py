@@ -9,6 +9,7 @@ from pruning.connectivity import emptied_layers, is_connected
 from pruning.gradient_scores import flow_scores, loss_sensitivity, positive_copy
 from pruning.phases import Prune, Train
 from trainables.phase_runner import PhaseRunner
+from trainables.prune_inputs import IMAGE_BATCH
 from trainables.training.seeds import make_generator
 from trainables.trial import Trial
 
@@ -59,7 +60,7 @@ def score_untrained(runner: PhaseRunner, kind: str) -> float:
         scores = flow_scores(positive_copy(network.model, network.masks), network.image)
     elif kind == "snip":
         seeded = make_generator(spec.seed, "score")
-        batches = list(runner.loader.draw(IMAGES, batch=spec.recipe.batch, generator=seeded))
+        batches = list(runner.loader.draw(IMAGES, batch=IMAGE_BATCH, generator=seeded))
         scores = loss_sensitivity(network.model, network.masks, batches)
     else:
         raise ValueError(f"there are the scores flow and snip, but got '{kind}'")

@@ -2,6 +2,7 @@
 asked."""
 
 from pruning.user_error import UserError
+from sweeps.planning.network_probe import check_trials
 from sweeps.search.proposals import Proposals
 from sweeps.search.search_spec import SearchSpec
 
@@ -42,3 +43,16 @@ def check_search(spec: SearchSpec) -> None:
             raise UserError(
                 f"stop: {strategy.stop} needs epochs to stop after, but {spec.method} trains none"
             )
+
+
+def check_network(spec: SearchSpec) -> None:
+    """Pass if the network can be trained, and pruned by the method at the corners of the space.
+
+    Raises:
+        UserError: it cannot; or the data set cannot be had.
+    """
+    for configuration in spec.corners:
+        study = spec.study_of(spec.sparsities[0], configuration, seeds=[spec.seed])
+        study.check_data()
+        trial = Proposals(spec, spec.sparsities[0]).resolve(configuration).trial.spec
+        check_trials(study, [trial])

@@ -20,7 +20,7 @@ from sweeps.running.stop_request import StopRequest
 from sweeps.search.best_candidates import choose_best, study_of_the_best
 from sweeps.search.candidate_records import Candidate, read_candidates
 from sweeps.search.confirmation import confirm_best
-from sweeps.search.search_check import check_search
+from sweeps.search.search_check import check_network, check_search
 from sweeps.search.search_directory import check_same_search, erase_search
 from sweeps.search.search_launch import continue_search
 from sweeps.search.search_presets import find_search_presets
@@ -51,12 +51,12 @@ def run_search_command(options: Namespace, invocation: Invocation, *, default_pr
     check_search(spec)
     if not options.fresh:
         check_same_search(spec, store)
+    check_network(spec)
     if options.dry_run:
         candidates = [] if options.fresh else read_candidates(store)
         invocation.output.update(search_as_json(spec, candidates, store))
         print(describe_search(spec, candidates, store))
         return DONE
-    spec.study_of(spec.sparsities[0], {}, seeds=[spec.seed]).check_data()
     with hold_lease(store, say=say, lost=StopRequest.make):
         if options.fresh:
             erase_search(store)

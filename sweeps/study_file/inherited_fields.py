@@ -8,7 +8,18 @@ from pruning.user_error import short
 from trainables.training.recipe import Recipe
 
 # The fields that a further setting may change.
-SETTING_FIELDS = frozenset(("dataset", "model", "recipe", "retrain", "methods", "sparsities"))
+SETTING_FIELDS = frozenset(
+    (
+        "dataset",
+        "model",
+        "recipe",
+        "retrain",
+        "methods",
+        "sparsities",
+        "exclude",
+        "layer_sparsity",
+    )
+)
 SETTINGS = 100  # further settings of a study
 
 

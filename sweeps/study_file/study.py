@@ -13,7 +13,7 @@ from sweeps.study_file.method_entry import MethodEntry
 from sweeps.study_file.method_path import MethodPath, register_user_methods
 from sweeps.study_file.prices import Prices
 from sweeps.study_file.strict_model import Strict
-from sweeps.study_file.study_fields import Published, Resources, Seed, Sparsity
+from sweeps.study_file.study_fields import Pattern, Patterns, Published, Resources, Seed, Sparsity
 from sweeps.validation_errors import describe_validation_error
 from trainables.data import catalog
 from trainables.training.recipe import Number, Recipe
@@ -25,7 +25,9 @@ class StudySpec(Strict):
     `retrain` is the recipe of retraining after a prune; what a study file leaves out of it is as in
     `recipe`, except that its learning rate is a tenth where none is given. The dense baseline is
     always part of a study. `also` holds further settings: data set, model, recipes, methods or
-    sparsities that replace those of the study. `keep_networks` says whether the network of every
+    sparsities that replace those of the study. `exclude` and `layer_sparsity` choose layers: those
+    that are left alone, and those with a sparsity of their own in place of the study's; sparsity is
+    then over the weights that are not excluded. `keep_networks` says whether the network of every
     measured level stays in the study directory, to be exported.
     """
 
@@ -54,6 +56,12 @@ class StudySpec(Strict):
         min_length=1, description="fractions of zeros, each in [0, 1)"
     )
     seeds: list[Seed] = Field(min_length=1, description="everything is done once for each")
+    exclude: Patterns = Field(
+        default=[], description="layers that no method prunes, by name or pattern; first, last"
+    )
+    layer_sparsity: dict[Pattern, Sparsity] = Field(
+        default={}, max_length=1000, description="sparsities of layers, by name or pattern"
+    )
     resources: Resources = Field(
         default=Resources(), description="what a trial takes of the cluster"
     )
@@ -123,6 +131,21 @@ class StudySpec(Strict):
     def _model(cls, name: str) -> str:
         check_model_name(name)
         return name
+
+    @model_validator(mode="after")
+    def _choices_of_layers(self) -> Self:
+        """Settings that tables and figures hold apart by nothing else cannot differ in them."""
+        chosen: dict[str, tuple[set[str], dict[str, float]]] = {}
+        for setting in self.settings:
+            recipe = setting.recipe.non_default_json()
+            own = set(setting.exclude), setting.layer_sparsity
+            place = f"{setting.model} on {setting.dataset}"
+            if chosen.setdefault(f"{place} {recipe}", own) != own:
+                raise ValueError(
+                    f"exclude and layer_sparsity must be the same in all settings with {place} and "
+                    "one recipe; make two studies of them"
+                )
+        return self
 
     @model_validator(mode="after")
     def _dataset(self) -> Self:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from sweeps.study_file.method_entry import check_knobs
 from sweeps.study_file.strict_model import LARGEST, Strict
@@ -18,6 +18,15 @@ def _is_sparsity(value: float) -> float:
 
 
 Sparsity = Annotated[Number, AfterValidator(_is_sparsity)]
+
+
+def _list_patterns(raw: Any) -> Any:
+    return [] if raw is None else [raw] if isinstance(raw, str) else raw
+
+
+Pattern = Annotated[str, Field(min_length=1, max_length=200)]
+Patterns = Annotated[list[Pattern], BeforeValidator(_list_patterns), Field(max_length=1000)]
+"""Layers by name, or by a pattern with `*`, `?` and `[...]`; one may stand for a list."""
 Seed = Annotated[Count, Field(ge=0, le=LARGEST)]
 
 

@@ -19,7 +19,7 @@ def test_tables_and_files_are_printed(tmp_path: Path, capsys: pytest.CaptureFixt
     folder = write_study(tmp_path / "s", gaps=True)
     assert main([str(folder), "--format", "csv,md,html"]) == 0
     out, err = capsys.readouterr()
-    assert "92.75 ± 1.46 (2/3)" in out
+    assert "92.75 [" in out and "] (2/3)" in out
     assert "57 of 62 trials done" in out
     assert "magnitude/s0.500/seed99" in out
     assert f"figure: {folder}/report/figures/sparsity-accuracy-cifar10-resnet18.csv" in out

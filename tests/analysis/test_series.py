@@ -66,13 +66,14 @@ def test_styles_do_not_depend_on_the_other_methods() -> None:
     assert alone["synflow"] == together["synflow"]
     assert many[0].method == "dense"
     order = [series.method for series in many]
-    assert order[-6:] == [
+    assert order[-7:] == [
         "alpha_beta",
         "zeta",
         "random",
         "shuffled",
         "reinitialised",
         "small_from_scratch",
+        "dense_longer",
     ]
     assert {series.family for series in many if series.method in ("alpha_beta", "zeta")} == {
         "other"

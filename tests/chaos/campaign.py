@@ -106,7 +106,8 @@ def plan(options: argparse.Namespace) -> dict[str, list[faults.Planned]]:
         chosen = {kind: share for kind, share in shares[name].items() if kind in wanted}
         if not chosen:
             raise SystemExit(
-                f"error: none of these faults happens to a study in {name}: {options.kinds}; see --stores"
+                f"error: none of these faults happens to a study in {name}: {options.kinds}; see "
+                "--stores"
             )
         planned[name] = faults.draw(options.seed, count, chosen)
     return planned
@@ -132,10 +133,17 @@ def play(
     )
     with Nodes.started(folder, surroundings) as nodes:
         stage = Stage(
-            name=name, study=study(options.epochs, seeds), folder=folder, mark=ground.mark,
-            workers=options.workers, nodes=nodes, place=place, environment=surroundings, disk=disk,
+            name=name,
+            study=study(options.epochs, seeds),
+            folder=folder,
+            mark=ground.mark,
+            workers=options.workers,
+            nodes=nodes,
+            place=place,
+            environment=surroundings,
+            disk=disk,
             proxy=ground.s3.proxy if ground.s3 else None,
-        )  # fmt: skip
+        )
         log.info("%s: %d faults, a study of %d seeds in %s", name, len(planned), seeds, place.uri)
         stage.write()
         ground.calm.start(stage.file)

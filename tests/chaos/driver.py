@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass
 class Driver:
-    """`sweeps/full_study.py` on a study file and a cluster. `codes` counts how its launches ended.
-    """
+    """`sweeps/full_study.py` on a study file and a cluster. `codes` counts how its
+    launches ended."""
 
     study: Path
     out: str
@@ -50,9 +50,13 @@ class Driver:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*command, "--address", self.address, *words],
-                env=dict(self.environment), cwd=self.study.parent, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+                env=dict(self.environment),
+                cwd=self.study.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def ended(self) -> int | None:
         """The exit code of the launch that has just ended, told once; None while it runs."""

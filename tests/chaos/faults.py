@@ -228,9 +228,16 @@ KINDS: dict[str, Callable[["Stage", Planned], None]] = {
     "store unreachable": _store_unreachable,
 }
 LOCAL = {
-    "trial killed": 22, "trial terminated": 12, "checkpoint damaged": 14, "node killed": 12, "node drained": 10,
-    "node frozen": 7, "driver killed": 10, "driver terminated": 6, "disk full": 7,
-}  # fmt: skip
+    "trial killed": 22,
+    "trial terminated": 12,
+    "checkpoint damaged": 14,
+    "node killed": 12,
+    "node drained": 10,
+    "node frozen": 7,
+    "driver killed": 10,
+    "driver terminated": 6,
+    "disk full": 7,
+}
 REMOTE = {
     "store unreachable": 50,
     "trial killed": 15,

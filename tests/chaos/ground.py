@@ -79,6 +79,7 @@ def environment(folder: Path, mark: str, more: dict[str, str]) -> dict[str, str]
         "PRUNING_DATA_CACHE": os.environ.get("PRUNING_DATA_CACHE", str(folder / "data")),
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
-        "PRUNING_STORE_PATIENCE": "4",  # so that of outages of 1 to 8 s some are waited for, and some stop the study
+        # so that of outages of 1 to 8 s some are waited for, and some stop the study
+        "PRUNING_STORE_PATIENCE": "4",
         **more,
     }

@@ -40,8 +40,8 @@ class Node:
 
 @dataclass
 class Nodes:
-    """The cluster as the campaign sees it. `added` are all worker nodes so far, dead ones included.
-    """
+    """The cluster as the campaign sees it. `added` are all worker nodes so far, dead
+    ones included."""
 
     process: subprocess.Popen[str]
     address: str = ""
@@ -55,9 +55,13 @@ class Nodes:
         with (folder / "nodes.log").open("w") as log:
             process = subprocess.Popen(
                 [sys.executable, str(HERE / "nodes.py"), environment["RAY_TMPDIR"]],
-                env=dict(environment), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                env=dict(environment),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         nodes = cls(process)
         try:
             nodes.address = nodes._ask("head")["address"]
@@ -81,8 +85,8 @@ class Nodes:
         return node
 
     def drain(self, name: str, *, seconds: float) -> None:
-        """Announce that a node will be preempted, as a cloud does before it takes a machine back.
-        """
+        """Announce that a node will be preempted, as a cloud does before it takes a
+        machine back."""
         self._ask("drain", name=name, seconds=seconds)
 
     def alive(self) -> set[str]:

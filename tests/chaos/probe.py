@@ -33,8 +33,8 @@ def net(image: tuple[int, int, int], classes: int) -> nn.Module:
 
 
 def _key() -> str | None:
-    """The key of the trial that the network is built for; it stands in the frames of the callers.
-    """
+    """The key of the trial that the network is built for; it stands in the frames of the
+    callers."""
     frame: FrameType | None = sys._getframe()
     while frame := frame.f_back if frame else None:
         spec = frame.f_locals.get("spec") or getattr(frame.f_locals.get("self"), "spec", None)

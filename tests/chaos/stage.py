@@ -85,7 +85,8 @@ class Stage:
             KINDS[fault.kind](self, fault)
         self._grows = False
         self.wait_for(lambda: self._done, "the study to finish", patience=3600)
-        self.place.age()  # a writer that was killed a moment ago might still be at work; one of yesterday is not
+        # a writer that was killed a moment ago might still be at work; one of yesterday is not
+        self.place.age()
         self.finished, self._done = self._results(), False
         self.wait_for(lambda: self._done, "another launch of the finished study")
         self.changed = dict(set(self._results().items()) ^ set(self.finished.items()))
@@ -212,7 +213,8 @@ class Stage:
         while not (found := condition()):
             if time.monotonic() > until:
                 raise Stalled(
-                    f"{what} did not come in {patience:.0f} s; the driver's last words: {self.driver.last_words()}"
+                    f"{what} did not come in {patience:.0f} s; the driver's last words: "
+                    f"{self.driver.last_words()}"
                 )
             self.watch(every)
         return found
@@ -260,7 +262,8 @@ class Stage:
             self._progress, self._moved_at = progress, time.monotonic()
         elif time.monotonic() - self._moved_at > PATIENCE:
             raise Stalled(
-                f"no progress in {PATIENCE:.0f} s; the driver's last words: {self.driver.last_words()}"
+                f"no progress in {PATIENCE:.0f} s; the driver's last words: "
+                f"{self.driver.last_words()}"
             )
 
     def _keep_driver(self) -> None:

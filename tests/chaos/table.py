@@ -7,9 +7,18 @@ from tests.chaos.faults import KINDS, Fault
 from tests.chaos.verdict import Claim, Hit
 
 HEAD = (
-    "Fault", "n", "Trials hit", "Went on", "s to work again, median", "max", "s to go on, median", "max",
-    "Batches repeated, median", "max", "s of work lost, max",
-)  # fmt: skip
+    "Fault",
+    "n",
+    "Trials hit",
+    "Went on",
+    "s to work again, median",
+    "max",
+    "s to go on, median",
+    "max",
+    "Batches repeated, median",
+    "max",
+    "s of work lost, max",
+)
 
 
 def lines(faults: Sequence[Fault], hits: Sequence[Hit]) -> list[tuple[str, ...]]:

@@ -117,9 +117,16 @@ def judged(
 ) -> list[verdict.Claim]:
     """The claims on a copy of the calm study that pretends to be a stage."""
     stage = SimpleNamespace(
-        name="test", study=yaml.safe_load((calm / "study.yaml").read_text()), place=Folder(folder / "out"), faults=[],
-        replaced=set(), failures=set(), changed={}, rows_seen={}, driver=SimpleNamespace(tracebacks=list),
-    )  # fmt: skip
+        name="test",
+        study=yaml.safe_load((calm / "study.yaml").read_text()),
+        place=Folder(folder / "out"),
+        faults=[],
+        replaced=set(),
+        failures=set(),
+        changed={},
+        rows_seen={},
+        driver=SimpleNamespace(tracebacks=list),
+    )
     vars(stage).update(change)
     seen, calm_seen = Evidence.read(folder / "probe"), Evidence.read(calm / "probe")
     return verdict.judge(stage, seen, Folder(calm / "out"), calm_seen, list(left))  # type: ignore[arg-type]
@@ -210,9 +217,14 @@ def test_every_claim_can_fail(claim: str, calm: Path, tmp_path: Path) -> None:
 
 def test_claims_on_processes_and_files_can_fail(calm: Path, tmp_path: Path) -> None:
     claims = judged(
-        calm, copied(calm, tmp_path), left=("ray::RayTrial",), replaced={"a"}, failures={"b"}, changed={"c": "d"},
+        calm,
+        copied(calm, tmp_path),
+        left=("ray::RayTrial",),
+        replaced={"a"},
+        failures={"b"},
+        changed={"c": "d"},
         driver=SimpleNamespace(tracebacks=lambda: ["driver1.log"]),
-    )  # fmt: skip
+    )
     assert sum(not claim.holds for claim in claims) == 6
     assert "FAIL trial processes, drivers or actors left: 1\n       ray::RayTrial" in table.verdict(
         claims

@@ -166,7 +166,8 @@ def _work(stage: Stage, seen: Evidence, calm: Evidence, keys: set[str]) -> list[
         if loss.seconds > intervals * interval + loss.pause:
             cause = f"{fault.planned.number} {fault.planned.kind}" if fault else "no fault"
             beyond.append(
-                f"{loss.key}: {loss.count} batches in {loss.seconds:.2f} s (process {loss.pid}, fault {cause})"
+                f"{loss.key}: {loss.count} batches in {loss.seconds:.2f} s (process {loss.pid}, "
+                f"fault {cause})"
             )
     found = hits(stage, seen)
     stuck = [
@@ -179,7 +180,8 @@ def _work(stage: Stage, seen: Evidence, calm: Evidence, keys: set[str]) -> list[
         Claim.none("batches that the undisturbed run does not have", strange),
         Claim.all("trials that went on after a fault", len(found), stuck),
         Claim(
-            f"losses within one checkpoint interval of {interval:g} s, and one for each damaged one: "
+            f"losses within one checkpoint interval of {interval:g} s, and one for each damaged "
+            "one: "
             f"{len(losses) - len(beyond)} of {len(losses)}",
             not beyond,
             tuple(beyond[:5]),

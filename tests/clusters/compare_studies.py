@@ -23,8 +23,7 @@ def tables(folder: str, name: str) -> dict[str, list[dict[str, Any]]]:
 def plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows without the columns that say when and where."""
     return [
-        {n: v for n, v in row.items() if n not in schema.CIRCUMSTANCES | {"study"}}
-        for row in rows
+        {n: v for n, v in row.items() if n not in schema.CIRCUMSTANCES | {"study"}} for row in rows
     ]
 
 
@@ -42,7 +41,8 @@ def main(cluster: str, single: str) -> int:
     assert len(hosts) > 1, f"all trials ended on {hosts}"
     assert again, "no trial was interrupted"
     print(
-        f"equal: {len(tables(cluster, 'rows'))} trials, which ended on {', '.join(hosts)}; continued: {', '.join(again)}"
+        f"equal: {len(tables(cluster, 'rows'))} trials, which ended on {', '.join(hosts)}; "
+        f"continued: {', '.join(again)}"
     )
     return 0
 

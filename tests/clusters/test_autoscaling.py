@@ -141,15 +141,29 @@ def address(tmp_path: Path, environment: dict[str, str]) -> str:
     found = f"{get_node_ip_address()}:{port}"
     (tmp_path / "cluster.json").write_text(json.dumps(config(found)))
     subprocess.run(
-        [str(Path(sys.executable).parent / "ray"), "start", "--head", f"--port={port}",
-         "--num-cpus=0", "--include-dashboard=false", f"--temp-dir={ray_folder(environment[MARK])}",
-         f"--autoscaling-config={tmp_path / 'cluster.json'}"],
+        [
+            str(Path(sys.executable).parent / "ray"),
+            "start",
+            "--head",
+            f"--port={port}",
+            "--num-cpus=0",
+            "--include-dashboard=false",
+            f"--temp-dir={ray_folder(environment[MARK])}",
+            f"--autoscaling-config={tmp_path / 'cluster.json'}",
+        ],
         env={
-            **environment, "RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_enable_autoscaler_v2": "1",
-            "RAY_CLOUD_INSTANCE_ID": HEAD, "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD, "RAY_NODE_TYPE_NAME": "ray.head.default",
+            **environment,
+            "RAY_FAKE_CLUSTER": "1",
+            "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+            "RAY_enable_autoscaler_v2": "1",
+            "RAY_CLOUD_INSTANCE_ID": HEAD,
+            "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD,
+            "RAY_NODE_TYPE_NAME": "ray.head.default",
         },
-        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     return found
 
 
@@ -163,10 +177,22 @@ def test_from_none_to_the_plans_need_and_back(
     wait_for(lambda: counts(log) == [0])
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY))
     done = subprocess.run(
-        [sys.executable, str(ROOT / "sweeps/full_study.py"), "--study", str(tmp_path / "study.yaml"),
-         "--out", str(tmp_path / "out"), "--address", address],
-        env=environment, capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            str(ROOT / "sweeps/full_study.py"),
+            "--study",
+            str(tmp_path / "study.yaml"),
+            "--out",
+            str(tmp_path / "out"),
+            "--address",
+            address,
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "waiting for the cluster to grow" in done.stdout
     assert "6 of 6 trials done" in done.stdout

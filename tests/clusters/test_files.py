@@ -73,13 +73,25 @@ def test_unfilled_values_are_found(
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (("max_workers: 4    ", "max_worker: 4     "), "Additional properties are not allowed ('max_worker' was unexpected)"),
+        (
+            ("max_workers: 4    ", "max_worker: 4     "),
+            "Additional properties are not allowed ('max_worker' was unexpected)",
+        ),
         (("head_node_type: head", "head_node_type: heed"), "`head_node_type` must be one of"),
-        (('resources: {"CPU": 8, "GPU": 1}', 'resources: {"CPU": 8, "GPU": 0.5}'), "0.5 is not of type 'integer'"),
-        (("~/pruning/models: models", "~/pruning/models: modells"), "'modells', which goes to ~/pruning/models, is missing"),
-        (("~/.ray/auth_token: ~/.ray/auth_token", "~/.ray/auth_token: ~/.ray/none"), "ray get-auth-token --generate"),
+        (
+            ('resources: {"CPU": 8, "GPU": 1}', 'resources: {"CPU": 8, "GPU": 0.5}'),
+            "0.5 is not of type 'integer'",
+        ),
+        (
+            ("~/pruning/models: models", "~/pruning/models: modells"),
+            "'modells', which goes to ~/pruning/models, is missing",
+        ),
+        (
+            ("~/.ray/auth_token: ~/.ray/auth_token", "~/.ray/auth_token: ~/.ray/none"),
+            "ray get-auth-token --generate",
+        ),
     ],
-)  # fmt: skip
+)
 def test_mistakes_are_one_line(
     change: tuple[str, str], told: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,7 +43,8 @@ def test_installs_once_and_again_when_the_lock_changes(home: Path) -> None:
     assert install(home, "--bashrc") == 0
     assert calls(home) == [
         f"venv --quiet --clear --python 3.11 {home}/venv",
-        f"pip install --quiet --python {home}/venv/bin/python --requirement {home}/pruning/requirements.lock",
+        f"pip install --quiet --python {home}/venv/bin/python --requirement "
+        f"{home}/pruning/requirements.lock",
     ]
     assert install(home, "--bashrc") == 0
     assert len(calls(home)) == 2
@@ -73,6 +74,10 @@ def test_every_shell_finds_it(home: Path) -> None:
     # As Ray opens a shell on a node.
     told = subprocess.run(
         ["bash", "--login", "-c", "-i", "source ~/.bashrc; export OMP_NUM_THREADS=1 && (ray)"],
-        env={**os.environ, "HOME": str(home)}, capture_output=True, text=True, check=True, start_new_session=True,
-    )  # fmt: skip
+        env={**os.environ, "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+        start_new_session=True,
+    )
     assert told.stdout.splitlines()[-1] == "found token"

@@ -48,9 +48,13 @@ def test_the_lock_has_what_is_asked_for(requirement: Requirement) -> None:
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
 def test_one_version_of_each_for_a_given_python(python: str) -> None:
     environment = {
-        "python_version": python, "python_full_version": f"{python}.1", "sys_platform": "linux", "platform_machine": "x86_64",
-        "platform_python_implementation": "CPython", "implementation_name": "cpython",
-    }  # fmt: skip
+        "python_version": python,
+        "python_full_version": f"{python}.1",
+        "sys_platform": "linux",
+        "platform_machine": "x86_64",
+        "platform_python_implementation": "CPython",
+        "implementation_name": "cpython",
+    }
     for name, versions in locked().items():
         fitting = [
             v for v, one in versions if one.marker is None or one.marker.evaluate(environment)
@@ -74,7 +78,18 @@ def dockerfile() -> list[str]:
 
 def test_dockerfile_has_a_fixed_base_and_no_root() -> None:
     instructions = dockerfile()
-    assert {line.split()[0] for line in instructions} <= {"FROM", "ARG", "RUN", "WORKDIR", "COPY", "ENV", "USER", "VOLUME", "ENTRYPOINT", "CMD"}  # fmt: skip
+    assert {line.split()[0] for line in instructions} <= {
+        "FROM",
+        "ARG",
+        "RUN",
+        "WORKDIR",
+        "COPY",
+        "ENV",
+        "USER",
+        "VOLUME",
+        "ENTRYPOINT",
+        "CMD",
+    }
     (base,) = [line.split()[1] for line in instructions if line.startswith("FROM ")]
     assert re.fullmatch(r"python:3\.\d+-slim-\w+", base)
     users = [line.split()[1] for line in instructions if line.startswith("USER ")]
@@ -118,4 +133,7 @@ def test_what_the_cpu_image_leaves_out_is_cuda_only() -> None:
     assert len([line for line in lines if re.search(first[1], line)]) == 2
     gone = {line.split("==")[0] for line in lines if re.search(left_out[1], line)}
     assert {"torch", "torchvision", "triton"} < gone
-    assert all(fnmatch.fnmatch(name, "nvidia-*") or fnmatch.fnmatch(name, "cuda-*") for name in gone - {"torch", "torchvision", "triton"})  # fmt: skip
+    assert all(
+        fnmatch.fnmatch(name, "nvidia-*") or fnmatch.fnmatch(name, "cuda-*")
+        for name in gone - {"torch", "torchvision", "triton"}
+    )

@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "docs" / "colab.ipynb"
 STUDY = (
-    "--preset digits --methods magnitude --sparsities 0.9 --seeds 0 --set recipe.epochs=2 --set retrain.epochs=1 "
+    "--preset digits --methods magnitude --sparsities 0.9 --seeds 0 --set recipe.epochs=2 --set "
+    "retrain.epochs=1 "
     "--set model=mlp --address local"
 )
 

@@ -76,7 +76,9 @@ def test_the_slurm_script_and_the_manifest_call_ray_with_options_it_has() -> Non
         option for parameter in cli.commands["symmetric-run"].params for option in parameter.opts
     }
     assert set(re.findall(r"--[a-z-]+", called[0])) <= known
-    known = {option for action in full_study.make_parser()._actions for option in action.option_strings}
+    known = {
+        option for action in full_study.make_parser()._actions for option in action.option_strings
+    }
     assert set(re.findall(r"--[a-z-]+", called[1])) <= known
     hook = (ROOT / "clusters" / "kuberay.yaml").read_text().split("ray drain-node")[1].split(";")[0]
     assert set(re.findall(r"--[a-z-]+", hook)) <= {

@@ -62,8 +62,12 @@ def start(tmp_path: Path) -> Iterator[Any]:
         ]
         driver = subprocess.Popen(
             [*command, "--out", uri, "--address", "local"],
-            cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+            cwd=tmp_path,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         started.append(driver)
         return driver
 

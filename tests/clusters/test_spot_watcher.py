@@ -1,5 +1,5 @@
-"""The spot watcher against a metadata service made here, with processes of its own instead of Ray.
-"""
+"""The spot watcher against a metadata service made here, with processes of its own
+instead of Ray."""
 
 import json
 import os
@@ -147,16 +147,22 @@ def wait_for(condition: Any) -> None:
         ("aws", {}, {"/latest/meta-data/spot/instance-action": ACTION}),
         (
             "gcp",
-            {"/computeMetadata/v1/instance/preempted": "FALSE", "/computeMetadata/v1/instance/maintenance-event": "NONE"},
+            {
+                "/computeMetadata/v1/instance/preempted": "FALSE",
+                "/computeMetadata/v1/instance/maintenance-event": "NONE",
+            },
             {"/computeMetadata/v1/instance/preempted": "TRUE"},
         ),
         (
             "gcp",
-            {"/computeMetadata/v1/instance/preempted": "FALSE", "/computeMetadata/v1/instance/maintenance-event": "MIGRATE_ON_HOST_MAINTENANCE"},
+            {
+                "/computeMetadata/v1/instance/preempted": "FALSE",
+                "/computeMetadata/v1/instance/maintenance-event": "MIGRATE_ON_HOST_MAINTENANCE",
+            },
             {"/computeMetadata/v1/instance/maintenance-event": "TERMINATE_ON_HOST_MAINTENANCE"},
         ),
     ],
-)  # fmt: skip
+)
 def test_a_notice_ends_the_node_in_good_order(
     cloud: str,
     quiet: dict[str, str],
@@ -193,8 +199,8 @@ def test_a_service_that_does_not_answer_is_no_notice(
 
 
 def test_a_node_that_ends_by_itself_ends_the_machine(start: Any, tmp_path: Path) -> None:
-    """As when the head is gone: the raylet exits, and nobody should pay for the machine any longer.
-    """
+    """As when the head is gone: the raylet exits, and nobody should pay for the machine
+    any longer."""
     running = start("aws", sys.executable, "-c", "raise SystemExit(7)")
     assert running.wait(timeout=30) == 7
     assert (tmp_path / "then").exists()

@@ -112,3 +112,17 @@ def test_a_mistake_inside_the_users_function_keeps_its_own_error(own: str) -> No
 def test_sizes_below_one_are_refused(image: tuple[int, int, int], classes: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         model_registry.build_model("mlp", image=image, classes=classes)
+
+
+def test_lazy_layers_get_their_sizes_and_their_weights_from_the_seed() -> None:
+    from trainables.trial_spec import build_without_storage
+
+    name, weights = "tests.kinds_of_networks:lazy", []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        model = model_registry.build_model(name, image=(1, 8, 8), classes=10)
+        assert model.training and not int(model[1].num_batches_tracked)
+        weights.append(model[0].weight)
+    assert weights[0].shape == (8, 1, 3, 3)
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+    assert build_without_storage(name, (1, 8, 8), 10)[4].weight.shape == (10, 512)

@@ -6,6 +6,7 @@ import torch
 
 from models import sizes
 from models.model_registry import build_model
+from pruning.masks import prunable
 from pruning.methods.hrank import HRank
 from pruning.phases import PhaseContext
 from pruning.structured.channel_groups import find_groups
@@ -24,6 +25,9 @@ def test_costs_are_those_of_the_network(name: str, image: sizes.Image, classes: 
         sum(parameter.numel() for parameter in model.parameters())
         == sizes.COSTS[name, image, classes][1]
     )
+    prunable_count = sum(weight.numel() for weight in prunable(model).values())
+    assert prunable_count == sizes.PRUNABLE[name, image, classes]
+    assert sizes.PRUNABLE.keys() == sizes.COSTS.keys()
 
 
 @pytest.mark.parametrize("name", sizes.GROUPS)

@@ -117,6 +117,7 @@ def test_a_library_that_is_missing_or_broken_is_one_line(monkeypatch: pytest.Mon
     monkeypatch.setattr(zoo, "import_module", broken)
     with pytest.raises(
         UserError,
-        match="cannot import torchvision .*nms does not exist\\); install the one that fits this torch$",
+        match="cannot import torchvision .*nms does not exist\\); install the one that fits this "
+        "torch$",
     ):
         model_registry.build_model("torchvision:resnet18", image=(3, 32, 32), classes=10)

@@ -47,7 +47,8 @@ def images(count: int) -> Iterator[tuple[Tensor, Tensor]]:
 def naive_ranks(
     model: nn.Module, activations: dict[str, list[str]], count: int
 ) -> dict[str, list[float]]:
-    """Mean rank per channel by numpy, one map at a time, from what hooks on the named layers see."""
+    """Mean rank per channel by numpy, one map at a time, from what hooks on the named
+    layers see."""
     seen: dict[str, list[Tensor]] = {}
     for names in activations.values():
         for name in names:

@@ -1,5 +1,5 @@
-"""A small network, its trial on digits, and a record of its updates, for tests of methods that change masks
-while the network trains."""
+"""A small network, its trial on digits, and a record of its updates, for tests of methods that
+change masks while the network trains."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,20 +1,117 @@
-"""Connectedness: a path of kept weights from the input to an output."""
+"""Connectedness: the logits can depend on the input over kept weights, whatever the network."""
 
+import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from benchmarks.networks import NETWORKS
 from models.model_registry import build_model
 from pruning.connectivity import emptied_layers, is_connected
 from pruning.masks import all_kept
 
+IMAGE = (3, 8, 8)
 
-def test_an_emptied_layer_in_a_chain_disconnects_it() -> None:
-    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2))
+
+def around(*layers: nn.Module, hidden: int = 8) -> nn.Sequential:
+    """Layers between a first convolution and a classifier."""
+    ends = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(hidden, 5)]
+    return nn.Sequential(nn.Conv2d(3, hidden, 3, padding=1), *layers, *ends)
+
+
+def narrow_chain(depth: int) -> nn.Sequential:
+    pairs = [layer for _ in range(depth) for layer in (nn.Linear(1, 1), nn.ReLU())]
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, 1), *pairs, nn.Linear(1, 5))
+
+
+class Encoder(nn.Module):
+    """Attention over the positions of a map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 8, 2, stride=2)
+        self.block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=True)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.block(self.embed(x).flatten(2).mT).mean(1))
+        return logits
+
+
+class OwnTensors(nn.Module):
+    """Makes tensors in float32 whatever the weights are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(192, 8), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.last(self.first(x.flatten(1)) @ torch.eye(8))
+        return logits
+
+
+NETWORKS_OF_ALL_KINDS = {
+    "tensors of its own": OwnTensors(),
+    "sigmoid": around(nn.Conv2d(8, 8, 1), nn.Sigmoid(), nn.Conv2d(8, 8, 1)),
+    "group norm": around(nn.Conv2d(8, 8, 1), nn.GroupNorm(2, 8), nn.ReLU()),
+    "group norm of one group": around(nn.Conv2d(8, 8, 1), nn.GroupNorm(1, 8), nn.Sigmoid()),
+    "instance norm": around(nn.Conv2d(8, 8, 3), nn.InstanceNorm2d(8), nn.ReLU()),
+    "no statistics": around(nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8, track_running_stats=False)),
+    "synchronised": around(nn.Conv2d(8, 8, 3), nn.SyncBatchNorm(8), nn.ReLU6()),
+    "layer norm": around(nn.Conv2d(8, 8, 1), nn.LayerNorm((8, 8, 8)), nn.GELU()),
+    "log_softmax": nn.Sequential(*around(nn.Conv2d(8, 8, 1)), nn.LogSoftmax(1)),
+    "hard sigmoid": around(nn.Conv2d(8, 8, 1), nn.Hardsigmoid()),
+    "tanh": around(nn.Conv2d(8, 8, 1), nn.Tanh()),
+    "softplus": around(nn.Conv2d(8, 8, 1), nn.Softplus()),
+    "80 layers of one neuron": narrow_chain(80),
+    "attention": Encoder(),
+}
+
+
+@pytest.mark.parametrize("kind", NETWORKS_OF_ALL_KINDS)
+def test_a_healthy_network_is_connected_and_one_with_an_emptied_layer_is_not(kind: str) -> None:
+    """The version before: no network here but some with sigmoids, and those always."""
+    model = NETWORKS_OF_ALL_KINDS[kind]
+    assert is_connected(model, all_kept(model), IMAGE)
+    weights = [name for name in all_kept(model) if not name.startswith("block")]
+    for name in (weights[0], weights[-1], *([weights[1]] if len(weights) > 2 else [])):
+        masks = all_kept(model)
+        masks[name][:] = False
+        assert emptied_layers(masks) == [name]
+        assert not is_connected(model, masks, IMAGE), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_libraries_are_connected_until_an_end_is_empty(name: str) -> None:
+    image = (3, NETWORKS[name], NETWORKS[name])
+    torch.manual_seed(0)
+    model = build_model(name, image=image, classes=10)
     masks = all_kept(model)
-    assert is_connected(model, masks, (1, 4, 4))
-    masks["0.weight"][:] = False
-    assert emptied_layers(masks) == ["0.weight"]
-    assert not is_connected(model, masks, (1, 4, 4))
+    assert is_connected(model, masks, image)
+    stems = [layer for layer, mask in masks.items() if mask.dim() == 4 and mask.shape[1] == 3]
+    heads = [layer for layer, mask in masks.items() if len(mask) == 10]
+    assert stems and heads
+    for ends in (stems, heads):
+        gone = {**masks, **{layer: torch.zeros_like(masks[layer]) for layer in ends}}
+        assert not is_connected(model, gone, image), ends
+
+
+@pytest.mark.parametrize(
+    "name", ["torchvision:shufflenet_v2_x0_5", "torchvision:mobilenet_v3_small", "timm:nf_resnet26"]
+)
+def test_networks_of_libraries_that_were_called_disconnected(name: str) -> None:
+    model = build_model(name, image=(3, 64, 64), classes=10)
+    assert is_connected(model, all_kept(model), (3, 64, 64))
+
+
+def test_a_single_path_through_a_deep_network_is_found() -> None:
+    model = build_model("vgg16", image=(3, 32, 32), classes=10)
+    masks = {name: torch.zeros_like(mask) for name, mask in all_kept(model).items()}
+    for mask in masks.values():
+        (mask[0, 0, 1, 1] if mask.dim() == 4 else mask[0, 0]).fill_(True)
+    assert is_connected(model, masks, (3, 32, 32))
+    masks["features.24.weight"] = masks["features.24.weight"].roll(1, 0)
+    assert not is_connected(model, masks, (3, 32, 32)) and not emptied_layers(masks)
 
 
 def test_two_layers_that_keep_weights_but_miss_each_other_are_disconnected() -> None:

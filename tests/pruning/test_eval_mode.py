@@ -1,4 +1,5 @@
-"""Eval mode for a while: what is switched off inside, and that everything is as before afterwards."""
+"""Eval mode for a while: what is switched off inside, and that everything is as before
+afterwards."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager

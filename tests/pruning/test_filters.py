@@ -1,7 +1,8 @@
 """Filter criteria against naive loops, and the method base that turns them into a plan.
 
 Covers: pruning/filters.py, pruning/methods/l1_filter.py, pruning/methods/l2_filter.py,
-pruning/methods/fpgm.py, pruning/methods/taylor_filter.py.
+pruning/methods/fpgm.py, pruning/methods/taylor_filter.py,
+pruning/structured/width_macs.py.
 """
 
 import subprocess
@@ -17,13 +18,16 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from models.model_registry import build_model
+from pruning.cost import layer_costs, macs
 from pruning.filters import FilterMethod, distance_sums, l1_norms, l2_norms, loss_changes
 from pruning.masks import all_kept
 from pruning.method import Card, PruneInput
+from pruning.methods.hrank import HRank
 from pruning.methods.taylor_filter import TaylorFilter
 from pruning.structured.channel_groups import find_groups
 from pruning.structured.keep_plan import Smaller
 from pruning.structured.shrink import shrink
+from pruning.structured.unit_scores import Writer, writers_of
 from tests.pruning.structured.networks_to_cut import parameter_sparsity
 
 torch.set_num_threads(1)
@@ -50,6 +54,11 @@ def prune_input(model: nn.Module, sparsity: float) -> PruneInput:
         images=images,
         image=IMAGE,
     )
+
+
+def writers(model: nn.Module, *layers: str) -> dict[str, Writer]:
+    found = writers_of(find_groups(model, IMAGE))
+    return {layer: found[layer] for layer in layers}
 
 
 class Longest(FilterMethod):
@@ -94,7 +103,7 @@ def test_loss_changes_equal_a_naive_loop() -> None:
     buffers = [buffer.clone() for buffer in model.buffers()]
     batches = [(x.double(), y) for x, y in images(20)]
     layers = ["conv", "stages.1.0.shortcut.0", "stages.2.2.conv1"]
-    scores = loss_changes(model, dict.fromkeys(layers, torch.empty(0)), batches)
+    scores = loss_changes(model, writers(model, *layers), batches)
 
     assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(now, then) for now, then in zip(model.buffers(), buffers, strict=True))
@@ -124,7 +133,7 @@ def test_loss_changes_predict_what_a_slightly_smaller_filter_costs() -> None:
     torch.manual_seed(0)
     model = build_model("resnet20", image=IMAGE, classes=10).double().eval()
     x, y = next(images(8))
-    scores = loss_changes(model, {"conv": torch.empty(0)}, [(x.double(), y)])["conv"]
+    scores = loss_changes(model, writers(model, "conv"), [(x.double(), y)])["conv"]
     for index in range(4):
         losses = []
         for factor in (1 - 1e-8, 1 + 1e-8):  # so near that no activation passes through zero
@@ -138,7 +147,8 @@ def test_loss_changes_predict_what_a_slightly_smaller_filter_costs() -> None:
 
 
 def test_batch_statistics_would_make_every_change_zero() -> None:
-    """Why `loss_changes` runs in eval mode: a filter before batch-norm has no scale in train mode."""
+    """Why `loss_changes` runs in eval mode: a filter before batch-norm has no scale in
+    train mode."""
     torch.manual_seed(0)
     model = build_model("resnet20", image=IMAGE, classes=10).double()
     x, y = next(images(8))
@@ -146,14 +156,14 @@ def test_batch_statistics_would_make_every_change_zero() -> None:
     (gradient,) = torch.autograd.grad(cross_entropy(model.train()(x.double()), y), [weight])
     blind = (gradient * weight).flatten(1).sum(1).square().detach()
     assert (
-        loss_changes(model, {"conv": torch.empty(0)}, [(x.double(), y)])["conv"].max()
+        loss_changes(model, writers(model, "conv"), [(x.double(), y)])["conv"].max()
         > 1e6 * blind.max()
     )
 
 
 def test_loss_changes_need_a_batch() -> None:
     with pytest.raises(ValueError, match="at least 1 batch"):
-        loss_changes(build_model("mlp", image=IMAGE, classes=10), {"fc1": torch.empty(0)}, [])
+        loss_changes(build_model("mlp", image=IMAGE, classes=10), {}, [])
 
 
 @pytest.mark.parametrize("mode", ["inner", "all"])
@@ -200,6 +210,49 @@ def test_note_tells_the_ratio_and_a_sparsity_that_was_missed() -> None:
     assert reached < 0.999
 
 
+def test_a_global_ranking_removes_the_lowest_of_all_groups() -> None:
+    torch.manual_seed(0)
+    model = build_model("simple_cnn", image=IMAGE, classes=10)
+    with torch.no_grad():  # a scale of its own for a group changes nothing, a few dead ones do
+        model.get_parameter("conv1.weight").mul_(1e-3)
+        model.get_parameter("conv2.weight")[:60].mul_(1e-2)
+    found = find_groups(model, IMAGE)
+    plan = Longest(ranking="global").prune(prune_input(model, 0.8)).keep
+    scores = {g.name: l1_norms(model.get_parameter(f"{g.name}.weight").detach()) for g in found}
+    shares = {name: score / score.mean() for name, score in scores.items()}
+    kept = [float(shares[name][index].min()) for name, index in plan.items()]
+    gone = [
+        float(share)
+        for name, group in shares.items()
+        for channel, share in enumerate(group)
+        if channel not in set(plan[name].tolist())
+    ]
+    assert max(gone) <= min(kept) * (1 + 1e-6)
+    assert len(plan["conv2"]) / 64 < 0.3 < len(plan["conv1"]) / 32
+    assert parameter_sparsity(model, plan, image=IMAGE) == pytest.approx(0.8, abs=0.02)
+
+
+def test_no_group_ends_empty_when_all_are_ranked_together() -> None:
+    model = build_model("simple_cnn", image=IMAGE, classes=10)
+    plan = Longest(ranking="global").prune(prune_input(model, 0.99999)).keep
+    assert {len(index) for index in plan.values()} == {1}
+
+
+@pytest.mark.parametrize("ranking", ["uniform", "global"])
+def test_a_target_of_macs_removes_that_part_of_them(ranking: Literal["uniform", "global"]) -> None:
+    model = build_model("resnet20", image=IMAGE, classes=10)
+    inputs = prune_input(model, 0.5)
+    plan = Longest(target="macs", ranking=ranking).prune(inputs).keep
+    counts = [macs(layer_costs(m, IMAGE)) for m in (shrink(model, plan, image=IMAGE), model)]
+    assert counts[0] / counts[1] == pytest.approx(0.5, abs=0.03)
+    assert f"{1 - counts[0] / counts[1]:.4f} of the MACs" in inputs.notes[-1]
+
+
+def test_hrank_has_nothing_to_rank_across_groups() -> None:
+    with pytest.raises(ValidationError):
+        HRank.model_validate({"ranking": "global"})
+
+
 def test_widths_are_multiples() -> None:
     model = build_model("resnet20", image=IMAGE, classes=10)
     plan = Longest(round_to=8).prune(prune_input(model, 0.6)).keep
@@ -208,7 +261,7 @@ def test_widths_are_multiples() -> None:
 
 def test_network_without_groups_is_refused() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 10))
-    with pytest.raises(ValueError, match="'all' finds none"):
+    with pytest.raises(ValueError, match="no channels of the network can be removed"):
         Longest().prune(prune_input(model, 0.5))
 
 
@@ -218,6 +271,15 @@ def test_network_without_groups_is_refused() -> None:
 def test_wrong_knobs_are_refused(knobs: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Longest.model_validate(knobs)
+
+
+def test_a_network_whose_proof_fails_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build_model("simple_cnn", image=IMAGE, classes=10)
+    assert Longest().find_obstacle(prune_input(model, 0.5)) is None
+    monkeypatch.setattr("pruning.structured.structure_proof.proof_error", lambda *_: 1e-6)
+    other = build_model("simple_cnn", image=IMAGE, classes=10)
+    reason = Longest().find_obstacle(prune_input(other, 0.5))
+    assert reason and "the smaller network must answer as the masked one" in reason
 
 
 def test_import_needs_no_torch() -> None:
@@ -230,9 +292,7 @@ def test_taylor_ranks_by_the_loss_of_its_examples() -> None:
     model = build_model("simple_cnn", image=IMAGE, classes=10)
     found = find_groups(model, IMAGE)
     answer = TaylorFilter(examples=20).prune(prune_input(model, 0.5))
-    scores = loss_changes(
-        model, {layer: torch.empty(0) for group in found for layer in group.producers}, images(20)
-    )
+    scores = loss_changes(model, writers_of(found), images(20))
     assert set(answer.keep) == {group.name for group in found}
     for name, index in answer.keep.items():
         best = scores[name].topk(len(index)).indices

@@ -250,3 +250,43 @@ def test_a_layer_that_the_network_does_not_use_scores_nothing(
     got = score(beside, all_kept(beside), BATCHES)
     assert not got.pop("2.unused.weight").any()
     assert all(torch.equal(got[name], expected[name]) for name in expected)
+
+
+class Attention(nn.Module):
+    """Attention over the rows of an image, fused or in its parts, with a table of indices and a
+    mask as buffers."""
+
+    def __init__(self, *, fused: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.project, self.head = nn.Linear(5, 12), nn.Linear(4, 3)
+        self.fused = fused
+        self.register_buffer("order", torch.tensor([-1, -2, -3, -4, -5]))
+        self.register_buffer("mask", torch.ones(5, dtype=torch.bool))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.project(x[:, 0])[:, self.order].chunk(3, dim=-1)
+        if self.fused:
+            out = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+        else:
+            out = (q @ k.mT / 2).masked_fill(~self.mask, -torch.inf).softmax(-1) @ v
+        logits: Tensor = self.head(out.mean(1))
+        return logits
+
+
+def test_fused_attention_has_a_second_derivative() -> None:
+    """The version before: "derivative for aten::_scaled_dot_product... is not implemented"."""
+    scores = []
+    for fused in (True, False):
+        model = Attention(fused=fused)
+        batches = [(x.float(), y) for x, y in BATCHES]
+        scores.append(gradient_sensitivity(model, all_kept(model), batches, temperature=200.0))
+    for name, score in scores[0].items():
+        assert score.abs().max() > 0 and torch.allclose(score, scores[1][name], atol=1e-9)
+
+
+def test_the_flow_leaves_buffers_that_are_no_numbers_alone() -> None:
+    """The version before: "abs" of booleans is not implemented; and indices lost their sign."""
+    network = positive_copy(Attention(fused=True), {})
+    buffers = dict(network.named_buffers())
+    assert buffers["order"].tolist() == [-1, -2, -3, -4, -5] and bool(buffers["mask"].all())

@@ -2,11 +2,13 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from models.model_registry import build_model
 from pruning import masks
+from pruning.methods.gmp import GMP
 
 
 def network() -> nn.Module:
@@ -98,6 +100,68 @@ def test_what_is_missing_goes_to_the_largest_fractions_the_first_on_a_tie() -> N
 def test_spread_refuses_more_than_there_is() -> None:
     with pytest.raises(ValueError, match="cannot keep 5 of 4"):
         masks.spread({"a": 1.0}, {"a": 4}, 5)
+
+
+def test_spread_refuses_more_than_the_limits_leave() -> None:
+    with pytest.raises(ValueError, match="cannot keep 5 weights: only 4 are left"):
+        masks.spread({"a": 0.5, "b": 0.5}, {"a": 10, "b": 10}, 5, limits={"a": 2, "b": 2})
+
+
+def test_far_from_its_densities_every_layer_takes_a_part_by_its_room() -> None:
+    sizes = {"a": 1000, "b": 1000, "c": 1000}
+    counts = masks.spread(
+        dict.fromkeys(sizes, 0.5), sizes, 1520, limits={"a": 0, "b": 800, "c": 1000}
+    )
+    assert counts == {"a": 0, "b": 695, "c": 825}, "520 / 800 of their room of 300 and 500"
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 400), min_size=1, max_size=8),
+    schedule=st.lists(st.floats(0, 1), min_size=1, max_size=12).map(sorted),
+    seed=st.integers(0, 100),
+)
+@example(sizes=[9, 9, 3], schedule=[0.25, 0.3, 0.34, 0.4, 0.45, 0.5], seed=0)
+def test_a_layer_wise_schedule_is_exact_nested_and_deterministic(
+    sizes: list[int], schedule: list[float], seed: int
+) -> None:
+    """A layer never gets back what an earlier prune took, and keeps its share up to a weight."""
+    generator = torch.Generator().manual_seed(seed)
+    scores = {str(i): torch.rand(size, generator=generator) for i, size in enumerate(sizes)}
+    kept = {name: torch.ones(len(score), dtype=torch.bool) for name, score in scores.items()}
+    for sparsity in schedule:
+        before = kept
+        kept = masks.keep_best(scores, sparsity, masks=before, scope="layer")
+        again = masks.keep_best(scores, sparsity, masks=before, scope="layer")
+        assert sum(int(mask.sum()) for mask in kept.values()) == round((1 - sparsity) * sum(sizes))
+        for name, mask in kept.items():
+            assert torch.equal(mask, again[name])
+            assert not (mask & ~before[name]).any()
+            assert abs(int(mask.sum()) - (1 - sparsity) * len(mask)) < 2
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.2, 0.05])
+@pytest.mark.parametrize("name", ["resnet20", "resnet32", "resnet56", "resnet18", "vgg16"])
+def test_the_cubic_and_the_ticket_on_the_layers_of_real_networks(name: str, rate: float) -> None:
+    """The README's recipe: 160 epochs of 352 steps; each was refused on the way before."""
+    with torch.device("meta"):
+        model = build_model(name, image=(3, 32, 32), classes=10)
+    sizes = {layer: weight.numel() for layer, weight in masks.prunable(model).items()}
+    total, steps = sum(sizes.values()), 160 * 352
+    gmp = GMP()
+    delta = gmp.interval(steps)
+    cubic = [gmp.due(0.98, step / steps, delta / steps) for step in range(0, steps, delta)]
+    ticket = [1 - (1 - rate) ** level for level in range(1, 41)]
+    for schedule in (cubic, ticket):
+        left = sizes
+        for sparsity in schedule:
+            if sparsity is not None:
+                kept = masks.kept_count(sparsity, total)
+                now = masks.spread(dict.fromkeys(sizes, 1 - sparsity), sizes, kept, limits=left)
+                assert sum(now.values()) == kept
+                assert all(now[layer] <= left[layer] for layer in sizes)
+                assert all(abs(now[n] - (1 - sparsity) * size) < 2 for n, size in sizes.items())
+                left = now
 
 
 def test_apply_zeroes_and_sparsity_counts() -> None:

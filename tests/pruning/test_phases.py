@@ -26,12 +26,14 @@ def test_ways_of_retraining() -> None:
         retraining("weight_rewind", CONTEXT, rewind_to=11)
 
 
-def test_changes_of_a_recipe_come_at_their_epoch_or_are_stretched() -> None:
-    plain, longer = Train("train", 10), Train("train", 25, length=25, stretch_changes=True)
+def test_changes_of_a_recipe_come_at_their_epoch_or_at_the_same_fraction_of_another_length() -> (
+    None
+):
+    plain, longer = Train("train", 10), Train("train", 25, length=25)
     assert [plain.recipe_epoch(epoch, 10) for epoch in (0, 5, 9)] == [0, 5, 9]
     assert [longer.recipe_epoch(epoch, 10) for epoch in (0, 12, 13, 24)] == [0, 4, 5, 9]
-    only_rate = Train("retrain", 15, length=15)
-    assert only_rate.recipe_epoch(14, 50) == 14, "as before, for methods that train in pieces"
+    shorter = Train("retrain", 15, length=15)
+    assert [shorter.recipe_epoch(epoch, 50) for epoch in (0, 5, 6, 14)] == [0, 16, 20, 46]
 
 
 def test_a_pruned_network_goes_back_to_the_epoch_it_is_told() -> None:

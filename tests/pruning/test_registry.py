@@ -23,7 +23,10 @@ class First(Method):
     scope: str = "layer"
 
     def scores(self, inputs):
-        return {name: -weight.flatten().argsort().view_as(weight).float() for name, weight in inputs.weights.items()}
+        return {
+            name: -weight.flatten().argsort().view_as(weight).float()
+            for name, weight in inputs.weights.items()
+        }
 '''
 
 
@@ -51,7 +54,8 @@ def test_a_knob_it_does_not_have_or_take_is_an_error(knobs: dict[str, object]) -
 
 def test_listing_and_laying_out_methods_does_not_import_torch() -> None:
     code = (
-        "import sys; from pruning import registry; [registry.find_method_class(name).card for name in registry.list_methods()];"
+        "import sys; from pruning import registry; [registry.find_method_class(name).card for "
+        "name in registry.list_methods()];"
         "assert 'torch' not in sys.modules, 'a method file imports torch at its top'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

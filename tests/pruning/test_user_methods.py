@@ -25,7 +25,10 @@ class First(Method):
     scope: Literal["global", "layer"] = "layer"
 
     def scores(self, inputs) -> dict[str, Tensor]:
-        return {name: -weight.flatten().argsort().view_as(weight).float() for name, weight in inputs.weights.items()}
+        return {
+            name: -weight.flatten().argsort().view_as(weight).float()
+            for name, weight in inputs.weights.items()
+        }
 '''
 
 
@@ -86,7 +89,8 @@ def test_a_file_is_read_once_by_a_process(tmp_path: Path) -> None:
         (
             "my-method.py",
             METHOD,
-            "letters, digits and _, then .py, and neither all.py nor _ at the beginning, but got 'my-",
+            "letters, digits and _, then .py, and neither all.py nor _ at the beginning, but got "
+            "'my-",
         ),
         ("all.py", METHOD, "but got 'all.py'"),
         ("_mine.py", METHOD, "but got '_mine.py'"),
@@ -135,7 +139,8 @@ def test_sources_are_of_own_methods_alone_and_of_those_that_are_controlled(tmp_p
 
 def test_learning_imports_no_torch(tmp_path: Path) -> None:
     code = (
-        "import sys; from pruning import registry; registry.add_user_files(sys.argv[1]); registry.build_method('mine', {});"
+        "import sys; from pruning import registry; registry.add_user_files(sys.argv[1]); "
+        "registry.build_method('mine', {});"
         "assert 'torch' not in sys.modules and not {'ray', 'trainables'} & set(sys.modules)"
     )
     subprocess.run(

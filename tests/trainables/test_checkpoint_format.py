@@ -27,7 +27,7 @@ STORED = {
         *("memory", "rows", "curves", "layers", "paused", "network"),
     },
     "network": {"model", "masks", "keeps", "optimizer", "scaler", "precision", "compiled"},
-    "paused": {"index", "seen", "loss_sum", "correct", "random"},
+    "paused": {"index", "seen", "loss_sum", "correct", "random", "stream", "recipe_epoch"},
 }
 
 

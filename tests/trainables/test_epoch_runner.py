@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from pruning.method import PruneInput
+from pruning.methods.gmp import GMP
 from pruning.phases import Train
 from trainables.storage import layout, parquet_tables
 from trainables.training.learning_rate import learning_rate
@@ -187,3 +189,93 @@ def test_the_best_test_accuracy_begins_anew_with_every_training(
     trial.records.best_test = 101.0
     trial.advance()
     assert trial.records.best_test is not None and trial.records.best_test <= 100
+
+
+def test_notes_of_an_update_stand_once_in_the_row(
+    open_trial: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = GMP.update
+
+    def update(self: GMP, inputs: PruneInput) -> Any:
+        inputs.notes.extend(["a layer was left alone", f"half is {inputs.progress >= 0.5}"])
+        return plain(self, inputs)
+
+    monkeypatch.setattr(GMP, "update", update)
+    trial = open_trial(SPEC.model_copy(update={"method": "gmp", "sparsities": (0.5,)}))
+    while not trial.done:  # saved and opened again after every batch
+        trial.advance(lambda: True)
+        trial.save()
+        trial = open_trial(trial.spec)
+    assert trial.records.rows[0]["notes"] == "a layer was left alone; half is False; half is True"
+
+
+@pytest.mark.parametrize("batch", [100, 1200])
+def test_gmp_reaches_its_sparsity_although_the_batch_changes(
+    open_trial: Callable[..., Trial], batch: int
+) -> None:
+    """The version before counted all epochs by the batches of the present one: 0 % were reached."""
+    recipe = Recipe.model_validate(
+        {**RECIPE.model_dump(), "epochs": 4, "changes": ({"epoch": 2, "batch": batch},)}
+    )
+    changes = {"recipe": recipe, "method": "gmp", "sparsities": (0.9,)}
+    (row,) = measured(open_trial(SPEC.model_copy(update=changes)))
+    assert row["sparsity_reached"] == pytest.approx(0.9, abs=1e-4)
+
+
+HRANK: dict[str, Any] = {"sparsities": (0.75,), "knobs": {"layer_epochs": 2}}
+
+
+def run_streams(trial: Trial) -> list[tuple[Any, ...]]:
+    """The names of the random numbers of every epoch of a trial, which is run to its end."""
+    streams = []
+    while not trial.done:
+        before = trial.records.epochs
+        trial.advance()
+        if trial.records.epochs > before:
+            streams.append(tuple(trial.runner._epochs._begun_with["stream"]))
+    return streams
+
+
+def test_the_last_retraining_of_hrank_has_random_numbers_of_its_own(
+    open_trial: Callable[..., Trial],
+) -> None:
+    streams = run_streams(run_after_dense(open_trial, "hrank", **HRANK))
+    layers = [("retrain", level, epoch) for level in range(1, 7) for epoch in (0, 1)]
+    assert streams == [*layers, *(("retrain", 6, epoch, "again", 1) for epoch in range(3))]
+
+
+def test_an_epoch_that_an_older_version_began_ends_with_the_images_it_began_with(
+    open_trial: Callable[..., Trial],
+) -> None:
+    recipe = Recipe.model_validate(
+        {**RETRAIN.model_dump(), "changes": ({"epoch": 1, "batch": 200},)}
+    )
+    trial = run_after_dense(open_trial, "hrank", **HRANK, retrain=recipe)
+    while trial.records.level < 6 or trial.records.epochs < 13:
+        trial.advance()
+    trial.advance(lambda: True)
+    for name in ("stream", "recipe_epoch"):  # as from a checkpoint without them
+        trial.runner._epochs._begun_with.pop(name)
+    trial.save()
+    for _ in range(2):  # also where it pauses again
+        trial = open_trial(trial.spec)
+        assert trial.runner.in_epoch
+        trial.advance(lambda: True)
+        assert trial.runner._epochs._begun_with["stream"] == ["retrain", 6, 1]
+        trial.save()
+    assert run_streams(trial) == [("retrain", 6, 1), ("retrain", 6, 2, "again", 1)]
+
+
+def test_changes_of_a_recipe_are_laid_over_the_epochs_of_a_layer(
+    open_trial: Callable[..., Trial],
+) -> None:
+    """The retrain recipe of 4 epochs halves its batch in the middle: 2 epochs of a layer, too."""
+    recipe = Recipe.model_validate(
+        {**RETRAIN.model_dump(), "epochs": 4, "changes": ({"epoch": 2, "batch": 200},)}
+    )
+    trial = run_after_dense(open_trial, "hrank", **HRANK, retrain=recipe)
+    batches: list[int] = []
+    while not trial.done:
+        trial.advance(lambda: bool(batches.append(trial.records.epochs)))
+    per_epoch = [1 + batches.count(epoch) for epoch in range(trial.records.epochs)]
+    assert per_epoch == [4, 7] * 6 + [4, 4, 7, 7]

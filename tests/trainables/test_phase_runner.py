@@ -78,9 +78,9 @@ def test_recalibrate_changes_statistics_and_no_weight(runner: PhaseRunner) -> No
 
 def test_measure_records_one_row_and_the_layers(runner: PhaseRunner) -> None:
     runner.records.notes.append("a note")
-    run_phase(runner, Measure(0.5, level=4, stage="raw"))
+    run_phase(runner, Measure(0.0, level=4, stage="raw"))
     (row,) = runner.records.rows
-    assert (row["level"], row["stage"], row["sparsity"]) == (4, "raw", 0.5)
+    assert (row["level"], row["stage"], row["sparsity"]) == (4, "raw", 0.0)
     assert row["notes"] == "a note" and row["test_top1"] > 0 and row["val_top1"] > 0
     layers = {layer["layer"] for layer in runner.records.layers}
     assert layers == set(prunable(runner.network.model))

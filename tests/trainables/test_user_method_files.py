@@ -118,7 +118,18 @@ def test_a_changed_file_makes_new_trials_of_its_own_methods_only(tmp_path: Path)
 
 
 def test_keys_of_the_projects_methods_do_not_know_of_own_ones(tmp_path: Path) -> None:
-    alone = make_plan(build_study({"name": "x", "dataset": "digits", "model": "mlp", "methods": ["magnitude"],
-                                   "sparsities": [0.5], "seeds": [0]}, where="test"))  # fmt: skip
+    alone = make_plan(
+        build_study(
+            {
+                "name": "x",
+                "dataset": "digits",
+                "model": "mlp",
+                "methods": ["magnitude"],
+                "sparsities": [0.5],
+                "seeds": [0],
+            },
+            where="test",
+        )
+    )
     beside = plan_for(tmp_path / "mine", methods=["mine", "magnitude"], recipe={})
     assert set(alone.by_key) < set(beside.by_key)

@@ -1,10 +1,12 @@
-"""The network of the study directories in `written_before/`: their keys hold its name, so neither may change."""
+"""The network of the study directories in `written_before/`: their keys hold its name, so neither
+may change."""
 
 from torch import nn
 
 
 def small(image: tuple[int, int, int], classes: int) -> nn.Module:
-    """Two convolutions with batch-norm, dropout and one linear layer, so small that its states fit in a repository."""
+    """Two convolutions with batch-norm, dropout and one linear layer, so small that its states fit
+    in a repository."""
     return nn.Sequential(
         nn.Conv2d(image[0], 6, 3, padding=1, bias=False),
         nn.BatchNorm2d(6),

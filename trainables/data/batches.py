@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainables.data.interface import Augment, Batch
+from trainables.data.loader_interface import Augment, Batch
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ import hashlib
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from pruning.user_error import UserError
 from trainables.data.catalog import DATASETS
-from trainables.data.interface import DataSetInfo, Split
+from trainables.data.data_size import check_training_images, count_held_out
+from trainables.data.loader_interface import DataSetInfo, Split
 from trainables.data.readers import Images, choose_fixed
 
 if TYPE_CHECKING:
@@ -89,11 +89,8 @@ def split_data(name: str, train: Images, test: Images) -> DataSet:
     """
     import torch
 
-    if len(train.x) < 2:
-        raise UserError(
-            f"the training split needs at least 2 images, but '{name}' has {len(train.x)}"
-        )
-    held_out = choose_fixed(len(train.x), max(1, len(train.x) // 10))
+    check_training_images(name, len(train.x))
+    held_out = choose_fixed(len(train.x), count_held_out(len(train.x)))
     train_x = torch.from_numpy(train.x[~held_out])
     mean, std = channel_statistics(train_x)
     _, height, width, channels = train.x.shape

@@ -8,7 +8,7 @@ import torch
 
 from trainables.data.batches import Pixels, plain_batches, spans, training_batches
 from trainables.data.data_set import DataSet
-from trainables.data.interface import Augment, Batch, Loader, Split
+from trainables.data.loader_interface import Augment, Batch, Loader, Split
 from trainables.data.prepared import load_data_set
 
 # Images: what fits the caches of a CPU, and what keeps a GPU of 16 GB busy with any network here.

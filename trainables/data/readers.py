@@ -4,7 +4,6 @@ Each reader returns a training and a test split as arrays; Parquet files are as 
 has them. torchvision is imported only in the function that downloads, torch nowhere.
 """
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -14,7 +13,14 @@ from typing import Any
 import numpy as np
 
 from pruning.user_error import UserError
-from trainables.data.catalog import DATASETS, TORCHVISION, ParquetFiles, one_line
+from trainables.data.catalog import TORCHVISION, ParquetFiles, one_line
+from trainables.data.parquet_rows import (
+    check_label,
+    count_rows,
+    decode_image,
+    label_limit,
+    read_rows,
+)
 
 SPLIT_SEED = 20240229  # of the fixed splits, which must not change with a study's seeds
 
@@ -93,8 +99,9 @@ def _read_parquet(dataset: str, files: ParquetFiles) -> tuple[Images, Images]:
     size: tuple[int, int] | None = None
     pictures: dict[str, list[np.ndarray]] = {"train": [], "test": []}
     labels: dict[str, list[int]] = {"train": [], "test": []}
+    limit = label_limit(dataset, sum(count_rows(path) for path in (*files.train, *files.test)))
     for split, paths in (("train", files.train), ("test", files.test)):
-        for picture, label, where in _decode_rows(dataset, paths):
+        for picture, label, where in _decode_rows(dataset, paths, limit):
             size = size or picture.shape[:2]
             if picture.shape[:2] != size:
                 raise UserError(
@@ -114,83 +121,15 @@ def _read_parquet(dataset: str, files: ParquetFiles) -> tuple[Images, Images]:
     return train, test
 
 
-def _decode_rows(dataset: str, paths: Sequence[Path]) -> Iterator[tuple[np.ndarray, int, str]]:
+def _decode_rows(
+    dataset: str, paths: Sequence[Path], limit: int
+) -> Iterator[tuple[np.ndarray, int, str]]:
     """The image and the label of each row of some Parquet files, and where it is, for messages."""
-    limit = DATASETS.get(dataset, 2**31)
     for path in paths:
-        for row, (encoded, label) in enumerate(_read_rows(path, dataset)):
+        for row, (encoded, label) in enumerate(read_rows(path, dataset)):
             where = f"'{path}', row {row}"
-            picture = _decode_image(encoded, where)
-            if label is None or not 0 <= label < limit:
-                raise UserError(
-                    f"labels of '{dataset}' must be in [0, {limit}), but {where} has {label}"
-                )
-            yield picture, label, where
-
-
-def _read_rows(path: Path, dataset: str) -> Iterator[tuple[bytes | None, int | None]]:
-    """The encoded image and the label of each row of a Parquet file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path)
-        columns = _find_columns(path, dataset, file.schema_arrow)
-        table = file.read(columns=list(columns))
-        images, labels = (table[column].to_pylist() for column in columns)
-    except UserError:
-        raise
-    # Damage to names of columns is a UnicodeDecodeError, which is a ValueError.
-    except (pa.ArrowException, OSError, ValueError, LookupError) as error:
-        raise UserError(
-            f"cannot read '{path}' as Parquet: {one_line(error)}; fetch it again"
-        ) from error
-    for image, label in zip(images, labels, strict=True):
-        yield image and image["bytes"], label
-
-
-def _find_columns(path: Path, dataset: str, schema: Any) -> tuple[str, str]:
-    """The names of the columns with the images and with the labels.
-
-    Raises:
-        UserError: there is none.
-    """
-    import pyarrow as pa
-
-    def holds_images(field: Any) -> bool:
-        is_struct = pa.types.is_struct(field.type)
-        return bool(is_struct and field.type.get_field_index("bytes") >= 0)
-
-    image = next((field.name for field in schema if holds_images(field)), None)
-    wanted = ("fine_label", "label") if dataset == "cifar100" else ("label",)
-    integers = [field.name for field in schema if pa.types.is_integer(field.type)]
-    label = next((column for column in wanted if column in integers), None)
-    if image is None or label is None:
-        there = ", ".join(f"{field.name}: {field.type}" for field in schema)
-        raise UserError(
-            "a Parquet file needs a struct column with a field 'bytes' and an integer column "
-            f"'{wanted[0]}', but '{path}' has {there}"
-        )
-    return image, label
-
-
-def _decode_image(encoded: bytes | None, where: str) -> np.ndarray:
-    """One image as uint8 [H, W] if grey, else [H, W, 3]."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(encoded or b"")) as image:
-            mode = image.mode
-            if mode not in {"F", "I"} and not mode.startswith("I;"):
-                return np.asarray(image.convert("L" if mode in {"1", "L", "LA"} else "RGB"))
-    except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
-        reason = "it is none" if isinstance(error, UnidentifiedImageError) else one_line(error)
-        raise UserError(
-            f"cannot decode the image in {where}: {reason}; fetch the file again"
-        ) from error
-    raise UserError(
-        f"images must have 8 bits a channel, but {where} has mode '{mode}'; convert them"
-    )
+            picture = decode_image(encoded, where)
+            yield picture, check_label(label, dataset, limit, where), where
 
 
 def _stack(pictures: Sequence[np.ndarray], colour: bool) -> np.ndarray:

@@ -125,7 +125,14 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 def _save_safetensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     from safetensors.torch import save
 
-    path.write_bytes(save(dict(tensors), metadata={"format": "pt"}))
+    seen: set[int] = set()
+    apart = {}
+    for name, tensor in tensors.items():
+        # The format has no shared memory: a tensor that two layers share is written for each.
+        shared = tensor.data_ptr() in seen
+        seen.add(tensor.data_ptr())
+        apart[name] = tensor.clone() if shared else tensor
+    path.write_bytes(save(apart, metadata={"format": "pt"}))
 
 
 def _save_masks(masks: Mapping[str, Tensor], path: Path) -> None:

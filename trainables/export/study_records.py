@@ -106,6 +106,8 @@ def spec_of_rows(rows: list[Row], plan: Mapping[str, Any]) -> TrialSpec:
                 for name, digest in sources.items()
                 if name in (first["method"], knobs.get("of"))
             },
+            exclude=tuple(json.loads(first.get("exclude") or "[]")),
+            layer_sparsity=json.loads(first.get("layer_sparsity") or "{}"),
         )
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(

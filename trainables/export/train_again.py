@@ -20,7 +20,7 @@ from trainables.trial import Trial
 from trainables.user_method_files import load_method_files
 
 if TYPE_CHECKING:
-    from trainables.data.interface import DataSetInfo
+    from trainables.data.loader_interface import DataSetInfo
     from trainables.export.study_records import Row
     from trainables.storage.store import Store
     from trainables.trial_spec import TrialSpec

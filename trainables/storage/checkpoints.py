@@ -8,7 +8,8 @@ state before it is read instead. Nothing is ever unpickled that could run code
 (`weights_only=True`).
 
 Checkpoints are of the kind `step`, with n = 1,000,000 x steps + batches of the epoch under way;
-weights for other trials are of the kind `epoch`, saved networks of the kind `level`.
+weights for other trials are of the kind `epoch`, saved networks of the kind `level`. When one is
+written is decided in `trainables/trial.py`.
 """
 
 import hashlib

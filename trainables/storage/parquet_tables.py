@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainables.storage import layout
-from trainables.storage.checksum import ChecksumMismatch, add_checksum, verify_checksum
+from trainables.storage.parquet_checksum import ChecksumMismatch, add_checksum, verify_checksum
 from trainables.storage.schema import RETIRED, SCHEMA_VERSION, TABLES
 from trainables.storage.store import Store
 

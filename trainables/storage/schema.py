@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from trainables.storage import layout
 
-# 2: `test_images` and `train_macs`.
+# 2: `test_images` and `train_macs`; `prunable`, `zeros`, `product_macs`, `exclude` and
+# `layer_sparsity`.
 SCHEMA_VERSION = 2
 
 _text, _int, _float, _bool = pa.string(), pa.int64(), pa.float64(), pa.bool_()
@@ -30,6 +31,9 @@ ROW_SCHEMA = pa.schema(
         ("recipe", _text),  # JSON of the fields of the training recipe that are not the default
         ("retrain", _text),  # likewise of the retrain recipe; null where the trial does not use it
         ("sparsity", _float),
+        # JSON: the layers that are left alone, and sparsities of single layers; null without any
+        ("exclude", _text),
+        ("layer_sparsity", _text),
         ("seed", _int),
         ("level", _int),
         ("stage", _text),
@@ -43,9 +47,14 @@ ROW_SCHEMA = pa.schema(
         # size
         ("params", _int),
         ("nonzero", _int),
+        # weights that the trial prunes, as many as there are now, and those of them that are zero,
+        # counted in the tensors that the forward pass uses
+        ("prunable", _int),
+        ("zeros", _int),
         ("sparsity_reached", _float),
         ("compression", _float),
         ("macs", _int),
+        ("product_macs", _int),  # of them: products of two activations, as attention's
         ("effective_macs", _float),
         ("bytes", _int),
         # hardware of the training

@@ -184,9 +184,11 @@ def _keep_plan(
     """The plan that leaves as many channels of each group as the recorded weights have."""
     plan = {}
     for group in find_groups(model, image):
-        shape = recorded.get(f"{group.producers[0]}.weight", (group.channels,))
-        if shape[0] < group.channels:
-            plan[group.name] = torch.arange(shape[0])
+        part = group.of_role("writes")[0]
+        if part.tensor in recorded:
+            left = recorded[part.tensor][part.dim] * group.channels // len(part.unit)
+            if left < group.channels:
+                plan[group.name] = torch.arange(left)
     return plan
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pruning.masks import Masks, prunable
+from trainables.training.logits import main_logits
 from trainables.training.precision import Precision, autocast
 
 
@@ -79,7 +80,7 @@ class Epoch:
         label_smoothing: float = 0.0,
         update: Callable[[int], HeldMasks | None] | None = None,
         paused: Mapping[str, Any] | None = None,
-        forward: Callable[[Tensor], Tensor] | None = None,
+        forward: Callable[[Tensor], Any] | None = None,
     ) -> None:
         self.forward = forward or model
         self.model, self.steps, self.optimizer, self.scaler = model, steps, optimizer, scaler
@@ -136,7 +137,7 @@ class Epoch:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         with autocast(self.precision, self.device):
-            logits = self.forward(x)
+            logits = main_logits(self.forward(x))
         loss = functional.cross_entropy(logits.float(), y, label_smoothing=self.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()

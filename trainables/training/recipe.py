@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from trainables.data.interface import Augment
+from trainables.data.loader_interface import Augment
 
 LONGEST = 100_000  # epochs
 
@@ -27,7 +27,8 @@ Epochs = Annotated[Count, Field(ge=0, le=LONGEST)]
 
 class Change(BaseModel):
     """Fields of a recipe that change within a training, from the start of an epoch on; None stays
-    as it is."""
+    as it is. A training that the recipe is laid over at another length than its epochs, such as
+    those of HRank's layers or of dense_longer, has them at the same fraction."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

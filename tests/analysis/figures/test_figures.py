@@ -1,33 +1,34 @@
-"""Figures: what is drawn, that no label is cut or hidden, and that equal studies give equal files."""
+"""Figures: what is drawn, that no label is cut or hidden, and that equal studies give equal files.
+
+Covers: analysis/figures/accuracy_by_sparsity.py, analysis/figures/canvas.py,
+analysis/figures/critical_difference.py, analysis/figures/layer_densities.py,
+analysis/figures/learning_curves.py, analysis/figures/marks.py, analysis/figures/paired_drop.py,
+analysis/figures/pareto_front.py, analysis/figures/pdf_fonts.py,
+analysis/figures/published_comparison.py, analysis/figures/reached_sparsity.py,
+analysis/figures/score_iterations.py, analysis/figures/training_cost.py.
+"""
 
 import io
 import re
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
-from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fontTools import subset
 from fontTools.ttLib import TTFont
-from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont as find_font
 from matplotlib.image import imread
-from matplotlib.lines import Line2D
-from matplotlib.text import Text
 
 from analysis.figures.accuracy_by_sparsity import draw_accuracy
-from analysis.figures.axes import find_ticks
-from analysis.figures.canvas import Canvas
 from analysis.figures.critical_difference import draw_ranking
 from analysis.figures.layer_densities import draw_layers
 from analysis.figures.learning_curves import draw_curves, find_curves
 from analysis.figures.paired_drop import draw_drop
-from analysis.figures.panels import MOST, find_pages, find_views
 from analysis.figures.pareto_front import draw_pareto
 from analysis.figures.published_comparison import draw_published
 from analysis.figures.reached_sparsity import draw_reached
@@ -35,26 +36,12 @@ from analysis.figures.score_iterations import draw_iterations
 from analysis.figures.training_cost import draw_cost
 from analysis.reading.load import load_study
 from analysis.report.figures_and_tables import list_drawings
-from analysis.series import find_series
 from analysis.statistics.results import Results, collect_results
+from tests.analysis.figures.labels import check_labels, find_lines
 from tests.analysis.synthetic import Writer, make_own_rows, make_row, write_study
 from tests.analysis.synthetic_details import write_details, write_everything
 
 MANY = ("magnitude", "hrank", "fpgm", "synflow", "snip", "gmp", "rigl", "set", "random", "shuffled")
-
-
-@pytest.fixture
-def kept(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that are saved."""
-    figures: list[Figure] = []
-    save = Canvas.save
-
-    def keep(self: Canvas, kinds: tuple[str, ...]) -> tuple[dict[str, bytes], tuple[int, int]]:
-        figures.append(self.figure)
-        return save(self, kinds)
-
-    monkeypatch.setattr(Canvas, "save", keep)
-    return figures
 
 
 @pytest.fixture(scope="module")
@@ -65,69 +52,6 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Results:
     )
 
 
-def read_texts(figure: Figure) -> list[Text]:
-    """Every text that is seen."""
-    return [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
-
-
-def find_lines(axes: Axes, marker: str) -> list[Line2D]:
-    return [
-        line
-        for line in axes.lines
-        if line.get_marker() == marker and len(np.atleast_1d(line.get_xdata())) > 0
-    ]
-
-
-def check_labels(figure: Figure) -> None:
-    """No text leaves the figure, legends lie beside panels, tick labels and heads do not touch each
-    other."""
-    figure.set_dpi(100)
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    figure.draw(renderer)
-    unseen = _list_unseen(figure)
-    for text in read_texts(figure):
-        box = text.get_window_extent(renderer)
-        inside = (
-            box.x0 >= -1
-            and box.y0 >= -1
-            and box.x1 <= figure.bbox.x1 + 1
-            and box.y1 <= figure.bbox.y1 + 1
-        )
-        assert inside or id(text) in unseen, (text.get_text(), box)
-    for axes in figure.axes:
-        frame = axes.get_window_extent(renderer)
-        labels = [
-            one.get_window_extent(renderer) for one in axes.get_xticklabels() if one.get_text()
-        ]
-        shown = sorted(
-            (box for box in labels if frame.x0 - 1 <= (box.x0 + box.x1) / 2 <= frame.x1 + 1),
-            key=lambda b: b.x0,
-        )
-        assert all(left.x1 < right.x0 + 1 for left, right in pairwise(shown)), axes.get_xlabel()
-        if (legend := axes.get_legend()) is not None:
-            assert not legend.get_window_extent(renderer).overlaps(frame)
-    frames = [axes.get_window_extent(renderer) for axes in figure.axes]
-    assert not any(one.overlaps(other) for one, other in combinations(frames, 2))
-    legends = [
-        one.get_window_extent(renderer)
-        for axes in figure.axes
-        if (one := axes.get_legend()) is not None
-    ]
-    assert not any(one.overlaps(other) for one, other in combinations(legends, 2))
-
-
-def _list_unseen(figure: Figure) -> set[int]:
-    """The ids of the labels of ticks outside their axis, which are placed but not drawn."""
-    unseen = set()
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
-                if not low <= tick.get_loc() <= high:
-                    unseen |= {id(tick.label1), id(tick.label2)}
-    return unseen
-
-
 def test_every_figure_has_something_in_it_and_nothing_cut(
     everything: Results, kept: list[Figure]
 ) -> None:
@@ -135,13 +59,16 @@ def test_every_figure_has_something_in_it_and_nothing_cut(
     kinds = {picture.name.split("-cifar10")[0] for picture in pictures}
     assert kinds == {
         "sparsity-accuracy",
+        "controls",
         "paired-drop",
+        "compression",
         "pareto",
         "iterations-snip",
         "layer-densities",
         "sparsity-reached",
         "learning-curves",
         "cost",
+        "training-epochs",
         "published",
     }
     assert len(kept) == len(pictures)
@@ -180,6 +107,8 @@ def test_files_of_all_kinds(tmp_path: Path) -> None:
     for font in fonts:
         assert {"glyf", "hmtx", "loca", "head"} <= set(font.keys())
         assert not {"GSUB", "GPOS", "GDEF"} & set(font.keys())
+        # Not the time of writing: the PDFs of equal studies are equal.
+        assert font["head"].modified == TTFont(find_font("DejaVu Sans"))["head"].modified
     assert subset.load_font is load_font  # others find it as it was
     assert b"<svg" in picture.files["svg"] and b"<dc:date>" not in picture.files["svg"]
     assert imread(io.BytesIO(picture.files["png"])).shape[1::-1] == picture.size
@@ -241,13 +170,17 @@ def test_random_is_the_floor_where_it_is_not_the_subject(
         load_study(write_study(tmp_path / "s", methods=MANY, seeds=(1, 2), sparsities=(0.5, 0.98)))
     )
     draw_accuracy(results, results.settings[0], ())
-    told = [
-        [text.get_text() for text in axes.get_legend().get_texts()]
-        for axes in kept[0].axes
-        if axes.get_legend()
+    shaded = [
+        any(
+            isinstance(band, PolyCollection) and band.get_zorder() == 0.5
+            for band in axes.collections
+        )
+        for axes in kept[0].axes[::2]
     ]
-    assert ["Random (floor)" in names for names in told] == [True, True, True, False]
-    assert all("the other methods" in names for names in told)
+    assert shaded == [True, True, True, False]
+    (shared,) = kept[0].legends
+    names = [text.get_text() for text in shared.get_texts()]
+    assert "Random pruning (grey area below)" in names and "methods of the other panels" in names
 
 
 def test_one_seed_has_no_band_and_no_marks(tmp_path: Path, kept: list[Figure]) -> None:
@@ -379,11 +312,14 @@ def test_layers_of_a_smaller_network_are_parts_of_the_dense_one(tmp_path: Path) 
 
 
 def test_curves_are_those_of_the_last_training(tmp_path: Path) -> None:
-    folder = write_study(
-        tmp_path / "s", methods=("magnitude", "lottery_ticket"), sparsities=(0.9,), seeds=(1, 2)
-    )
-    write_details(folder, epochs=5)
-    results = collect_results(load_study(folder))
+    writer = Writer(tmp_path)
+    for seed in (1, 2):
+        writer.add([make_row("dense", 0.0, seed)])
+        writer.add([make_row("magnitude", 0.9, seed)])
+        levels = ((1, 0.5), (2, 0.9))
+        writer.add([make_row("lottery_ticket", s, seed, level=level) for level, s in levels])
+    write_details(writer.finish(), epochs=5)
+    results = collect_results(load_study(tmp_path))
     data, sparsity = find_curves(results, results.settings[0])
     assert data.groupby("series")["epoch"].agg(list).map(list).tolist() == [[1, 2, 3, 4, 5]] * 3
     assert sparsity is not None
@@ -439,9 +375,14 @@ def test_the_front_is_drawn_over_what_it_beats(tmp_path: Path, kept: list[Figure
     results = collect_results(load_study(write_study(tmp_path / "s", seeds=(1, 2))))
     (picture,) = draw_pareto(results, results.settings[0], ())
     assert picture.data["front"].any() and not picture.data["front"].all()
-    told = [text.get_text() for text in kept[0].axes[0].get_legend().get_texts()]
-    fronts = picture.data[picture.data["front"]]["series"].unique()
-    assert set(told) == {*fronts, "beaten by one as cheap"}
+    legend = kept[0].axes[0].get_legend()
+    assert legend is not None
+    names = [text.get_text() for text in legend.get_texts()]
+    assert {*picture.data[picture.data["front"]]["series"], "Dense", "Pareto front"} <= set(names)
+    black = [line for line in find_lines(kept[0].axes[0], "s") if line.get_color() == "#000000"]
+    assert [
+        float(np.ravel(line.get_ydata())[0]) for line in black if np.size(line.get_ydata())
+    ] == [pytest.approx(float(picture.data.loc[picture.data["method"] == "dense", "mean"].iloc[0]))]
 
 
 def test_cost_has_bars_and_sums(tmp_path: Path, kept: list[Figure]) -> None:
@@ -484,67 +425,14 @@ def test_ranks_have_a_diagram_over_three_settings(tmp_path: Path, kept: list[Fig
     check_labels(kept[0])
 
 
-def make_series(
-    *methods: str, stages: tuple[str, ...] = ("final",), knobs: int = 1
-) -> Iterator[dict[str, object]]:
-    for method in methods:
-        for number in range(knobs):
-            for stage in stages:
-                yield make_row(
-                    method, 0.5, 1, stage=stage, knobs=f'{{"k": {number}}}' if number else "{}"
-                )
-
-
-def test_views_hold_every_series_once() -> None:
-    import pandas as pd
-
-    for rows in (
-        make_series("dense", *MANY),
-        make_series("dense", "wanda", "obc", "random", knobs=30),
-    ):
-        series = find_series(pd.DataFrame(list(rows)))
-        views = find_views(series)
-        shown = [one for view in views for one in view.series]
-        assert sorted(one.label for one in shown) == sorted(
-            one.label for one in series if one.method != "dense"
-        )
-        assert all(len(view.series) <= MOST for view in views)
-        assert all(len(page) <= 5 for page in find_pages(views))
-        assert [view for page in find_pages(views) for view in page] == views
-        for view in views:
-            assert not set(view.context) & {*view.series, *view.references}
-
-
-def test_early_stages_of_a_large_family_are_quiet() -> None:
-    import pandas as pd
-
-    rows = make_series(
-        "dense",
-        "wanda",
-        "obc",
-        "sparsegpt",
-        "magnitude_post",
-        stages=("raw", "recalibrated", "finetuned"),
-    )
-    views = find_views(find_series(pd.DataFrame(list(rows))))
-    assert {one.stage for view in views for one in view.quiet} == {"raw", "recalibrated"}
-    few = find_views(
-        find_series(pd.DataFrame(list(make_series("wanda", stages=("raw", "recalibrated")))))
-    )
-    assert [len(view.series) for view in few] == [2] and not few[0].quiet
-
-
-@pytest.mark.parametrize("lowest", [0.9, 0.5, 0.3, 0.1, 0.01, 1e-3, 1e-5])
-def test_ticks_are_few_and_in_range(lowest: float) -> None:
-    ticks = find_ticks(lowest)
-    assert ticks[0] == 1
-    assert 2 <= len(ticks) <= 9
-    assert ticks == sorted(ticks, reverse=True)
-    assert ticks[-1] >= lowest * 0.97
-
-
 def test_importing_needs_neither_torch_nor_ray_nor_pyplot() -> None:
-    modules = "analysis.__main__, analysis.report.study_report, analysis.report.comparison_page, analysis.report.keep_current"
-    code = f"import {modules}, sys; print(sorted({{'torch', 'ray', 'matplotlib.pyplot'}} & set(sys.modules)))"
+    modules = (
+        "analysis.__main__, analysis.report.study_report, analysis.report.comparison_page, "
+        "analysis.report.keep_current"
+    )
+    code = (
+        f"import {modules}, sys; print(sorted({{'torch', 'ray', 'matplotlib.pyplot'}} & "
+        "set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.reading.load import load_study
-from analysis.reading.missing_trials import find_missing_trials
+from analysis.reading.study_completeness import find_missing_trials
 from tests.analysis.reading.conftest import KEYS, ROWS
 from trainables.storage.parquet_tables import encode_table
 from trainables.storage.schema import TABLES

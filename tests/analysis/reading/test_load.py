@@ -8,7 +8,7 @@ import pytest
 
 from analysis.columns import LATENCY_COLUMNS
 from analysis.reading.load import load_study
-from analysis.reading.missing_trials import find_missing_trials
+from analysis.reading.study_completeness import find_missing_trials
 from analysis.statistics.results import collect_results
 from pruning.user_error import UserError
 from tests.analysis.synthetic import Writer, make_row, write_study

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from analysis.__main__ import main
 from analysis.reading.load import Study, load_study
-from analysis.reading.missing_trials import find_missing_trials
 from analysis.reading.plan_and_failures import (
     check_study_file,
     read_failures,
     read_plan,
     read_yaml_or_json,
 )
+from analysis.reading.study_completeness import find_missing_trials
 from analysis.statistics.device_time import find_trial_device
 from tests.analysis.reading.conftest import KEYS, SPEC
 from trainables.storage.store import Store

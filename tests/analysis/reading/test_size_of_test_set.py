@@ -1,4 +1,4 @@
-"""The number of test images of a setting: from its rows, else from what is known of the data set."""
+"""The number of test images of a setting: from its rows, else from what is known of the data."""
 
 from typing import Any
 

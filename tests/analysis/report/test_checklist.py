@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from analysis.reading.load import load_study
-from analysis.reading.missing_trials import find_missing_trials
+from analysis.reading.study_completeness import find_missing_trials
 from analysis.report.checklist import make_checklist
 from analysis.statistics.results import collect_results
 from tests.analysis.synthetic import write_study

@@ -1,5 +1,11 @@
-"""The page of two studies: its files, and its sentences."""
+"""The page of two studies: its files, and its sentences.
 
+Covers: analysis/report/comparison_page.py, analysis/figures/two_studies.py,
+analysis/tables/two_studies_table.py.
+"""
+
+import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -26,9 +32,23 @@ def test_different_recipes_and_commits_are_named(tmp_path: Path) -> None:
     )
     assert "A was measured with commit a, B with b." in sentences
     assert (
-        "Of 1 tested, B is separably better in 1 and separably worse in 0 (t-test, Holm, 5 %)."
-        in sentences
+        "Of 1 tested, B is separably better in 1 and separably worse in 0 "
+        "(p corrected for all of them, Holm, 5 %)." in sentences
     )
+    (largest,) = [sentence for sentence in sentences if "largest" in sentence]
+    assert re.fullmatch(
+        r"The largest difference: Magnitude at [\d.]+ % \(\S+, \S+\), B less A \+[\d.]+ "
+        r"\[\+[\d.]+, \+[\d.]+\] points, p (= |< )[\d.]+\.",
+        largest,
+    )
+
+
+def test_two_studies_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    a, b = (make_study(tmp_path / name, {"magnitude": A}) for name in ("first", "second"))
+    b = dataclasses.replace(b, name=a.name)
+    page, _ = write_comparison(a, b, out=Store.at(tmp_path / "out"), formats=("md",))
+    name_a, _, name_b = page.title.partition(" and ")
+    assert name_a != name_b and "first" in name_a and "second" in name_b
 
 
 def test_the_comparison_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,6 +92,7 @@ def test_a_study_against_itself_is_equal_and_its_axes_are_no_rounding_errors(
     )
     comparison = compare_studies(study, study)
     comparison.cells["difference"] += 5e-17  # as means of differently ordered sums may have
+    comparison.cells[["low", "high"]] = None  # an interval would make the axis longer
     assert "All 2 means are equal." in write_comparison_summary(comparison)
     spans = []
     save = figure.Canvas.save

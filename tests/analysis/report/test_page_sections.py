@@ -3,8 +3,11 @@
 from pathlib import Path
 
 from analysis.reading.load import load_study
+from analysis.report.page import MethodCard
+from analysis.report.page_sections import describe_data, list_method_cards
 from analysis.report.study_report import write_report
-from tests.analysis.synthetic import write_study
+from analysis.statistics.results import collect_results
+from tests.analysis.synthetic import Writer, make_row, write_study
 from trainables.storage.store import Store
 
 QUICK = ("csv", "md", "json")
@@ -35,3 +38,36 @@ def test_missing_trials_are_named(tmp_path: Path) -> None:
     assert f"{key}: begun, not done" in waiting
     assert "its rows cannot be read" in waiting
     assert "skipped rows/cifar10-resnet18/random/s0.500/seed44" in page.split("## Warnings")[1]
+
+
+def test_cards_print_the_knobs_of_the_study_and_not_the_defaults(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    for knobs in ("{}", '{"rate": 0.6}'):
+        writer.add([make_row("lottery_ticket", 0.5, 1, knobs=knobs)])
+    writer.add([make_row("mine", 0.5, 1, knobs='{"k": 3}')])
+    knobs = {"rate": 0.2, "levels": 10}
+    writer.cards = {"lottery_ticket": {"title": "Lottery ticket", "summary": "s", "knobs": knobs}}
+    (section,) = list_method_cards(collect_results(load_study(writer.finish())))
+    cards = [card for card in section.items if isinstance(card, MethodCard)]
+    assert [card.properties for card in cards] == [
+        (
+            ("Knobs of Lottery ticket", "rate=0.2, levels=10"),
+            ("Knobs of Lottery ticket (rate=0.6)", "rate=0.6 (default 0.2), levels=10"),
+        ),
+        (("Knobs", "k=3"),),
+    ]
+
+
+def test_the_sizes_of_the_splits_are_said_where_they_are_known(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    writer.add([make_row("dense", 0.0, 1, dataset="cifar10", test_top1=94.0)])
+    writer.add([make_row("dense", 0.0, 1, dataset="mine", test_top1=94.0)])
+    (section,) = describe_data(collect_results(load_study(writer.finish())))
+    assert section.items == (
+        ("cifar10, resnet18", "45,000 to train on, 5,000 to validate on, 10,000 to test on"),
+        (
+            "mine, resnet18",
+            "an unknown number to train on, an unknown number to validate on, "
+            "an unknown number to test on",
+        ),
+    )

@@ -11,7 +11,7 @@ from tests.analysis.synthetic_details import write_details
 from trainables.storage.store import Store
 
 QUICK = ("csv", "md", "json")
-TABLES = ("accuracy", "efficiency", "versus-dense", "critical", "pareto")
+TABLES = ("leaderboard", "accuracy", "efficiency", "versus-dense", "critical", "pareto")
 
 
 def test_everything_is_written_where_it_says(tmp_path: Path) -> None:
@@ -20,22 +20,26 @@ def test_everything_is_written_where_it_says(tmp_path: Path) -> None:
     )
     write_details(folder)
     _, paths = write_report(load_study(folder))
-    figures = ("sparsity-accuracy", "paired-drop", "pareto", "layer-densities", "learning-curves")
+    figures = (
+        *("sparsity-accuracy", "paired-drop", "pareto", "compression"),
+        *("layer-densities", "learning-curves"),
+    )
     everything = {
         f"figures/{name}-cifar10-resnet18.{kind}"
         for name in figures
-        for kind in ("png", "pdf", "svg", "csv")
+        for kind in ("pdf", "svg", "csv")
     }
     everything |= {
         f"tables/{name}.{kind}"
         for name in (*TABLES, "levels", "interpolated")
         for kind in ("md", "tex", "csv")
     }
-    everything |= {"all_results.json", "report.md", "report.html"}
+    whole = {"all_results.json", "all_results_fields.json", "report.md", "report.html"}
+    everything |= whole
     assert set(paths) == everything
     assert set(Store.at(folder / "report").list(".")) == {f"./{path}" for path in everything}
     page = (folder / "report/report.md").read_text()
-    for path in everything - {"report.md", "report.html", "all_results.json"}:
+    for path in everything - whole:
         assert path in page
     assert "12 of 12 trials done." in page
 
@@ -91,6 +95,6 @@ def test_a_running_study_says_what_there_is(tmp_path: Path) -> None:
         writer.add([make_row("synflow", 0.9, seed)], outcome="missing")
     page = make_page(load_study(writer.finish()), formats=QUICK)
     assert page.summary[0] == "4 of 9 trials done, 5 waiting."
-    accuracy = page.tables[0]
-    assert [line[2] for line in accuracy.cells if line[0] == "SynFlow"] == ["– (0/3)"]
-    assert any(table.name == "gaps" for table in page.tables)
+    accuracy = next(table for table in page.tables if table.name == "accuracy")
+    assert [line[-1] for line in accuracy.cells if line[0] == "SynFlow"] == ["– (0/3)"]
+    assert any(table.name == "missing" for table in page.tables)

@@ -1,33 +1,321 @@
-"""The sentences of the summary."""
+"""The sentences of the summary: each is made false by a change of the numbers, and changes.
 
+Covers: analysis/report/summary_of_comparisons.py, analysis/report/summary_of_controls.py,
+analysis/report/summary_words.py.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pytest
+
 from analysis.reading.load import load_study
-from analysis.reading.missing_trials import find_missing_trials
+from analysis.reading.study_completeness import find_missing_trials
 from analysis.report.summary import write_summary
+from analysis.report.summary_words import count, list_names, list_sparsities, spread_evenly
 from analysis.statistics.results import collect_results
-from tests.analysis.synthetic import Writer, make_row
+from tests.analysis.synthetic import Writer, make_own_rows, make_row
+
+NOISE = (0.10, -0.08, 0.02, -0.05, 0.01)
+MEANS = {"magnitude": 93.6, "synflow": 93.5, "snip": 80.0, "random": 90.0}
+EPOCHS = {"magnitude": 6, "synflow": 12, "snip": 12, "random": 12}
 
 
-def test_sentences_are_derived_from_the_numbers(tmp_path: Path) -> None:
+def write_rows(
+    folder: Path,
+    means: Mapping[str, float],
+    *,
+    seeds: Sequence[int] = range(5),
+    epochs: Mapping[str, int] = EPOCHS,
+    metric: str = "test_top1",
+    dense: bool = True,
+    images: int | None = 10_000,
+    **columns: object,
+) -> list[str]:
+    """The summary of a study: methods at 90 % with a mean each; magnitude starts from dense."""
+    writer = Writer(folder, name="made up")
+    for seed in seeds:
+        same = {"test_images": images, **columns}
+        parents = []
+        if dense:
+            row = make_row("dense", 0.0, seed, test_top1=94.0 + NOISE[seed], epochs=12, **same)
+            parents = [writer.add([row])]
+        for method, mean in means.items():
+            value = round(mean + NOISE[seed] * (-1) ** len(method), 2)
+            row = make_row(
+                method, 0.9, seed, test_top1=value, epochs=epochs.get(method, 12), **same
+            )
+            writer.add([row], parents=parents if method == "magnitude" else [])
+    return summarise(writer.finish(), metric)
+
+
+def summarise(folder: Path, metric: str = "test_top1") -> list[str]:
+    study = load_study(folder)
+    return write_summary(collect_results(study, metric), find_missing_trials(study))
+
+
+def find(summary: Sequence[str], part: str) -> str:
+    """The one sentence with some words in it."""
+    (sentence,) = (sentence for sentence in summary if part in sentence)
+    return sentence
+
+
+def test_what_is_done_and_how_many_networks_there_are(tmp_path: Path) -> None:
+    assert write_rows(tmp_path / "a", MEANS)[:2] == [
+        "25 of 25 trials done.",
+        "25 trials measured 25 networks.",
+    ]
+    writer = Writer(tmp_path / "b")
+    writer.add([make_row("wanda", 0.5, 1, stage=stage) for stage in ("raw", "recalibrated")])
+    writer.add([make_row("lottery_ticket", s, 1, level=level) for level, s in ((1, 0.5), (2, 0.9))])
+    writer.add([make_row("dense", 0.0, 2)], outcome="missing")
+    summary = summarise(writer.finish())
+    assert summary[0] == "2 of 3 trials done, 1 waiting."
+    assert summary[1].startswith("2 trials measured 3 networks in 4 rows: some at several stages")
+
+
+def test_the_dense_network(tmp_path: Path) -> None:
+    sentence = find(write_rows(tmp_path / "a", MEANS), "The dense network has")
+    assert sentence.startswith("The dense network has a test top-1 accuracy of 94.00 [93.9")
+    assert sentence.endswith("] % (n = 5, 12 epochs).")
+    summary = write_rows(tmp_path / "b", MEANS, dense=False)
+    assert "The dense network is not measured yet." in summary
+    assert not any("compared with the dense network" in sentence for sentence in summary)
+
+
+def test_a_longer_dense_training(tmp_path: Path) -> None:
+    for name, gain, verdict in (
+        ("a", 0.01, "not separable from it"),
+        ("b", 2.0, "separably better"),
+        ("c", -2.0, "separably worse"),
+    ):
+        means = {"magnitude": 93.6, "snip": 90.0}
+        writer = Writer(tmp_path / name)
+        for seed in range(5):
+            top = 94.0 + NOISE[seed]
+            writer.add([make_row("dense", 0.0, seed, test_top1=top, epochs=12)])
+            writer.add([make_row("dense_longer", 0.0, seed, test_top1=top + gain, epochs=60)])
+            for method, mean in means.items():
+                writer.add([make_row(method, 0.9, seed, test_top1=mean - NOISE[seed])])
+        summary = summarise(writer.finish())
+        sentence = find(summary, "Trained as long as the longest method")
+        assert sentence.endswith(f"(n = 5, 60 epochs), {verdict}.")
+        against = find(summary, "Against a dense network trained as long as the longest method")
+        difference = 93.6 - 94.0 - gain
+        sign = "+" if difference > 0 else "−"
+        assert f"method: {sign}{abs(difference):.2f} [" in against
+        assert against.endswith("separably worse." if difference < 0 else "separably better.")
+
+
+def test_the_best_and_what_is_separably_worse(tmp_path: Path) -> None:
+    best = find(write_rows(tmp_path / "a", MEANS), "is best with")
+    assert best.startswith("At 90 %, Magnitude is best with 93.60 [")
+    assert "] %; of 2 other methods, 1 is separably worse, 1 not separable from it (n = 5)." in best
+    better = find(write_rows(tmp_path / "b", MEANS | {"synflow": 95.0}), "is best with")
+    assert better.startswith("At 90 %, SynFlow is best with 95.00 [")
+    assert "; separably worse: all 2 other methods (n = 5)." in better
+    equal = find(write_rows(tmp_path / "c", MEANS | {"snip": 93.55}), "is best with")
+    assert "; not separable from it: all 2 other methods (n = 5)." in equal
+    single = find(write_rows(tmp_path / "d", MEANS, seeds=[0]), "is best with")
+    assert single.startswith("At 90 %, Magnitude is best with 93.50 % (n = 1); with one seed")
+
+
+def test_a_control_is_not_the_best(tmp_path: Path) -> None:
+    best = find(write_rows(tmp_path, MEANS | {"random": 95.0}), "is best with")
+    assert best.startswith("At 90 %, Magnitude is best")
+
+
+def test_the_best_that_also_trained_longest(tmp_path: Path) -> None:
+    longest = find(write_rows(tmp_path / "a", MEANS), "is best with")
+    assert longest.endswith(" It also trained longest: 18 epochs in total, the others 12.")
+    others = {"magnitude": 6, "synflow": 18, "snip": 12}
+    equal = find(write_rows(tmp_path / "b", MEANS, epochs=others), "is best with")
+    assert "trained longest" not in equal, "18 and 18"
+    more = find(write_rows(tmp_path / "c", MEANS, epochs=EPOCHS | {"snip": 15}), "is best with")
+    assert more.endswith("18 epochs in total, the others 12 to 15.")
+    unknown = find(write_rows(tmp_path / "d", MEANS, dense=False, epochs={}), "is best with")
+    assert "trained longest" not in unknown
+
+
+def test_results_against_the_dense_network(tmp_path: Path) -> None:
+    sentence = find(write_rows(tmp_path / "a", MEANS), "compared with the dense network")
+    assert sentence == (
+        "Of 3 results of methods compared with the dense network, 3 are separably worse and 0 "
+        "separably better (5 % for all comparisons together)."
+    )
+    means = MEANS | {"magnitude": 96.0, "synflow": 94.0}
+    changed = find(write_rows(tmp_path / "b", means), "compared with the dense network")
+    assert "1 is separably worse and 1 separably better" in changed
+    losses = write_rows(tmp_path / "c", MEANS, metric="test_loss", test_loss=1.0)
+    assert not any("separably worse and" in sentence for sentence in losses), "no loss varies"
+
+
+def write_curves(
+    folder: Path, losses: Mapping[str, Sequence[float]], reached: float = 0.5
+) -> list[str]:
+    """The summary of methods with a loss at 50 and 90 %; l1_filter reached another sparsity."""
+    writer = Writer(folder)
+    for seed in range(5):
+        top = 94.0 + NOISE[seed]
+        writer.add([make_row("dense", 0.0, seed, test_top1=top)])
+        for method, lost in losses.items():
+            for sparsity, loss in zip((0.5, 0.9), lost, strict=True):
+                value = top - loss + NOISE[(seed + len(method)) % 5]
+                row = make_row(method, sparsity, seed, test_top1=value)
+                is_shifted = method == "l1_filter" and sparsity == 0.5
+                writer.add([row | {"sparsity_reached": reached} if is_shifted else row])
+    return summarise(writer.finish())
+
+
+def test_how_far_methods_stay_near_the_dense_network(tmp_path: Path) -> None:
+    losses = {"magnitude": (0.1, 0.6), "snip": (0.3, 9.0), "gmp": (6.0, 20.0)}
+    sentence = find(write_curves(tmp_path / "a", losses), "within 1 point")
+    assert sentence.startswith(
+        "Magnitude stays within 1 point of the dense network, in the mean, up to 90 % (−0.60 ["
+    )
+    assert "; 1 of 3 methods do so at no sparsity measured." in sentence
+    assert "The loss of Magnitude, the furthest, reaches 1 point at 90 % or beyond" in sentence
+    assert sentence.endswith("; 2 of 2 other methods go separably less far.")
+    both = find(write_curves(tmp_path / "b", losses | {"snip": (0.3, 0.5)}), "within 1 point")
+    assert both.startswith("Magnitude and SNIP stay within 1 point")
+    none = write_curves(tmp_path / "c", {"magnitude": (3.0, 9.0), "snip": (3.0, 9.0)})
+    assert "No method stays within 1 point of the dense network." in none
+
+
+def test_no_claim_rests_on_a_rounding(tmp_path: Path) -> None:
+    """Both were asked for 50 %; one reached 50.21 %."""
+    losses = {"magnitude": (0.1, 9.0), "l1_filter": (0.1, 9.0)}
+    sentence = find(write_curves(tmp_path, losses, reached=0.5021), "within 1 point")
+    assert sentence.startswith("Magnitude and L1 filter stay within 1 point of the dense network")
+    assert "up to 50 %" in sentence
+
+
+def test_the_average_over_sparsities(tmp_path: Path) -> None:
+    losses = {"magnitude": (0.1, 0.6), "snip": (0.3, 9.0), "gmp": (6.0, 20.0)}
+    sentence = find(write_curves(tmp_path / "a", losses), "On average over 50 to 90 %")
+    assert "Magnitude is best with 93.65 [" in sentence
+    assert sentence.endswith("; 2 of 2 other methods are separably worse.")
+    close = find(write_curves(tmp_path / "b", losses | {"snip": (0.12, 0.62)}), "On average over")
+    assert close.endswith("; 1 of 2 other methods is separably worse.")
+    other = find(
+        write_curves(tmp_path / "c", losses | {"magnitude": (6.0, 21.0)}), "On average over"
+    )
+    assert "SNIP is best" in other
+
+
+def test_methods_against_their_controls(tmp_path: Path) -> None:
+    summary = write_rows(tmp_path / "a", MEANS | {"shuffled": 70.0})
+    assert find(summary, "every control of their own") == (
+        "Separably better than every control of their own: Magnitude and SynFlow at 90 %; the "
+        "other 1 method at no sparsity."
+    )
+    assert find(summary, "Against Random,") == (
+        "Against Random, separably better: Magnitude and SynFlow at 90 %; separably worse: SNIP "
+        "at 90 %."
+    )
+    assert find(summary, "Against Shuffled mask,") == (
+        "Against Shuffled mask, separably better: Magnitude at 90 %."
+    )
+    reversed_summary = write_rows(tmp_path / "b", MEANS | {"random": 93.58, "shuffled": 95.0})
+    assert find(reversed_summary, "every control of its own") == (
+        "None of 3 methods is separably better than every control of its own at any sparsity."
+    )
+    assert find(reversed_summary, "Against Random,") == (
+        "Against Random, separably worse: SNIP at 90 %; not separable anywhere: Magnitude and "
+        "SynFlow."
+    )
+    assert "separably worse: Magnitude" in find(reversed_summary, "Against Shuffled mask,")
+
+
+def test_a_method_without_a_control_is_named(tmp_path: Path) -> None:
+    sentence = find(write_rows(tmp_path / "a", MEANS | {"l1_filter": 90.0}), "no measured control")
+    assert sentence == "L1 filter has no measured control at the same sparsities."
+    summary = write_rows(tmp_path / "b", MEANS | {"l1_filter": 90.0, "small_from_scratch": 89.0})
+    assert not any("no measured control" in sentence for sentence in summary)
+
+
+def test_the_sizes_of_the_data(tmp_path: Path) -> None:
+    sentence = find(write_rows(tmp_path / "a", MEANS), "Images:")
+    assert sentence == "Images: 45,000 for training, 5,000 for validation, 10,000 for testing."
+    no_part = find(write_rows(tmp_path / "b", MEANS, recipe='{"hold_out": false}'), "Images:")
+    assert no_part == "Images: 50,000 for training, 10,000 for testing."
+    unknown = write_rows(tmp_path / "c", MEANS, images=None, dataset="mine")
+    assert any("How many test images there are is not known" in line for line in unknown)
+
+
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        ((), "All 25 networks are connected from input to output."),
+        ((("snip", 1),), "1 of 25 networks is disconnected: SNIP."),
+        ((("snip", 1), ("dense", 2)), "2 of 25 networks are disconnected: Dense and SNIP."),
+    ],
+)
+def test_disconnected_networks(
+    tmp_path: Path, broken: tuple[tuple[str, int], ...], sentence: str
+) -> None:
     writer = Writer(tmp_path)
     for seed in range(5):
-        noise = [0.10, -0.08, 0.02, -0.05, 0.01][seed]
-        writer.add([make_row("dense", 0.0, seed, test_top1=94.0 + noise, connected=True)])
-        writer.add([make_row("magnitude", 0.9, seed, test_top1=93.6 - noise)])
-        writer.add([make_row("synflow", 0.9, seed, test_top1=93.5 + 2 * noise, connected=seed > 0)])
-        writer.add([make_row("random", 0.9, seed, test_top1=88.0 + 0.5 * noise)])
-    study = load_study(writer.finish())
-    summary = write_summary(collect_results(study), find_missing_trials(study))
-    assert "The dense network has a test top-1 accuracy of 94.00 ± 0.09 % (n = 5)." in summary
-    best = next(sentence for sentence in summary if "is best" in sentence)
-    assert best == (
-        "At 90 %, Magnitude is best with 93.60 ± 0.09 %; 1 of 2 other methods are not separable "
-        "from it (n = 5)."
+        for method in ("dense", *MEANS):
+            sparsity = 0.0 if method == "dense" else 0.9
+            writer.add([make_row(method, sparsity, seed, connected=(method, seed) not in broken)])
+    assert find(summarise(writer.finish()), "connected") == sentence
+
+
+def test_a_network_of_two_stages_counts_once(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    stages = ("raw", "recalibrated")
+    writer.add([make_row("wanda", 0.5, 1, stage=stage, connected=False) for stage in stages])
+    writer.add([make_row("dense", 0.0, 1)])
+    assert (
+        find(summarise(writer.finish()), "connected") == "1 of 2 networks is disconnected: Wanda."
     )
-    assert "At 90 %, every method is above uniformly random pruning, in the mean." in summary
-    assert "1 of 20 measured networks are disconnected: SynFlow." in summary
-    critical = next(sentence for sentence in summary if "within 1 point" in sentence)
-    assert critical.startswith(
-        "Magnitude and SynFlow stay within 1 point of the dense network, in the mean, up to 90 %"
+
+
+def test_the_time_that_trials_took(tmp_path: Path) -> None:
+    def write(folder: Path, seconds: Mapping[str, float]) -> str:
+        writer = Writer(folder)
+        for method, amount in seconds.items():
+            sparsity = 0.0 if method == "dense" else 0.9
+            spent = {"trial_seconds": amount, "train_seconds": amount / 2}
+            writer.add([make_row(method, sparsity, 1, **spent)])
+        return find(summarise(writer.finish()), "All trials took")
+
+    sentence = write(tmp_path / "a", {"dense": 100.0, "magnitude": 20.0, "snip": 10.0})
+    assert sentence.startswith(
+        "All trials took 2.17 min of one CPU core; a trial of Magnitude takes longest (20 s), one "
+        "of SNIP least (10 s)"
     )
+    other = write(tmp_path / "b", {"dense": 100.0, "magnitude": 20.0, "snip": 30.0})
+    assert "SNIP takes longest (30 s), one of Magnitude least (20 s)" in other
+
+
+def test_several_settings_are_named(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    for model in ("mlp", "vgg16"):
+        writer.add([make_row("dense", 0.0, 1, model=model)])
+    summary = summarise(writer.finish())
+    assert [line for line in summary if line.startswith("cifar10, mlp: The dense network has")]
+
+
+def test_levels_of_an_own_rule_have_no_peers(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    for seed in (1, 2):
+        writer.add([make_row("dense", 0.0, seed)])
+        writer.add(make_own_rows("han_iterative", (0.4, 0.6), seed))
+    assert not any("is best with" in sentence for sentence in summarise(writer.finish()))
+
+
+def test_words() -> None:
+    assert [count(number, "trial") for number in (0, 1, 1200)] == [
+        "0 trials",
+        "1 trial",
+        "1,200 trials",
+    ]
+    assert list_names(["a"]) == "a"
+    assert list_names(list("abcd")) == "a, b, c and d"
+    assert list_names(list("abcde")) == "a, b, c and 2 more"
+    assert list_names(list("abcde"), most=None) == "a, b, c, d and e"
+    assert list_sparsities([0.5, 0.98]) == "50 and 98 %"
+    assert spread_evenly([1.0, 2.0, 3.0, 4.0, 5.0], 3) == {1.0, 3.0, 5.0}
+    assert spread_evenly([1.0, 2.0], 3) == {1.0, 2.0}

@@ -42,3 +42,26 @@ def test_rows_without_times_have_no_device_time(tmp_path: Path) -> None:
     writer.add([make_row("magnitude", 0.5, 1)])
     results = collect_results(load_study(writer.finish()))
     assert find_device_times(results, results.settings[0]).empty
+
+
+def test_the_first_trial_of_a_process_is_not_typical(tmp_path: Path) -> None:
+    """Two processes; each first trial takes 5 s more to begin. Both dense trials are first ones."""
+    writer = Writer(tmp_path)
+    for seed, host in enumerate(("vm:1", "vm:2")):
+        same = {"host": host, "train_seconds": 3.0}
+        dense = writer.add(
+            [make_row("dense", 0.0, seed, trial_seconds=9.0, started="2026-01-01T00:00:00", **same)]
+        )
+        for number, sparsity in enumerate((0.5, 0.9)):
+            started = f"2026-01-01T00:01:0{number}"
+            row = make_row("magnitude", sparsity, seed, trial_seconds=4.0, started=started, **same)
+            writer.add([row], parents=[dense])
+        late = make_row("snip", 0.5, seed, trial_seconds=6.0, started="2026-01-01T00:02:00", **same)
+        late["host"] = "vm:3"
+        writer.add([late])
+    results = collect_results(load_study(writer.finish()))
+    times = find_device_times(results, results.settings[0]).set_index("method")
+    columns = ["trials", "timed", "training", "rest", "shared", "total"]
+    assert times.loc["magnitude", columns].tolist() == [4, 4, 3.0, 1.0, 9.0, 16.0]
+    assert times.loc["dense", columns].tolist() == [2, 2, 3.0, 6.0, 0.0, 18.0], "it has no others"
+    assert times.loc["snip", columns].tolist() == [2, 1, 3.0, 3.0, 0.0, 12.0]

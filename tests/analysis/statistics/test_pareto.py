@@ -1,4 +1,7 @@
-"""Pareto fronts against a check of every pair."""
+"""Pareto fronts against a check of every pair.
+
+Covers: analysis/tables/pareto_table.py.
+"""
 
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 from analysis.reading.load import load_study
 from analysis.statistics.pareto import COSTS, find_pareto_front, find_results_with_cost
 from analysis.statistics.results import collect_results
-from analysis.tables.pareto_table import make_fronts_table
+from analysis.tables.pareto_table import make_pareto_table
 from tests.analysis.synthetic import Writer, make_row, write_study
 
 
@@ -59,12 +62,12 @@ def test_latency_has_its_front_where_it_was_measured(tmp_path: Path) -> None:
         ("l1_filter", 0.5, 1.0),
     ):
         writer.add([make_row(method, sparsity, 1, latency_ms_b1=value)])
-    table = make_fronts_table(collect_results(load_study(writer.finish())))
+    table = make_pareto_table(collect_results(load_study(writer.finish())))
     assert ("latency at batch 1 (ms)", "L1 filter", "50", "1") in {line[:4] for line in table.cells}
 
 
 def test_table(tmp_path: Path) -> None:
-    table = make_fronts_table(
+    table = make_pareto_table(
         collect_results(load_study(write_study(tmp_path / "s", seeds=(1, 2))))
     )
     assert {line[0] for line in table.cells} == {

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from analysis.reading.load import load_study
+from analysis.statistics.fitted_tables import FittedTables
 from analysis.statistics.results import Results, collect_results
 from tests.analysis.synthetic import Writer, make_row
 
@@ -63,3 +64,43 @@ def test_differences_are_to_the_dense_network_of_the_same_setting_and_seed(
     assert cells["drop"].tolist() == [-11.5] and cells["drop_n"].tolist() == [2]
     values = results.seed_values(cells)
     assert values["dense"].tolist() == [91.0, 92.0] and values["seed"].tolist() == [1, 2]
+
+
+def test_intervals_are_those_of_a_model_of_each_setting(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    for model in ("mlp", "vgg16"):
+        for seed in range(3):
+            for sparsity in (0.5, 0.9):
+                right = 300 + 5 * seed if model == "mlp" else 358 + (seed > 0)
+                value = 100 * (right - round(10 * sparsity)) / 359
+                writer.add(
+                    [
+                        make_row(
+                            "snip", sparsity, seed, model=model, test_top1=value, test_images=359
+                        )
+                    ]
+                )
+    results = collect_results(load_study(writer.finish()))
+    for index, setting in enumerate(results.settings):
+        cells = results.cells_of(setting)
+        values = results.values[results.values["setting_index"] == index]
+        expected = FittedTables(values[["cell", "seed", "value"]], images=359).summarise()
+        assert cells[["low", "high"]].to_numpy() == pytest.approx(
+            expected[["low", "high"]].to_numpy()
+        )
+        assert results.test_images(setting) == 359
+    assert (results.cells["high"] <= 100).all() and (
+        results.cells["low"] < results.cells["high"]
+    ).all()
+
+
+def test_a_loss_is_no_share_of_images(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    for seed in range(3):
+        loss = float("inf") if seed == 2 else 0.1 * seed
+        writer.add([make_row("snip", 0.5, seed, test_loss=loss)])
+        writer.add([make_row("snip", 0.9, seed, test_loss=150.0 + seed)])
+    results = collect_results(load_study(writer.finish()), "test_loss")
+    assert results.images is None
+    assert results.cells["low"].isna().tolist() == [True, False]
+    assert results.cells.at[1, "high"] > 152

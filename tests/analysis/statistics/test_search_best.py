@@ -6,7 +6,7 @@ import pytest
 
 from analysis.reading.load import load_study
 from analysis.reading.search_data import load_search
-from analysis.statistics.intervals_and_tests import t_interval, wilson_interval
+from analysis.statistics.intervals_and_tests import wilson_interval
 from analysis.statistics.search_best import (
     find_best_candidates,
     find_confirmed_best,
@@ -29,9 +29,8 @@ def test_the_best_and_what_it_reached_on_the_test_set(folder: Path) -> None:
         (best_candidate,) = best[best["sparsity"] == sparsity].to_dict("records")
         assert best_candidate["val_top1"] == candidates["val_top1"].max()
         (confirmation,) = confirmed[confirmed["sparsity"] == sparsity].to_dict("records")
-        expected = t_interval(tops)
-        assert (confirmation["mean"], confirmation["n"]) == (expected.mean, 3)
-        assert confirmation["half_width"] == pytest.approx(expected.half_width)
+        assert (confirmation["mean"], confirmation["n"]) == (tops[1], 3)
+        assert 0 <= confirmation["low"] < tops[0] < tops[2] < confirmation["high"] <= 100
         assert (
             confirmation["iterations"] == best_candidate["iterations"]
             and confirmation["schedule"] == best_candidate["schedule"]

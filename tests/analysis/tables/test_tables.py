@@ -1,10 +1,16 @@
-"""Tables: cells by hand, and LaTeX by an engine where there is one, else by a strict reading."""
+"""Tables: cells by hand.
+
+Covers: analysis/tables/accuracy_table.py, analysis/tables/bootstrap_table.py,
+analysis/tables/cell_text.py, analysis/tables/comparisons_table.py,
+analysis/tables/completeness_table.py, analysis/tables/device_time_table.py,
+analysis/tables/efficiency_table.py, analysis/tables/leaderboard_table.py,
+analysis/tables/levels_table.py, analysis/tables/sparsity_curves_table.py,
+analysis/tables/table.py.
+"""
 
 import csv
 import io
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -13,17 +19,25 @@ import yaml
 
 from analysis.captions import format_counts, format_duration, format_interval, format_p
 from analysis.reading.load import Study, load_study
-from analysis.reading.missing_trials import find_missing_trials
+from analysis.reading.study_completeness import find_missing_trials
 from analysis.statistics.results import collect_results
-from analysis.tables.accuracy_table import make_accuracy_table, make_levels_table
+from analysis.tables.accuracy_table import make_accuracy_table
 from analysis.tables.bootstrap_table import make_bootstrap_table
-from analysis.tables.cell_text import format_number
-from analysis.tables.comparisons_table import make_best_table, make_dense_table
-from analysis.tables.completeness_table import make_gaps_table
-from analysis.tables.device_time_table import make_costs_table
+from analysis.tables.cell_text import format_epochs, format_number
+from analysis.tables.comparisons_table import (
+    make_best_table,
+    make_controls_table,
+    make_dense_table,
+    make_longer_dense_table,
+)
+from analysis.tables.completeness_table import make_missing_table
+from analysis.tables.device_time_table import make_device_time_table
 from analysis.tables.efficiency_table import make_efficiency_table
-from analysis.tables.latex import PAGE, escape
+from analysis.tables.leaderboard_table import make_leaderboard_table
+from analysis.tables.levels_table import make_interpolated_table, make_levels_table
+from analysis.tables.sparsity_curves_table import make_sparsity_curves_table
 from analysis.tables.table import Table
+from tests.analysis.interval_text import hide_intervals
 from tests.analysis.synthetic import Writer, make_own_rows, make_row, write_study
 
 
@@ -66,11 +80,10 @@ def test_cells_by_hand(tmp_path: Path) -> None:
         "Nonzero (M)",
     )
     assert efficiency.head == (*head, "Size (MB)", "Sparse (MB)", "MACs (M)", "Eff. MACs (M)")
-    # t(0.975, 1) = 12.7062; s / sqrt(2) = 0.5; sparse: 40 - 4 x (11.173962 - 5.591786) + 11.173962
-    # / 8
+    # sparse: 40 - 4 x (11.173962 - 5.591786) + 11.173962 / 8
     whole = ("11.174", "5.592", "40.00", "19.07", "556.65", "123.46")
-    assert [line[:4] + line[5:] for line in efficiency.cells] == [
-        ("Magnitude", "50", "93.50 ± 6.35 (2/3)", "2", *whole),
+    assert [row[:4] + row[5:] for row in hide_intervals(efficiency.cells)] == [
+        ("Magnitude", "50", "93.50 […] (2/3)", "2", *whole),
         ("Magnitude", "90", "– (0/1)", "0", *["–"] * 6),
         (
             "L1 filter",
@@ -87,11 +100,11 @@ def test_cells_by_hand(tmp_path: Path) -> None:
         ("L1 filter", "90", "90.00", "1", "11.174", "1.126", "44.70", "5.90", "556.65", "70.08"),
     ]
     assert efficiency.rules == {2}
-    assert accuracy.head == ("Method", "50 %", "90 %")
-    assert accuracy.cells == (
-        ("Magnitude", "93.50 ± 6.35 (2/3)", "– (0/1)"),
-        ("L1 filter", "91.00", "90.00"),
-    )
+    assert accuracy.head == ("Method", "Epochs", "50 %", "90 %")
+    assert hide_intervals(accuracy.cells) == [
+        ("Magnitude", "160", "93.50 […] (2/3)", "– (0/1)"),
+        ("L1 filter", "160", "91.00", "90.00"),
+    ]
     assert "what L1 filter reached is in table 'efficiency'" in accuracy.caption
 
 
@@ -102,7 +115,7 @@ def test_the_longer_side_runs_down(tmp_path: Path) -> None:
     assert accuracy.cells[0][2:] == ("",)
 
 
-def test_the_levels_of_a_course_do_not_widen_the_matrix(tmp_path: Path) -> None:
+def test_levels_do_not_widen_the_matrix(tmp_path: Path) -> None:
     """A ticket that visits 0.5, as magnitude does, and 0.7, as nobody does; Han's rule reaches 0.41
     and 0.62."""
     writer = Writer(tmp_path)
@@ -121,20 +134,27 @@ def test_the_levels_of_a_course_do_not_widen_the_matrix(tmp_path: Path) -> None:
     study = load_study(writer.finish())
     results = collect_results(study)
     accuracy, levels = make_accuracy_table(results), make_levels_table(results)
-    assert accuracy.head == ("Method", "0 %", "50 %")
-    assert accuracy.cells == (
-        ("Dense", "94.00 ± 0.00", ""),
-        ("Magnitude", "", "93.00 ± 0.00"),
-        ("Lottery ticket", "", "91.00 ± 0.00"),
-    )
+    assert accuracy.head == ("Method", "Epochs", "0 %", "50 %")
+    assert hide_intervals(accuracy.cells) == [
+        ("Dense", "160", "94.00 […]", ""),
+        ("Magnitude", "160", "", "93.00 […]"),
+        ("Lottery ticket", "160", "", "91.00 […]"),
+    ]
     assert accuracy.caption.endswith("All levels of Lottery ticket, Han iterative: table 'levels'.")
-    assert levels.head == ("Method", "Level", "Sparsity (%)", "Test top-1 accuracy (%)", "n")
-    assert levels.cells == (
-        ("Lottery ticket", "1", "50", "91.00 ± 0.00", "2"),
-        ("Lottery ticket", "2", "70", "92.00 ± 0.00", "2"),
-        ("Han iterative", "1", "41 (reached)", "92.00 (1/2)", "1"),
-        ("Han iterative", "2", "61 (reached)", "92.00 (1/2)", "1"),
+    assert levels.head == (
+        "Method",
+        "Level",
+        "Sparsity (%)",
+        "Test top-1 accuracy (%)",
+        "n",
+        "Epochs",
     )
+    assert hide_intervals(levels.cells) == [
+        ("Lottery ticket", "1", "50", "91.00 […]", "2", "160"),
+        ("Lottery ticket", "2", "70", "92.00 […]", "2", "160"),
+        ("Han iterative", "1", "41 (reached)", "92.00 (1/2)", "1", "160"),
+        ("Han iterative", "2", "61 (reached)", "92.00 (1/2)", "1", "160"),
+    ]
     assert levels.rules == {2}
     assert "(reached): the method's own rule" in levels.caption
     raw = list(csv.DictReader(io.StringIO(levels.to_csv())))
@@ -152,8 +172,9 @@ def test_a_study_of_one_rule_alone(tmp_path: Path) -> None:
     writer.add([make_row("dense", 0.0, 1)])
     study = load_study(writer.finish())
     results = collect_results(study)
-    assert make_accuracy_table(results).head == ("Method", "0 %")
-    assert make_levels_table(results).cells == (("Han iterative", "–", "own rule", "– (0/1)", "0"),)
+    assert make_accuracy_table(results).head == ("Method", "Epochs", "0 %")
+    row = ("Han iterative", "–", "own rule", "– (0/1)", "0", "–")
+    assert make_levels_table(results).cells == (row,)
 
 
 def test_several_settings_share_a_table(tmp_path: Path) -> None:
@@ -176,12 +197,13 @@ def test_captions_say_what_the_numbers_are(tmp_path: Path) -> None:
     study = load_study(write_study(tmp_path / "full", methods=("magnitude",)))
     caption = make_tables(study)[1].caption
     assert caption == (
-        "Test top-1 accuracy (%), cifar10, resnet18. "
-        "Mean over seeds (n = 3) ± half width of the 95 % Student t-interval."
-    )  # one method has no rival: nothing is bold
+        "Test top-1 accuracy (%), cifar10, resnet18. An unknown number of test images. Mean over "
+        "seeds (n = 3) and its 95 % interval, by a model of all cells of a setting that shares "
+        "their variances."
+    )  # one method has no rival, so nothing is bold; here sparsities run down, without epochs
     study = load_study(write_study(tmp_path / "one", methods=("magnitude",), seeds=(1,)))
     caption = make_tables(study)[1].caption
-    assert "±" not in caption
+    assert "95 %" not in caption
     assert "one seed has no interval" in caption
     caption = make_tables(make_small_study(tmp_path / "gaps"))[1].caption
     assert "(n = 1 to 2)" in caption
@@ -199,7 +221,8 @@ def test_csv_is_the_numbers(tmp_path: Path) -> None:
     efficiency, _ = make_tables(study)
     first = next(csv.DictReader(io.StringIO(efficiency.to_csv())))
     assert float(first["mean"]) == 93.5
-    assert float(first["half_width"]) == pytest.approx(12.706204736432095 / 2)
+    assert 0 < float(first["low"]) < 93 < 94 < float(first["high"]) < 100
+    assert float(first["half_width"]) == pytest.approx(12.706204736432095 / 2), "Student's t"
     assert (first["n"], float(first["expected"])) == ("2", 3.0)
     assert float(first["bytes"]) == 40_000_000
     pd.testing.assert_frame_equal(
@@ -216,140 +239,6 @@ def test_markdown_is_rectangular(tmp_path: Path) -> None:
         assert len({len(line) for line in lines}) == 1
         assert len(lines) == 2 + len(table.cells)
         assert re.fullmatch(r"\|( -+:? \|)+", lines[1])
-
-
-HOSTILE = r"""50% & more_of #1 {x} ~ ^ \ $y$ <a> | ± – ×"""
-
-
-def test_escaping() -> None:
-    assert escape("a_b & 90 %") == r"a\_b \& 90 \%"
-    assert escape("93.26 ± 0.31") == r"93.26 $\pm$ 0.31"
-    bare = re.sub(r"\\[a-z]+\{\}|\\[&%$#_{}]|\$\\(pm|times)\$", "", escape(HOSTILE))
-    assert not set(bare) & set(r"&%$#_{}~^\<>|±–×")
-
-
-KNOWN = {
-    "begin",
-    "end",
-    "centering",
-    "small",
-    "footnotesize",
-    "scriptsize",
-    "tiny",
-    "caption",
-    "label",
-    "textbf",
-}
-KNOWN |= {
-    "toprule",
-    "midrule",
-    "bottomrule",
-    "endhead",
-    "endfirsthead",
-    "endfoot",
-    "begingroup",
-    "endgroup",
-}
-KNOWN |= {
-    "textbackslash",
-    "textasciitilde",
-    "textasciicircum",
-    "textless",
-    "textgreater",
-    "textbar",
-    "pm",
-    "times",
-}
-KNOWN |= {"setlength", "tabcolsep", "shortstack", "LTcapwidth", "textwidth"}
-
-
-def check_latex(source: str) -> None:
-    """Read a table strictly: known commands only, balanced groups and environments, equal columns
-    in all rows."""
-    source = "\n".join(line for line in source.splitlines() if not line.startswith("%"))
-    assert set(re.findall(r"\\([a-zA-Z]+)", source.replace(r"\\", " "))) <= KNOWN
-    opened: list[str] = []
-    for kind, name in re.findall(r"\\(begin|end)\{(\w+)\}", source):
-        if kind == "begin":
-            opened.append(name)
-        else:
-            assert opened.pop() == name
-    assert not opened
-    assert source.count(r"\begingroup") == source.count(r"\endgroup")
-    plain = re.sub(r"\\[\\&%$#_{}]", lambda found: "\n" if found[0] == "\\\\" else "", source)
-    assert plain.count("{") == plain.count("}")
-    assert plain.count("$") % 2 == 0
-    assert not re.search(r"[%#~^]", plain)
-    assert source.isascii()
-    columns = re.search(r"\\begin\{(?:tabular|longtable)\}\{([lr]+)\}", source)
-    assert columns
-    rows = [
-        line
-        for line in source.splitlines()
-        if line.endswith(r"\\") and not line.startswith(r"\caption")
-    ]
-    assert rows
-    assert not any(
-        row.startswith("[") for row in rows
-    )  # which the \\\\ before it would take for its argument
-    assert {len(re.findall(r"(?<!\\)&", row)) + 1 for row in rows} == {len(columns[1])}
-
-
-def compile_latex(folder: Path, *sources: str) -> None:
-    """Read tables strictly and, where there is an engine, compile them in one document."""
-    for source in sources:
-        check_latex(source)
-    engine = shutil.which("pdflatex") or shutil.which("tectonic")
-    if engine:
-        head = r"\documentclass{article}\usepackage{booktabs,longtable}\begin{document}"
-        (folder / "t.tex").write_text("\n".join([head, *sources, r"\end{document}"]))
-        command = (
-            [engine, "-halt-on-error", "t.tex"]
-            if engine.endswith("pdflatex")
-            else [engine, "t.tex"]
-        )
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout[-2000:]
-
-
-def test_latex_of_hostile_names(tmp_path: Path) -> None:
-    writer = Writer(tmp_path / "s")
-    writer.add([make_row("magnitude", 0.5, 1, dataset=HOSTILE)], outcome="done")
-    writer.add([make_row("odd_method", 0.5, 1, knobs='{"n:m": "2&4_%"}')])
-    writer.add([make_row("odd_method", 0.9, 1)])
-    study = load_study(writer.finish().rename(tmp_path / "t"))
-    compile_latex(tmp_path, *(table.to_latex() for table in make_tables(study)))
-
-
-def test_a_table_longer_than_a_page_is_a_longtable(tmp_path: Path) -> None:
-    raw = pd.DataFrame()
-    lines = tuple((f"[{index}]", "1.00 ± 0.10", "−2.00") for index in range(PAGE + 1))
-    short, long = (
-        Table(
-            "t",
-            "T",
-            "Caption",
-            ("A", "B", "C"),
-            lines[:count],
-            1,
-            frozenset({3}),
-            raw,
-            frozenset({(0, 1), (2, 0)}),
-        )
-        for count in (PAGE, PAGE + 1)
-    )
-    assert r"\begin{table}" in short.to_latex() and "longtable" not in short.to_latex()
-    assert r"\begin{longtable}{lrr}" in long.to_latex() and r"\endhead" in long.to_latex()
-    assert r"\textbf{1.00 $\pm$ 0.10} & $-$2.00" in long.to_latex()
-    compile_latex(tmp_path, short.to_latex(), long.to_latex())
 
 
 def test_bold_in_every_form() -> None:
@@ -372,30 +261,103 @@ def test_comparisons_are_tables_with_their_number(tmp_path: Path) -> None:
         "corrected for the 16 comparisons" in dense.caption
     )  # 3 methods x 2, and 10 levels of tickets
     assert best.head[1] == "Best"
-    assert "corrected for the 4 comparisons" in best.caption
-    assert {line[1] for line in best.cells} == {"SynFlow"}
-    random = {line[2]: line[-1] for line in best.cells if line[0] == "Random"}
-    assert random["98"] == "yes"
+    assert "corrected for the 2 comparisons" in best.caption, "random does not compete"
+    assert "multiplied by k / 2" in best.caption
+    assert {row[:2] for row in best.cells} == {("Magnitude", "SynFlow")}
+    controls = make_controls_table(results)
+    assert controls.head[1] == "Control"
+    assert {row[:2] for row in controls.cells} == {("Magnitude", "Random"), ("SynFlow", "Random")}
+    verdicts = {row[2]: row[-1] for row in controls.cells if row[0] == "SynFlow"}
+    assert verdicts["98"] == "yes"
+    assert controls.raw["control"].tolist() == ["Random"] * 4
     assert list(best.raw.columns).count("n") == 1
+    assert make_longer_dense_table(results).cells == ()
 
 
-def test_few_seeds_are_told_of(tmp_path: Path) -> None:
-    results = collect_results(
-        load_study(
-            write_study(
-                tmp_path / "s", methods=("magnitude", "random"), seeds=(1, 2), sparsities=(0.9,)
-            )
-        )
+def test_what_is_not_paired_is_counted(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    for seed in (1, 2, 3):
+        writer.add([make_row("dense", 0.0, seed)])
+        writer.add([make_row("magnitude", 0.9, seed + 10)])
+        writer.add([make_row("snip", 0.9, seed)])
+    caption = make_dense_table(collect_results(load_study(writer.finish()))).caption
+    assert "1 of them not paired by seed" in caption
+
+
+def test_the_leaderboard_has_ranks_and_references(tmp_path: Path) -> None:
+    study = load_study(
+        write_study(tmp_path / "s", methods=("magnitude", "random"), sparsities=(0.9,))
     )
-    # Two comparisons with dense at n = 2: t(1 - 0.05 / 4, 1) = 25.45
-    assert "With n = 2 and this many comparisons" in make_dense_table(results).caption
-    assert "at least 25 standard errors" in make_dense_table(results).caption
+    table = make_leaderboard_table(collect_results(study))
+    metric = "Test top-1 accuracy (%)"
+    first = ("Sparsity (%)", "Rank", "Method", metric, "n", "To the best", "p", "To dense", "p")
+    assert table.head == (*first, "Epochs", "Training (s)", "Controls beaten")
+    assert [row[:3] for row in table.cells] == [
+        ("90", "–", "Dense"),
+        ("90", "1", "Magnitude"),
+        ("90", "–", "Random"),
+    ]
+    assert [row[-3] for row in table.cells] == ["160", "320", "320"]
+    assert table.cells[1][-1] == "1 of 1" and table.cells[2][-1] == "–"
+    assert table.bold == frozenset(), "one method has no rival"
+    raw = pd.read_csv(io.StringIO(table.to_csv()))
+    assert {"rank", "setting", "sparsity", "p_dense_adjusted", "total_epochs"} <= set(raw)
+
+
+def test_training_is_counted_in_macs_where_rows_have_them(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    for seed in (1, 2):
+        for method in ("magnitude", "snip"):
+            writer.add([make_row(method, 0.9, seed, train_macs=5e11)])
+    table = make_leaderboard_table(collect_results(load_study(writer.finish())))
+    assert table.head[-1] == "Training (TMACs)"
+    assert [row[-1] for row in table.cells] == ["0.500", "0.500"]
+    assert len(table.bold) == 4, "rank and name of two that are not separable"
+
+
+def test_how_far_a_method_goes(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    for seed in (1, 2, 3):
+        writer.add([make_row("dense", 0.0, seed, test_top1=95.0)])
+        for method, losses in (("magnitude", (0.0, 0.5)), ("snip", (0.5, 4.5 + 0.1 * seed))):
+            for sparsity, loss in zip((0.5, 0.9), losses, strict=True):
+                writer.add([make_row(method, sparsity, seed, test_top1=95.0 - loss)])
+    table = make_sparsity_curves_table(collect_results(load_study(writer.finish())))
+    ends = ("Area", "n", "Over (%)", "To the best", "p (Holm)")
+    assert table.head == ("Method", "Critical (%)", "n", "Density to the best", "p (Holm)", *ends)
+    magnitude, snip = table.cells
+    assert magnitude[:5] == ("Magnitude", "at least 90", "3", "–", "–")
+    assert magnitude[6:] == ("3", "50 to 90", "–", "–")
+    assert re.fullmatch(r"58\.\d+ \[[\d.]+, [\d.]+\]", snip[1])
+    assert snip[8].startswith("−2.") and float(snip[9]) < 0.05
+    assert table.raw["at_least"].tolist() == [True, False]
+
+
+def test_only_a_column_that_says_so_is_interpolated(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    for seed in (1, 2):
+        levels = ((1, 0.5), (2, 0.75), (3, 0.9))
+        writer.add([make_row("lottery_ticket", s, seed, level=level) for level, s in levels])
+        writer.add([make_row("magnitude", 0.8, seed)])
+    table = make_interpolated_table(collect_results(load_study(writer.finish())))
+    assert table.head == ("Method", "80 % (interpolated)")
+    assert [row[0] for row in table.cells] == ["Lottery ticket"]
+    assert "only inside the measured range" in table.caption
+
+
+def test_what_was_measured_is_not_interpolated(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    levels = ((1, 0.5), (2, 0.75), (3, 0.9))
+    writer.add([make_row("lottery_ticket", s, 1, level=level) for level, s in levels])
+    writer.add([make_row("magnitude", 0.75, 1)])
+    writer.add([make_row("magnitude", 0.95, 1)])
+    assert make_interpolated_table(collect_results(load_study(writer.finish()))).cells == ()
 
 
 def test_what_is_missing_and_why(tmp_path: Path) -> None:
     study = load_study(write_study(tmp_path / "s", gaps=True))
     (tmp_path / "s/checkpoints/cifar10-resnet18").mkdir(parents=True)
-    table = make_gaps_table(study, find_missing_trials(study))
+    table = make_missing_table(study, find_missing_trials(study))
     found = {(line[0], line[2], line[3]): line[4] for line in table.cells}
     assert found == {
         (
@@ -409,7 +371,7 @@ def test_what_is_missing_and_why(tmp_path: Path) -> None:
         ("Magnitude", "50", "99"): "not run: the training it starts from failed",
     }
     full = load_study(write_study(tmp_path / "full", seeds=(1,), methods=("magnitude",)))
-    assert make_gaps_table(full, find_missing_trials(full)).cells == ()
+    assert make_missing_table(full, find_missing_trials(full)).cells == ()
 
 
 def test_bootstrap_states_its_coverage(tmp_path: Path) -> None:
@@ -420,16 +382,17 @@ def test_bootstrap_states_its_coverage(tmp_path: Path) -> None:
     )
     values = collect_results(load_study(tmp_path / "s")).values
     last = values[values["series_index"] == 1]["value"]
-    assert table.cells[-1][2:] == (
-        "92.88 ± 0.62",
-        f"{last.min():.2f} to {last.max():.2f}",
+    assert hide_intervals([table.cells[-1][2:3]]) == [("92.88 […]",)]
+    assert table.cells[-1][3:] == (
+        "[92.26, 93.49]",  # 92.88 ± 0.62, Student's t
+        f"[{last.min():.2f}, {last.max():.2f}]",
         "75",
         "3",
     )
     one = make_bootstrap_table(
         collect_results(load_study(write_study(tmp_path / "o", methods=("magnitude",), seeds=(1,))))
     )
-    assert one.cells[0][3:] == ("–", "–", "1")
+    assert one.cells[0][3:] == ("–", "–", "–", "1")
 
 
 def test_costs_are_of_the_device(tmp_path: Path) -> None:
@@ -437,22 +400,23 @@ def test_costs_are_of_the_device(tmp_path: Path) -> None:
     spec = {"name": "s", "resources": {"gpus_per_trial": 0.25}}
     writer.store.write("study.yaml", yaml.safe_dump(spec).encode())
     for seed in (1, 2):
-        dense = writer.add([make_row("dense", 0.0, seed, trial_seconds=400.0)])
+        dense = writer.add([make_row("dense", 0.0, seed, trial_seconds=400.0, train_seconds=300.0)])
         for sparsity in (0.5, 0.9):
-            writer.add(
-                [make_row("magnitude", sparsity, seed, trial_seconds=100.0 * seed)], parents=[dense]
-            )
+            spent = {"trial_seconds": 100.0 * seed, "train_seconds": 60.0 * seed}
+            writer.add([make_row("magnitude", sparsity, seed, **spent)], parents=[dense])
         rows = [
-            make_row("lottery_ticket", s, seed, level=n, trial_seconds=800.0)
+            make_row(
+                "lottery_ticket", s, seed, level=n, trial_seconds=800.0, train_seconds=300.0 * n
+            )
             for n, s in enumerate((0.5, 0.9))
         ]
         writer.add(rows)
-    table = make_costs_table(collect_results(load_study(writer.finish())))
+    table = make_device_time_table(collect_results(load_study(writer.finish())))
     assert table.head[-1] == "Total (GPU hours)"
     assert table.cells == (
-        ("Dense", "2", "100.00", "0.00", "0.0556"),
-        ("Magnitude", "4", "37.50", "100.00", "0.0417"),
-        ("Lottery ticket", "2", "200.00", "0.00", "0.1111"),
+        ("Dense", "2", "75.00", "25.00", "0.00", "0.0556"),
+        ("Magnitude", "4", "22.50", "15.00", "100.00", "0.0417"),
+        ("Lottery ticket", "2", "75.00", "125.00", "0.00", "0.1111"),
     )
 
 
@@ -471,8 +435,11 @@ def test_numbers_as_words() -> None:
         "0.50",
         "–",
     ]
-    assert format_interval(-0.001, 0.5, 2, sign=True) == "+0.00 ± 0.50"
-    assert format_interval(-1.5, float("nan"), 2) == "−1.50"
+    assert format_interval(-0.001, -0.5, 0.61, 2, sign=True) == "+0.00 [−0.50, +0.61]"
+    assert format_interval(-1.5, None, float("nan"), 2) == "−1.50"
+    assert format_interval(float("nan"), 0.0, 1.0, 2) == "–"
+    epochs = [[18.0], [24.0, 72.0], [12.0, float("nan")], []]
+    assert [format_epochs(values) for values in epochs] == ["18", "24 to 72", "–", "–"]
     assert [format_duration(seconds) for seconds in (0.5, 99, 600, 7200, 4e7)] == [
         "0.5 s",
         "99 s",

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from pruning.layerwise import layer_inputs
 from pruning.layerwise.layer_inputs import (
@@ -13,6 +14,7 @@ from pruning.layerwise.layer_inputs import (
     to_matrix,
     unfold,
 )
+from tests.networks_of_all_kinds import attention
 
 torch.set_num_threads(1)
 
@@ -222,3 +224,27 @@ def test_a_network_in_fp64_is_seen_in_fp64() -> None:
     x = 1 + 1e-9 * pictures(5, channels=1, size=2).double().flatten(1)
     found = hessian(nn.Linear(4, 2).double(), "weight", [x])[0]
     torch.testing.assert_close(found, 2 / 5 * x.T @ x, rtol=1e-14, atol=0)
+
+
+def test_inputs_of_projections_that_no_layer_is_called_for() -> None:
+    """Of attention's packed projection and of its output projection, which run as functions."""
+    torch.manual_seed(0)
+    network = attention((1, 8, 8), 10).eval()
+    images = torch.randn(6, 1, 8, 8)
+    tokens = network.norm(network.embed(images[:, 0])).detach()
+    rows = tokens.reshape(-1, 16)
+    found = hessian(network, "attend.in_proj_weight", [images[:4], images[4:]])
+    torch.testing.assert_close(
+        found[0], (2 / len(rows) * rows.T @ rows).double(), rtol=1e-5, atol=1e-5
+    )
+    q, k, v = functional.linear(
+        tokens, network.attend.in_proj_weight, network.attend.in_proj_bias
+    ).chunk(3, -1)
+    heads = [part.view(6, 8, 2, 8).transpose(1, 2) for part in (q, k, v)]
+    joined = functional.scaled_dot_product_attention(*heads).transpose(1, 2).reshape(-1, 16)
+    norms = input_norms(network, "attend.out_proj.weight", [images])
+    torch.testing.assert_close(norms[0], joined.detach().double().norm(dim=0), rtol=1e-5, atol=1e-5)
+    assert layer_order(network, images[:1], only=["fc.weight", "attend.in_proj_weight"]) == [
+        "attend.in_proj_weight",
+        "fc.weight",
+    ]

@@ -153,14 +153,18 @@ def test_wanda_compares_within_a_row_by_input_norm() -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_dead_columns_become_zero_and_disturb_nothing(target: dict) -> None:
+def test_dead_columns_go_first_and_disturb_nothing(target: dict) -> None:
     weight, x, _ = correlated(6, 32)
     x[:, 8:12] = 0
     x = 1e-3 * x  # dead columns must not set the scale of the damping
     h = 2 / len(x) * x.T @ x
     live = torch.tensor([j for j in range(32) if not 8 <= j < 12])
     for solution in (sparsegpt(weight, h, **target), obc(weight, h, **target)):
-        assert not solution.weight[:, 8:12].any()
+        kept = solution.mask[:, 8:12]
+        assert not kept.any() or "nm" in target
+        # A zero that the mask does not count would be one more than was asked for.
+        assert torch.equal(solution.weight == 0, ~solution.mask)
+        assert torch.equal(solution.weight[:, 8:12], weight[:, 8:12] * kept)
         assert torch.isfinite(solution.weight).all()
         bound = squared_output_bound(weight, x, solution.mask)
         assert (
@@ -170,8 +174,17 @@ def test_dead_columns_become_zero_and_disturb_nothing(target: dict) -> None:
         without = sparsegpt(weight[:, live], h[live][:, live], **target)
         torch.testing.assert_close(sparsegpt(weight, h, **target).weight[:, live], without.weight)
     solved = least_squares(weight, h, torch.ones(6, 32, dtype=torch.bool))
-    torch.testing.assert_close(solved.weight[:, live], weight[:, live])
-    assert not solved.weight[:, 8:12].any()
+    torch.testing.assert_close(solved.weight, weight)
+
+
+def test_more_dead_columns_than_zeros_asked_for_leave_exactly_the_zeros_asked_for() -> None:
+    # 20 of 32 columns are dead, and 10 % of the weights shall go: all else stays, also in them.
+    weight, x, _ = correlated(6, 32)
+    x[:, 12:] = 0
+    h = 2 / len(x) * x.T @ x
+    for solution in (sparsegpt(weight, h, sparsity=0.1), obc(weight, h, sparsity=0.1)):
+        assert int((solution.weight == 0).sum()) == int((~solution.mask).sum()) == 19
+        torch.testing.assert_close(solution.weight[:, :12], weight[:, :12])
 
 
 def test_fewer_samples_than_columns_is_no_failure() -> None:

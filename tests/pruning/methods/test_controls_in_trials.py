@@ -14,6 +14,7 @@ from pruning.masks import all_kept, keep_best, prunable
 from pruning.method import PruneInput
 from pruning.phases import Measure, PhaseContext, Prune, Reinitialise, Rewind, Train
 from pruning.registry import build_method
+from pruning.small_initial_weights import draw_small_weights
 from pruning.structured.shrink import shrink
 from trainables.dense_weights import read_dense_weights
 from trainables.training.seeds import derive_seed
@@ -100,11 +101,14 @@ def test_small_from_scratch_keeps_the_widths_and_no_weight(walked: Callable[...,
     assert not isinstance(plan, dict)
     (kept,) = trial.runner.network.keep_plans
     assert all(torch.equal(kept[name], index) for name, index in plan.keep.items())  # type: ignore[union-attr]
-    expected = shrink(fresh(1, "reinit"), kept, image=IMAGE).state_dict()
+    small = shrink(fresh(1, "init"), kept, image=IMAGE)
+    expected, left = draw_small_weights(lambda: fresh(1, "reinit"), small)
     now = trial.runner.network.model.state_dict()
-    assert (
-        all(torch.equal(now[name], value) for name, value in expected.items())
-        and now.keys() == expected.keys()
+    assert not left and now.keys() == expected.keys()
+    assert all(torch.equal(now[name], value) for name, value in expected.items())
+    wide = shrink(fresh(1, "reinit"), kept, image=IMAGE).state_dict()
+    assert float(wide["stages.2.0.conv2.weight"].std()) < 0.9 * float(
+        now["stages.2.0.conv2.weight"].std()
     )
     trial.run()
     assert trial.records.rows[-1]["sparsity_reached"] == pytest.approx(0.5, abs=0.03)

@@ -13,14 +13,14 @@ def test_it_trains_the_dense_recipe_over_the_whole_length() -> None:
     method = build_method("dense_longer", {"epochs": 36})
     assert method.trials((0.5, 0.9)) == [(0.0,)]
     assert method.phases((0.0,), CONTEXT) == [
-        Train("train", 36, length=36, stretch_changes=True),
+        Train("train", 36, length=36),
         Measure(0.0, level=0),
     ]
 
 
 def test_without_a_plan_it_is_as_long_as_the_recipe() -> None:
     (train, _) = build_method("dense_longer", {}).phases((0.0,), CONTEXT)
-    assert train == Train("train", 10, length=10, stretch_changes=True)
+    assert train == Train("train", 10, length=10)
 
 
 def test_it_is_no_shorter_than_the_recipe() -> None:

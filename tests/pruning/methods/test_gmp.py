@@ -1,6 +1,7 @@
 """Gradual magnitude pruning follows its cubic, alone and in a trial."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from models.model_registry import build_model
 from pruning.masks import all_kept, kept_count, prunable
 from pruning.methods.gmp import GMP
 from pruning.phases import Measure, PhaseContext, Train
@@ -84,6 +86,41 @@ def test_gmp_removes_the_smallest_weights(scope: Any) -> None:
         weights = torch.cat([prunable(model)[name].detach().abs().flatten() for name in names])
         kept = torch.cat([masks[name].flatten() for name in names])
         assert weights[kept].min() > weights[~kept].max()
+
+
+def test_gmp_by_layer_never_gives_a_layer_back_what_an_earlier_update_took() -> None:
+    """Of a long training: the version before stopped in it, "cannot keep 73 weights: only 72 are
+    left"."""
+    model, method = build_model("resnet8", image=(3, 6, 6), classes=10), GMP(scope="layer")
+    steps = 300
+    masks = all_kept(model)
+    total = sum(mask.numel() for mask in masks.values())
+    for step in range(steps):
+        inputs = look(model, masks, sparsity=0.98, progress=step / steps, interval=1 / steps)
+        after = method.update(inputs)
+        if after is not None:
+            due = method.due(0.98, step / steps, 1 / steps)
+            assert due is not None
+            assert sum(int(mask.sum()) for mask in after.values()) == kept_count(due, total)
+            assert not any((after[name] & ~masks[name]).any() for name in masks)
+            masks = after
+    assert sum(int(mask.sum()) for mask in masks.values()) == kept_count(0.98, total)
+
+
+def test_where_more_is_pruned_than_is_due_nothing_happens() -> None:
+    model = network()
+    masks = GMP().update(look(model, all_kept(model), sparsity=0.8, progress=0.75))
+    assert masks is not None
+    assert GMP().update(look(model, masks, sparsity=0.8, progress=0.1)) is None
+
+
+def test_layers_with_a_sparsity_of_their_own_rise_with_the_others() -> None:
+    model = network()
+    inputs = look(model, all_kept(model), sparsity=0.8, progress=0.25)
+    masks = GMP().update(replace(inputs, fixed={"0.weight": 0.4}))
+    due = GMP().due(0.8, 0.25, 0.05)
+    assert masks is not None and due is not None
+    assert int(masks["0.weight"].sum()) == kept_count(due / 2, masks["0.weight"].numel())
 
 
 def test_phases_and_knobs() -> None:

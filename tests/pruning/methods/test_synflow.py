@@ -1,4 +1,5 @@
-"""SynFlow: exact densities, an independent re-implementation, invariances, and no layer collapse."""
+"""SynFlow: exact densities, an independent re-implementation, invariances, and no layer
+collapse."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

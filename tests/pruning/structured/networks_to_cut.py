@@ -5,8 +5,9 @@ from torch import Tensor, nn
 
 from models.model_registry import build_model
 from pruning.masks import prunable
-from pruning.structured.channel_groups import Group, find_groups
+from pruning.structured.channel_groups import find_groups
 from pruning.structured.channel_widths import sparsity_of_widths
+from pruning.structured.group_parts import Group
 
 NETWORKS = {
     "resnet18": (3, 16, 16),
@@ -53,6 +54,21 @@ def random_plan(found: list[Group], seed: int) -> dict[str, Tensor]:
         count = int(torch.randint(1, group.channels + 1, (1,), generator=generator))
         plan[group.name] = torch.randperm(group.channels, generator=generator)[:count].sort().values
     return plan
+
+
+def layers_of(group: Group, model: nn.Module) -> dict[str, set[tuple[str, int]]]:
+    """The layers that write a group's channels, norm them, convolve each alone, and read them, with
+    the number of entries for each channel."""
+    kinds: dict[str, set[tuple[str, int]]] = {"writes": set(), "norm": set(), "depthwise": set()}
+    kinds["reads"] = set()
+    for part in group.parts:
+        entry = part.layer, int((part.unit == 0).sum())
+        norm = isinstance(model.get_submodule(part.layer), nn.modules.batchnorm._NormBase)
+        if part.role in kinds:
+            kinds[part.role].add(entry)
+        elif norm and part.tensor.endswith(".weight"):
+            kinds["norm"].add(entry)
+    return kinds
 
 
 def weights_of(model: nn.Module) -> int:

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.model_registry import build_model
-from pruning.structured.channel_groups import Group, find_groups
+from pruning.structured.channel_groups import find_groups
 from pruning.structured.channel_widths import find_ratio, kept_widths, sparsity_of_widths
+from pruning.structured.group_parts import Group
 from pruning.structured.shrink import shrink
 from tests.pruning.structured.networks_to_cut import (
     NETWORKS,
@@ -27,7 +28,7 @@ from tests.pruning.structured.networks_to_cut import (
     minimum=st.integers(1, 40),
 )
 def test_widths(channels: int, ratio: float, more: float, round_to: int, minimum: int) -> None:
-    group = Group("g", channels, ("g",), (), ())
+    group = Group("g", channels, ("g",))
 
     def width(ratio: float) -> int:
         return kept_widths([group], ratio, round_to=round_to, minimum=minimum)["g"]

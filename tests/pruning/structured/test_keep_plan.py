@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pruning.structured.channel_groups import Group
+from pruning.structured.group_parts import Group
 from pruning.structured.keep_plan import choose_channels, group_scores, join_plans
 from pruning.structured.shrink import shrink
 from tests.pruning.structured.networks_to_cut import (
@@ -32,9 +32,9 @@ def test_plan_that_does_not_fit_is_refused(plan: dict[str, Tensor], message: str
 
 def test_choose_keeps_the_best_and_breaks_ties_by_index() -> None:
     found = [
-        Group("a", 5, ("a",), (), ()),
-        Group("b", 3, ("b",), (), ()),
-        Group("c", 2, ("c",), (), ()),
+        Group("a", 5, ("a",)),
+        Group("b", 3, ("b",)),
+        Group("c", 2, ("c",)),
     ]
     scores = {"a": torch.tensor([1.0, 3.0, 1.0, 1.0, 2.0]), "b": torch.zeros(3)}
     plan = choose_channels(found, scores, {"a": 3, "b": 2})
@@ -47,7 +47,7 @@ def test_choose_keeps_the_best_and_breaks_ties_by_index() -> None:
 
 
 def test_group_scores_sum_over_producers() -> None:
-    found = [Group("a", 2, ("a", "c"), (), ()), Group("b", 1, ("b",), (), ())]
+    found = [Group("a", 2, ("a", "c")), Group("b", 1, ("b",))]
     scores = {
         "a": torch.tensor([1.0, 2.0]),
         "b": torch.tensor([7.0]),

@@ -83,3 +83,39 @@ def test_a_network_of_given_widths_takes_the_weights_of_any_cut_to_them(name: st
     x = torch.randn(3, *IMAGE, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         assert torch.equal(narrowed(x), small(x))
+
+
+KINDS = ["group_norm_cat", "attention", "depthwise_se"]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "swin"])
+def test_networks_of_other_kinds_are_rebuilt_and_widened(kind: str) -> None:
+    """Blocks of channels, attention heads, gates: stored as widths and weights like any other."""
+    image = (3, 64, 64) if kind == "swin" else IMAGE
+    name = "torchvision:swin_t" if kind == "swin" else f"tests.networks_of_all_kinds:{kind}"
+
+    def build(seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return build_model(name, image=image, classes=5).eval()
+
+    network, generator = build(0), torch.Generator().manual_seed(1)
+    keep = {
+        group.name: torch.randperm(group.channels, generator=generator)[
+            : (group.channels + 1) // 2
+        ].sort()[0]
+        for group in find_groups(network, image)
+    }
+    small = shrink(network, keep, image=image)
+    widths = {group: len(index) for group, index in keep.items()}
+    narrowed = narrow(build(9), widths, image=image)
+    narrowed.load_state_dict(small.state_dict())
+    wide, masks = widen(small, build(9), keep, image=image)
+    x = torch.randn(2, *image, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        assert torch.equal(narrowed(x), small(x))
+        torch.testing.assert_close(wide(x), small(x), rtol=1e-4, atol=1e-5)
+    kept = {layer: int(mask.sum()) for layer, mask in masks.items()}
+    left = {layer: weight.numel() for layer, weight in prunable(small).items()}
+    assert kept == {layer: left[layer] for layer in kept} and sum(left.values()) < sum(
+        weight.numel() for weight in prunable(network).values()
+    )

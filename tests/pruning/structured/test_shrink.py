@@ -116,7 +116,8 @@ def test_small_network_trains_and_can_be_shrunk_again() -> None:
 
 
 class Odd(nn.Module):
-    """Batch-norm without affine, after a flatten, and without statistics, and layers without bias."""
+    """Batch-norm without affine, after a flatten, and without statistics, and layers
+    without bias."""
 
     def __init__(self) -> None:
         super().__init__()

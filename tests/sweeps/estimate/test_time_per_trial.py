@@ -9,13 +9,14 @@ from sweeps import full_study
 from sweeps.estimate import devices, time_per_trial
 from sweeps.planning.trial_status import read_trial_status
 from tests.sweeps.estimate.small_study import plan_small_study, write_rows
+from tests.trainables.data.parquet_images import draw_images, encode, write_parquet
 from trainables.storage.store import Store
 
 
 def test_the_table_of_devices_counts_six_operations_a_multiply_accumulate() -> None:
     spec, plan = plan_small_study()
     dense = plan.trials[0]
-    macs, weights = time_per_trial.network_cost("mlp", "digits")
+    macs, weights = time_per_trial.network_cost("mlp", "digits", None)
     epoch = 6 * macs * 1295 / devices.RATES["cpu"] + time_per_trial.STEP * 1295 / 128
     assert time_per_trial.time_from_device_table(spec, "cpu").seconds([dense]) == pytest.approx(
         time_per_trial.TRIAL + 10 * epoch
@@ -81,10 +82,22 @@ def test_timing_epochs_on_a_gpu_needs_one(
     assert "give both" in capsys.readouterr().err
 
 
-def test_estimates_know_the_sizes_of_the_embedded_data() -> None:
-    from trainables.data.prepared import load_data_set
+def test_own_data_are_planned_with_their_real_size(tmp_path: Path) -> None:
+    pictures = [encode(picture) for picture in draw_images(60, (8, 8, 3), seed=0)]
+    for split, count in (("train", 60), ("test", 10)):
+        write_parquet(
+            tmp_path / "mine" / f"{split}.parquet", pictures[:count], [0, 1] * (count // 2)
+        )
+    spec, plan = plan_small_study(dataset="mine", data_dir=str(tmp_path))
+    table = time_per_trial.time_from_device_table(spec, "cpu")
+    macs, _ = time_per_trial.network_cost("mlp", "mine", str(tmp_path))
+    assert macs < time_per_trial.network_cost("mlp", "cifar10", None)[0]
+    epoch = 6 * macs * 54 / devices.RATES["cpu"] + time_per_trial.STEP * 54 / 128
+    assert table.seconds([plan.trials[0]]) == pytest.approx(time_per_trial.TRIAL + 10 * epoch)
+    assert table.basis == "a table of devices"
 
-    data = load_data_set("digits")
-    held_out, joined, image, classes = time_per_trial.SIZES["digits"]
-    assert (len(data.train_x), len(data.joined().train_x)) == (held_out, joined)
-    assert (data.image, data.classes) == (image, classes)
+
+def test_data_that_are_not_here_are_planned_as_a_guess(tmp_path: Path) -> None:
+    spec, _ = plan_small_study(dataset="mine", data_dir=str(tmp_path))
+    basis = time_per_trial.time_from_device_table(spec, "cpu").basis
+    assert basis == "a table of devices, as if mine were like CIFAR-10: its files are not here"

@@ -149,3 +149,23 @@ def test_each_setting_has_its_own_longest_method_and_a_change_of_it_a_new_key() 
     after = longest_knobs(methods=methods, also=also, retrain={"epochs": 9})
     assert set(after) == {("mlp", "{'epochs': 19}"), ("simple_cnn", "{'epochs': 15}")}
     assert not set().union(*before.values()) & set().union(*after.values())
+
+
+def test_choices_of_layers_make_other_trials_but_no_other_dense_training() -> None:
+    raw = {
+        "name": "chosen",
+        "dataset": "digits",
+        "model": "mlp",
+        "methods": ["dense", "magnitude"],
+        "sparsities": [0.5],
+        "seeds": [0],
+    }
+    plain, chosen = (
+        {trial.spec.method: trial for trial in make_plan(build_study(given, where="x")).trials}
+        for given in (raw, {**raw, "exclude": ["last"], "layer_sparsity": {"first": 0.1}})
+    )
+    assert plain["dense"].key == chosen["dense"].key
+    assert chosen["magnitude"].parents == (chosen["dense"].key,)
+    assert plain["magnitude"].key != chosen["magnitude"].key
+    assert chosen["magnitude"].spec.exclude == ("last",)
+    assert chosen["magnitude"].spec.layer_sparsity == {"first": 0.1}

@@ -101,3 +101,17 @@ def test_beside_another_driver_nothing_is_written_even_if_nothing_is_missing(
         assert full_study.main([*words, "--seeds", "0"]) == 2
     assert "is already being run by" in capsys.readouterr().err
     assert store.read("plan.json") == told
+
+
+def test_other_choices_of_layers_are_another_study(tmp_path: Path) -> None:
+    store, spec = Store.at(tmp_path), build_study(TINY, where="test")
+    write_study_description(spec, make_plan(spec), store)
+    older = yaml.safe_load(store.read("study.yaml"))
+    del older["exclude"], older["layer_sparsity"]  # as an older version wrote it
+    store.write("study.yaml", yaml.safe_dump(older).encode())
+    check_same_study(spec, store)
+    other = build_study({**TINY, "exclude": ["last"]}, where="test")
+    with pytest.raises(
+        UserError, match=r"holds a study with exclude = \[\], but now it is \['last'"
+    ):
+        check_same_study(other, store)

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 
 from sweeps.estimate import time_per_trial
-from sweeps.planning import model_check
+from sweeps.planning import model_check, network_probe
 from tests.sweeps.malformed_requests import judge, quick
 from tests.sweeps.study_file.malformed_files import SENTINEL, Raw, mutated
 from trainables import trial_spec
@@ -55,6 +55,7 @@ def imports(words: list[str], request_folder: Path) -> tuple[int, bool]:
     sys.modules.pop("boom", None)
     trial_spec.build_without_storage.cache_clear()
     model_check.count_macs_and_parameters.cache_clear()
+    network_probe.forget_networks()
     time_per_trial.network_cost.cache_clear()
     os.utime(request_folder / SENTINEL, (0, 0))
     code = judge([*words], request_folder)

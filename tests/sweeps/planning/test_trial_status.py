@@ -17,7 +17,7 @@ from sweeps.planning.trial_status import (
 from sweeps.study_file.study import build_study
 from trainables.environment import Environment
 from trainables.storage import checkpoints, parquet_tables, schema
-from trainables.storage.checksum import add_checksum
+from trainables.storage.parquet_checksum import add_checksum
 from trainables.storage.store import Store
 from trainables.trial import Trial
 

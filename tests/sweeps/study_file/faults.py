@@ -63,7 +63,8 @@ FAULTS = [
     ({"also": 5}, "also is a list of at most 100 mappings, but got 5"),
     (
         {"also": [{1: 2, "a": 3}]},
-        "also may change dataset, methods, model, recipe, retrain, sparsities, but got '1'",
+        "also may change dataset, exclude, layer_sparsity, methods, model, recipe, retrain, "
+        "sparsities, but got '1'",
     ),
     ({"methods": [["magnitude"]]}, "methods.0: input should be a mapping, but got ['magnitude']"),
     (

@@ -56,6 +56,14 @@ MISTAKES = [
         "x: resources.cpus_per_trial: input should be greater than 0, but got 0",
     ),
     ({"dataset": None}, "x: dataset: input should be a valid string, but got None"),
+    ({"exclude": [""]}, "x: exclude.0: string should have at least 1 character"),
+    ({"exclude": {"fc": 1}}, "x: exclude: input should be a valid list"),
+    ({"layer_sparsity": {"fc": 1.2}}, "sparsity must be in [0, 1), but got 1.2"),
+    (
+        {"also": [{"exclude": ["fc"]}]},
+        "exclude and layer_sparsity must be the same in all settings with mlp on digits and one "
+        "recipe; make two studies of them",
+    ),
 ]
 
 
@@ -173,5 +181,26 @@ def test_further_settings_change_what_they_say() -> None:
         0.2,
         [0, 1],
     )
-    with pytest.raises(UserError, match="also may change dataset, methods, model"):
+    with pytest.raises(
+        UserError, match="also may change dataset, exclude, layer_sparsity, methods, model"
+    ):
         build_study({**GOOD, "also": [{"seeds": [3]}]}, where="x")
+
+
+def test_layers_are_chosen_by_name_for_a_study_and_its_settings() -> None:
+    study = build_study(
+        {
+            **GOOD,
+            "exclude": "first",
+            "layer_sparsity": {"last": 0.5},
+            "also": [{"model": "resnet8"}, {"model": "resnet20", "exclude": ["conv1", "fc"]}],
+        },
+        where="x",
+    )
+    assert [setting.exclude for setting in study.settings] == [
+        ["first"],
+        ["first"],
+        ["conv1", "fc"],
+    ]
+    assert all(setting.layer_sparsity == {"last": 0.5} for setting in study.settings)
+    assert build_study(GOOD, where="x").exclude == []

@@ -1,6 +1,6 @@
 """The data loader: what it serves, and trials that may not read the test set.
 
-Covers: trainables/data/loader.py, trainables/data/interface.py.
+Covers: trainables/data/loader.py, trainables/data/loader_interface.py.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.data.interface import Split
 from trainables.data.loader import ResidentLoader, TestSetWithheld, make_loader
+from trainables.data.loader_interface import Split
 from trainables.training.recipe import Recipe
 from trainables.trial import Trial
 from trainables.trial_spec import TrialSpec, dense_spec

@@ -14,7 +14,11 @@ import torch
 
 from pruning.user_error import UserError
 from tests.trainables.export.small_study import MASKED, SLIM, images, original, read_row
+from trainables.environment import Environment
 from trainables.export import export, exported_folder, load_pruned
+from trainables.training.recipe import Recipe
+from trainables.trial import Trial
+from trainables.trial_spec import TrialSpec
 
 
 @pytest.mark.parametrize("form", ["dense", "masks", "slim"])
@@ -75,3 +79,22 @@ def test_the_generator_of_the_one_who_loads_stays_where_it_was(
     before = torch.get_rng_state()
     load_pruned(exported(MASKED))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_tensor_that_two_layers_share_comes_back_in_both(tmp_path: Path) -> None:
+    """The format of safetensors knows no shared memory."""
+    spec = TrialSpec(
+        dataset="digits",
+        model="tests.networks_of_all_kinds:attention",
+        method="random",
+        sparsities=(0.5,),
+        seed=1,
+        recipe=Recipe(epochs=1, batch=400, precision="fp32"),
+    )
+    trial = Trial(spec, Environment(store=str(tmp_path / "study"), keep_networks="all"))
+    trial.run()
+    folder = export(spec.key, tmp_path / "study", out=tmp_path / "out")
+    network, trained = load_pruned(folder), trial.runner.network.model.eval()
+    x = torch.randn(3, 1, 8, 8)
+    torch.testing.assert_close(network(x), trained(x))
+    assert int((network.first.weight == 0).sum()) == int((trained.first.weight == 0).sum()) > 0

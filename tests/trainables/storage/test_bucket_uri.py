@@ -30,7 +30,8 @@ def test_credentials_do_not_belong_in_a_uri(uri: str) -> None:
     [
         (
             "http://host/x",
-            "a study directory is a path, s3://bucket/path or gs://bucket/path, but got 'http://host/x'",
+            "a study directory is a path, s3://bucket/path or gs://bucket/path, "
+            "but got 'http://host/x'",
         ),
         ("s3:///x", "but got 's3:///x'"),
         (

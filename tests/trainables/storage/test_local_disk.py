@@ -153,7 +153,8 @@ def test_a_full_disk_leaves_every_finished_file_whole(small_disk: Path) -> None:
         fill()
     assert 10 < len(written) < 15
     assert str(caught.value) == (
-        f"the disk or quota that holds {store.uri} is full (No space left on device): free space and run the same "
+        f"the disk or quota that holds {store.uri} is full (No space left on device): free space "
+        "and run the same "
         "command again; finished rows are safe"
     )
     assert store.list("") == sorted(written)

@@ -25,10 +25,22 @@ from trainables.storage.schema import RETIRED, ROW_SCHEMA, SCHEMA_VERSION, TABLE
 from trainables.storage.store import Store
 
 ROW = {
-    "study": "s", "key": "d-m/magnitude/s0.500/seed0-01234567", "dataset": "digits", "model": "mlp", "seed": 0,
-    "method": "magnitude", "knobs": "{}", "sparsity": 0.5, "level": 1, "stage": "final", "test_top1": 91.25,
-    "params": 1000, "connected": True, "commit": "0123", "schema_version": SCHEMA_VERSION,
-}  # fmt: skip
+    "study": "s",
+    "key": "d-m/magnitude/s0.500/seed0-01234567",
+    "dataset": "digits",
+    "model": "mlp",
+    "seed": 0,
+    "method": "magnitude",
+    "knobs": "{}",
+    "sparsity": 0.5,
+    "level": 1,
+    "stage": "final",
+    "test_top1": 91.25,
+    "params": 1000,
+    "connected": True,
+    "commit": "0123",
+    "schema_version": SCHEMA_VERSION,
+}
 
 
 def rewrite(content: bytes, change: dict[str, str] | None = None, **columns: object) -> bytes:

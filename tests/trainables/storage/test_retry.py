@@ -66,7 +66,8 @@ def test_it_gives_up_when_patience_is_over(
         )
     assert seconds - 8 <= sum(pauses) <= seconds
     assert str(caught.value) == (
-        f"/x/y did not answer for {seconds} s (no answer): run the same command again when it does; "
+        f"/x/y did not answer for {seconds} s (no answer): run the same command again when it "
+        "does; "
         "finished rows are safe"
     )
     assert isinstance(caught.value.__cause__, OSError)

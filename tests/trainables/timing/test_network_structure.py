@@ -133,7 +133,16 @@ def test_every_level_of_a_ticket_has_its_own_structure_and_the_dense_network_non
     assert whole.rebuild()[1] == "dense"
 
 
-@pytest.mark.parametrize("name", ["resnet20", "vgg16", "simple_cnn", "mlp"])
+OTHER_KINDS = ["group_norm_cat", "attention", "depthwise_se"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("resnet20", "vgg16", "simple_cnn", "mlp"),
+        *(f"tests.networks_of_all_kinds:{kind}" for kind in OTHER_KINDS),
+    ],
+)
 def test_channels_before_a_flatten_and_in_residual_streams(name: str) -> None:
     model = build_model(name, image=IMAGE, classes=10)
     found = find_groups(model, IMAGE)

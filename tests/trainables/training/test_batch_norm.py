@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 from models.model_registry import build_model
@@ -47,3 +48,30 @@ def test_a_dense_network_survives_recalibration_on_the_batches_it_was_trained_on
     after = evaluate(model, again(), precision="fp32", device=CPU)
     assert before is not None and after is not None
     assert after.loss <= before.loss + 0.05
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        nn.BatchNorm2d(1, momentum=None),
+        nn.SyncBatchNorm(1),
+        BatchNormAct2d(1, act_layer=nn.Identity),
+        nn.InstanceNorm2d(1, track_running_stats=True),
+    ],
+    ids=lambda norm: type(norm).__name__,
+)
+def test_every_kind_of_layer_with_running_statistics_gets_plain_averages(norm: nn.Module) -> None:
+    """The version before left instance-norm as the dense network had it."""
+    momentum, x = norm.momentum, torch.stack([x for x, _ in batches(8)])
+    norm.running_mean.fill_(9)  # type: ignore[operator, union-attr]
+    recalibrate_batch_norm(
+        nn.Sequential(norm), ((part, part) for part in x), precision="fp32", device=CPU
+    )
+    assert norm.running_mean.item() == pytest.approx(x.mean().item(), abs=1e-5)  # type: ignore[operator, union-attr]
+    assert norm.momentum == momentum and not norm.training
+
+
+def test_layers_without_running_statistics_are_left_alone() -> None:
+    model = nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.InstanceNorm2d(1))
+    recalibrate_batch_norm(model, batches(2), precision="fp32", device=CPU)
+    assert [norm.momentum for norm in model] == [0.1, 0.1]

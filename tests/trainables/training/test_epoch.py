@@ -12,6 +12,7 @@ from torch import nn
 
 from models.model_registry import build_model
 from pruning.masks import keep_best, prunable
+from tests.kinds_of_networks import auxiliary, auxiliary_dict
 from tests.trainables.training.training_loop import CPU, batches, train
 from trainables.training.epoch import Epoch, HeldMasks
 from trainables.training.optimizer import make_optimizer
@@ -119,3 +120,17 @@ def test_a_loss_that_is_not_finite_is_an_error_with_advice() -> None:
     data = [(x * float("nan"), y) for x, y in batches(1)]
     with pytest.raises(FloatingPointError, match="try a smaller lr"):
         train(model, Recipe(), HeldMasks(model, {}), data)
+
+
+def test_of_auxiliary_logits_only_the_main_ones_are_trained() -> None:
+    """As GoogLeNet returns them; the plain loop takes the main logits by name."""
+    recipe, data, trained = Recipe(lr=0.05, augment="none"), batches(), []
+    for make in (auxiliary, auxiliary_dict):
+        torch.manual_seed(0)
+        model = make((1, 8, 8), 10)
+        before = copy.deepcopy(model.state_dict())
+        train(model, recipe, HeldMasks(model, {}), data)
+        trained.append(model.state_dict())
+    for name, value in trained[0].items():
+        assert torch.equal(value, trained[1][name])
+        assert torch.equal(value, before[name]) == name.startswith("side")

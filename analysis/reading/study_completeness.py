@@ -1,5 +1,8 @@
 """What a study still lacks, and why: trials that failed, were not run, are in progress, waiting or
-unreadable."""
+unreadable.
+
+For the report only: what a launch runs is decided in `sweeps/planning/trial_status.py`.
+"""
 
 from dataclasses import dataclass, field
 

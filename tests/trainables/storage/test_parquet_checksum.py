@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from trainables.storage import parquet_tables
-from trainables.storage.checksum import ChecksumMismatch, add_checksum, verify_checksum
+from trainables.storage.parquet_checksum import ChecksumMismatch, add_checksum, verify_checksum
 
 KEY = "d-m/magnitude/s0.500/seed0-01234567"
 ROWS: list[dict[str, Any]] = [

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from analysis.reading.load import load_study
-from analysis.reading.missing_trials import find_missing_trials
+from analysis.reading.study_completeness import find_missing_trials
 from tests.analysis.synthetic import Writer, make_key, make_row
 
 

@@ -1,0 +1,146 @@
+"""The questions that a reader has at one sparsity, each with its answer from the leaderboard: best,
+second, significant, budget, controls, speed, and what is missing."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.captions import format_decimal, format_interval, format_p
+from analysis.reading.study_completeness import MissingTrials
+from analysis.statistics.results import Results
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question of a reader, its answer in a few words, and what is to be added."""
+
+    question: str
+    text: str
+    detail: str = ""
+
+
+def answer_questions(results: Results, rows: pd.DataFrame, missing: MissingTrials) -> list[Answer]:
+    """The questions of a reader at one sparsity, with their answers."""
+    methods = rows[rows["role"] == "method"]
+    answers = []
+    if len(methods):
+        best = methods.iloc[0]
+        answers = [
+            _name_best(results, best),
+            *_name_second(results, methods),
+            _count_separable(methods),
+            _compare_with_dense(results, best),
+            _compare_budgets(methods, rows[rows["role"] == "baseline"]),
+            _compare_with_controls(best),
+            _describe_speed(rows, best),
+        ]
+    return [*answers, Answer("What is missing?", *_split_count(missing.summarise()))]
+
+
+def _split_count(summary: str) -> tuple[str, str]:
+    """`3 of 9 trials done, 2 failed` as what is done and what else there is."""
+    done, _, rest = summary.partition(", ")
+    return done, rest
+
+
+def _name_best(results: Results, best: pd.Series) -> Answer:
+    value = format_interval(best["mean"], best["low"], best["high"], results.metric.decimals)
+    unit = f" {results.metric.unit}" if results.metric.unit else ""
+    return Answer("Best?", str(best["series"]), f"{value}{unit}, n = {best['n']}")
+
+
+def _name_second(results: Results, methods: pd.DataFrame) -> list[Answer]:
+    """The second best method, and by how much it is behind."""
+    if len(methods) < 2:
+        return []
+    second = methods.iloc[1]
+    gap = float(second["mean"] - methods.iloc[0]["mean"])
+    text = f"{format_decimal(gap, results.metric.decimals, sign=True)} to the best"
+    return [Answer("Second?", str(second["series"]), f"{text}, {_judge(second, 'best')}")]
+
+
+def _judge(row: pd.Series, rival: str) -> str:
+    """Whether a row is separable from a rival (`best` or `dense`), with the p-value."""
+    p = row[f"p_{rival}_adjusted"]
+    if pd.isna(p):
+        return "not tested"
+    verdict = "separable" if row[f"separable_from_{rival}"] else "not separable"
+    return f"{verdict} ({format_p_with_sign(p)})"
+
+
+def format_p_with_sign(p: float) -> str:
+    """A p-value as `p = 0.02` or `p < 0.0001`."""
+    text = format_p(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def _count_separable(methods: pd.DataFrame) -> Answer:
+    """How many of the other methods are separable from the best."""
+    tested = methods["p_best_adjusted"].notna()
+    if not tested.any():
+        others = len(methods) - 1
+        why = "a test needs two seeds" if others else "there is no other method"
+        return Answer("Significant?", "not tested", why)
+    worse = methods["separable_from_best"].fillna(value=False).astype(bool)
+    equal = methods.loc[tested & ~worse, "series"].tolist()
+    text = f"{int(worse.sum())} of {int(tested.sum())} others separably behind"
+    named = ", ".join(equal[:2]) + (f" and {len(equal) - 2} more" if len(equal) > 2 else "")
+    return Answer("Significant?", text, f"not separable: {named}" if equal else "")
+
+
+def _compare_with_dense(results: Results, best: pd.Series) -> Answer:
+    if pd.isna(best["difference_to_dense"]):
+        return Answer("Against dense?", "unknown", "the dense network is not measured")
+    text = format_interval(
+        best["difference_to_dense"],
+        best["dense_low"],
+        best["dense_high"],
+        results.metric.decimals,
+        sign=True,
+    )
+    return Answer("Best against dense?", text, _judge(best, "dense"))
+
+
+def _compare_budgets(methods: pd.DataFrame, baselines: pd.DataFrame) -> Answer:
+    """Whether the best method trained longer than the others."""
+    epochs = methods["total_epochs"].astype(float)
+    best = epochs.iloc[0]
+    if pd.isna(best):
+        return Answer("Fair budget?", "unknown", "the plan does not say what trials start from")
+    dense = baselines.loc[baselines["method"] == "dense", "total_epochs"].dropna()
+    detail = f"dense {dense.iloc[0]:.0f}, " if len(dense) else ""
+    others = epochs.iloc[1:].dropna()
+    if not len(others):
+        return Answer("Fair budget?", f"{best:.0f} epochs", detail.rstrip(", "))
+    detail += f"other methods {others.min():.0f} to {others.max():.0f}"
+    if best > others.max():
+        verdict = "no: the best trained longest"
+    else:
+        longer = int((others > best).sum())
+        verdict = f"{longer} of {len(others)} others trained longer"
+    return Answer("Fair budget?", verdict, f"epochs in total: {best:.0f}; {detail}")
+
+
+def _compare_with_controls(best: pd.Series) -> Answer:
+    question = "Best beats its controls?"
+    if pd.isna(best["controls"]) or not best["controls"]:
+        return Answer(question, "not tested", "no control of it was measured at this sparsity")
+    text = f"{best['controls_beaten']} of {best['controls']}"
+    worse = best["worse_than_control"]
+    is_worse = pd.notna(worse) and bool(worse)
+    detail = "separably better; separably worse than one" if is_worse else "separably better"
+    return Answer(question, text, detail)
+
+
+def _describe_speed(rows: pd.DataFrame, best: pd.Series) -> Answer:
+    question = "Best really faster?"
+    in_theory = ""
+    if pd.notna(best["theoretical_speedup"]):
+        in_theory = f"{best['theoretical_speedup']:.1f} times fewer multiply-adds"
+    if pd.notna(best["speedup"]):
+        return Answer(question, f"{best['speedup']:.2f} times, measured", in_theory)
+    if rows["speedup"].notna().any():
+        fastest = rows.sort_values("speedup", ascending=False).iloc[0]
+        measured = f"fastest: {fastest['series']}, {fastest['speedup']:.2f} times"
+        return Answer(question, "not measured", f"{measured}; {in_theory}".rstrip("; "))
+    return Answer(question, "not measured (--measure)", in_theory)

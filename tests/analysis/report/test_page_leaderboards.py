@@ -1,0 +1,193 @@
+"""The leaderboards at the top of the page: every answer follows from the numbers and changes with
+them.
+
+Covers: analysis/report/page_leaderboards.py, analysis/report/page_answers.py.
+"""
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis.reading.load import Study, load_study
+from analysis.reading.study_completeness import find_missing_trials
+from analysis.report.page_answers import Answer, answer_questions
+from analysis.report.page_leaderboards import SettingBoards, make_page_leaderboards
+from analysis.report.study_report import make_page
+from analysis.statistics.results import collect_results
+from tests.analysis.synthetic import Writer, make_row, write_study
+
+SEEDS = (1, 2, 3)
+ACCURACIES = {"magnitude": 97.0, "synflow": 95.0, "random": 60.0}
+
+
+def make_study(
+    folder: Path,
+    accuracies: dict[str, float],
+    *,
+    seeds: tuple[int, ...] = SEEDS,
+    epochs: dict[str, int] | None = None,
+    **columns: object,
+) -> Study:
+    """One sparsity, a network per method and seed that stays within a quarter of a point."""
+    writer = Writer(folder, seeds=seeds)
+    for seed in seeds:
+        shift = 0.25 * (seed - 2)
+        dense = writer.add([make_row("dense", 0.0, seed, test_top1=98.0 + shift, epochs=10)])
+        for number, (method, accuracy) in enumerate(accuracies.items()):
+            value = accuracy + shift * (-1) ** number
+            own = (epochs or {}).get(method, 10)
+            row = make_row(method, 0.9, seed, test_top1=value, epochs=own, **columns)
+            writer.add([row], parents=[] if method == "synflow" else [dense])
+    return load_study(writer.finish())
+
+
+def make_boards(study: Study) -> SettingBoards:
+    (boards,) = make_page_leaderboards(collect_results(study), find_missing_trials(study))
+    return boards
+
+
+def answer(study: Study) -> dict[str, Answer]:
+    (board,) = make_boards(study).boards
+    return {answer.question: answer for answer in board.answers}
+
+
+def test_the_best_and_the_second_are_named_with_their_numbers(tmp_path: Path) -> None:
+    answers = answer(make_study(tmp_path / "a", ACCURACIES))
+    assert answers["Best?"].text == "Magnitude"
+    assert answers["Best?"].detail.startswith("97.00 [") and "n = 3" in answers["Best?"].detail
+    assert answers["Second?"].text == "SynFlow"
+    assert answers["Second?"].detail.startswith("−2.00 to the best")
+    turned = answer(make_study(tmp_path / "b", ACCURACIES | {"synflow": 97.5}))
+    assert (turned["Best?"].text, turned["Second?"].text) == ("SynFlow", "Magnitude")
+
+
+def test_a_control_is_never_the_best(tmp_path: Path) -> None:
+    answers = answer(make_study(tmp_path, ACCURACIES | {"random": 97.9}))
+    assert answers["Best?"].text == "Magnitude"
+
+
+def test_separable_is_what_the_test_says(tmp_path: Path) -> None:
+    far = answer(make_study(tmp_path / "far", {"magnitude": 97.0, "synflow": 50.0}))
+    assert far["Significant?"].text == "1 of 1 others separably behind"
+    assert "separable (p" in far["Second?"].detail and "not" not in far["Second?"].detail
+    near = answer(make_study(tmp_path / "near", {"magnitude": 97.0, "synflow": 96.9}))
+    assert near["Significant?"].text == "0 of 1 others separably behind"
+    assert near["Significant?"].detail == "not separable: SynFlow"
+    one = answer(make_study(tmp_path / "one", {"magnitude": 97.0, "synflow": 50.0}, seeds=(2,)))
+    assert one["Significant?"].text == "not tested"
+
+
+def test_the_budget_is_fair_only_where_the_best_did_not_train_longest(tmp_path: Path) -> None:
+    same = {"magnitude": 10, "synflow": 20}
+    unfair = answer(make_study(tmp_path / "a", ACCURACIES, epochs=same | {"magnitude": 40}))
+    assert unfair["Fair budget?"].text == "no: the best trained longest"
+    assert unfair["Fair budget?"].detail == (
+        "epochs in total: 50; dense 10, other methods 20 to 20"
+    )
+    fair = answer(make_study(tmp_path / "b", ACCURACIES, epochs={"magnitude": 5, "synflow": 30}))
+    assert fair["Fair budget?"].text == "1 of 1 others trained longer"
+
+
+def test_the_best_is_compared_with_its_controls(tmp_path: Path) -> None:
+    beaten = answer(make_study(tmp_path / "a", ACCURACIES | {"random": 20.0}))
+    assert beaten["Best beats its controls?"].text == "1 of 1"
+    equal = answer(make_study(tmp_path / "b", ACCURACIES | {"random": 97.0}))
+    assert equal["Best beats its controls?"].text == "0 of 1"
+    without = {name: value for name, value in ACCURACIES.items() if name != "random"}
+    none = answer(make_study(tmp_path / "c", without))
+    assert none["Best beats its controls?"].text == "not tested"
+
+
+def test_speed_is_said_only_where_it_was_measured(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "a", ACCURACIES)
+    assert answer(study)["Best really faster?"].text == "not measured (--measure)"
+    results, missing = collect_results(study), find_missing_trials(study)
+    rows = pd.DataFrame(
+        {
+            "role": ["method"],
+            "series": ["M"],
+            "method": ["m"],
+            "mean": [97.0],
+            "n": [3],
+            **{name: [float("nan")] for name in ("low", "high", "p_best_adjusted")},
+            **{name: [float("nan")] for name in ("difference_to_dense", "total_epochs")},
+            "controls": [pd.NA],
+            "theoretical_speedup": [9.0],
+            "speedup": [1.25],
+            "separable_from_best": [pd.NA],
+        }
+    )
+    (speed,) = [one for one in answer_questions(results, rows, missing) if "faster" in one.question]
+    assert (speed.text, speed.detail) == (
+        "1.25 times, measured",
+        "9.0 times fewer multiply-adds",
+    )
+
+
+def test_what_is_missing_is_counted(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", gaps=True)
+    last = make_boards(load_study(folder)).boards[-1]
+    missing = next(one for one in last.answers if one.question == "What is missing?")
+    assert missing.text == "57 of 62 trials done" and "2 failed" in missing.detail
+
+
+def test_ninety_percent_is_shown_first(tmp_path: Path) -> None:
+    boards = make_boards(load_study(write_study(tmp_path / "s", methods=("magnitude", "random"))))
+    assert [board.sparsity for board in boards.boards if board.is_first] == ["90"]
+    assert sorted(boards.kinds) == ["baseline", "control", "unstructured"]
+    (board,) = [board for board in boards.boards if board.is_first]
+    assert [row.label for row in board.rows] == ["Dense", "Magnitude", "Random"]
+    assert all(len(row.cells) == len(boards.headings) for row in board.rows)
+
+
+class Rows(HTMLParser):
+    """The rows of the leaderboards, each with its cells' texts and the names beside them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.rows: list[list[tuple[str | None, str]]] = []
+        self.inside = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "table":
+            self.inside = dict(attrs).get("class") == "board-table"
+        elif self.inside and tag == "tr":
+            self.rows.append([])
+        elif self.inside and tag == "td":
+            self.rows[-1].append((dict(attrs).get("data-name"), ""))
+
+    def handle_data(self, data: str) -> None:
+        if self.inside and self.rows and self.rows[-1]:
+            name, text = self.rows[-1][-1]
+            self.rows[-1][-1] = (name, text + data)
+
+
+def test_every_number_has_its_name_beside_it_on_a_phone(tmp_path: Path) -> None:
+    study = load_study(write_study(tmp_path / "s", methods=("magnitude",), sparsities=(0.9,)))
+    page = make_page(study, formats=("html",)).to_html()
+    rows = [row for row in Rows(page).rows if row]
+    assert len(rows) == 2
+    for row in rows:
+        assert [name for name, _ in row][3:] == [
+            *("To the best", "To dense", "Epochs in total", "Compression", "Speed-up"),
+        ]
+    assert page.index("board-table") < page.index("<h2>Summary</h2>") < page.index("<h2>Figures")
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_the_page_works_with_and_without_script(tmp_path: Path, script: bool) -> None:
+    """Without a script every board is shown and no control that would do nothing."""
+    study = load_study(write_study(tmp_path / "s", methods=("magnitude",), sparsities=(0.5, 0.9)))
+    page = make_page(study, formats=("html",)).to_html()
+    if script:
+        assert page.count("<script>") == 1 and 'classList.add("scripted")' in page
+        assert page.count('role="tab"') == 2 and 'aria-selected="true"' in page
+    else:
+        assert ".only-scripted { display: none; }" in page
+        assert "hidden" not in page.split("<body>")[1].split("<script>")[0].replace(
+            "aria-hidden", ""
+        )
+        assert page.count("% sparsity</h3>") == 2

@@ -1,0 +1,52 @@
+"""The engine on networks that are no ReLU + batch-norm chains: proven, or refused by name.
+
+Covers: pruning/structured/channel_labels.py, pruning/structured/label_trace.py,
+pruning/structured/operation_rules.py, pruning/structured/elementwise_rules.py,
+pruning/structured/layer_rules.py, pruning/structured/norm_rules.py,
+pruning/structured/shape_rules.py, pruning/structured/rehearsal.py,
+pruning/structured/channel_cuts.py, pruning/structured/narrow_attention.py.
+"""
+
+import pytest
+import torch
+
+from pruning.structured.channel_groups import analyse, find_groups
+from pruning.structured.structure_proof import prove
+from pruning.user_error import UserError
+from tests.pruning.structured.networks_to_cut import random_plan
+from tests.pruning.structured.odd_network_parts import IMAGE, Net
+from tests.pruning.structured.odd_networks import CASES
+
+torch.set_num_threads(1)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_cut_is_proven_and_what_is_not_is_refused(name: str) -> None:
+    torch.manual_seed(0)
+    case = CASES[name]
+    model = Net(case.run, **case.layers()).eval()
+    if case.groups is None:
+        with pytest.raises(UserError) as refusal:
+            find_groups(model, IMAGE)
+        assert "\n" not in str(refusal.value)
+        return
+    structure = analyse(model, IMAGE)
+    assert {group.name: group.channels for group in structure.groups} == case.groups
+    for seed in range(3):
+        prove(model, structure, random_plan(list(structure.groups), seed), IMAGE)
+
+
+def test_what_stays_whole_has_a_reason() -> None:
+    case = CASES["sigmoid"]
+    fixed = analyse(Net(case.run, **case.layers()), IMAGE).fixed
+    assert fixed == {
+        "a": "layer 'b' (Conv2d): a removed channel would not be 0 where it is read",
+        "fc": "the network's outputs are made of them",
+    }
+
+
+def test_a_weight_that_a_hook_sets_is_named() -> None:
+    case = CASES["masked_layer"]
+    with pytest.raises(UserError, match=r"layer 'a' \(Conv2d\): its 'weight' is set by a hook"):
+        analyse(Net(case.run, **case.layers()), IMAGE)

@@ -1,0 +1,92 @@
+"""The proof that the smaller network computes what the masked one does: on library networks, and
+that it finds faults put into a right structure.
+
+Covers: pruning/structured/structure_proof.py, pruning/structured/narrow_window_attention.py.
+"""
+
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+
+from models.model_registry import build_model
+from pruning.structured.channel_groups import analyse
+from pruning.structured.group_parts import Part, Structure
+from pruning.structured.structure_proof import (
+    TOLERANCE,
+    find_fault,
+    first_tensor,
+    proof_error,
+    prove,
+    random_half,
+)
+from pruning.user_error import UserError
+from tests.pruning.structured.library_networks import SIZES
+from tests.pruning.structured.networks_to_cut import random_plan
+
+torch.set_num_threads(1)
+
+NONE = {"timm:nf_resnet26"}  # its filters are standardised over their inputs
+# Of each kind one: cat, shuffle, groups, gates, heads and windows.
+QUICK = (
+    *("torchvision:squeezenet1_1", "torchvision:shufflenet_v2_x0_5"),
+    *("torchvision:mobilenet_v3_small", "torchvision:swin_t", "timm:seresnet18"),
+)
+EVERY = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SIZES]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_library_network_is_proven_or_refused(name: str) -> None:
+    torch.manual_seed(0)
+    image = (3, SIZES[name], SIZES[name])
+    model = build_model(name, image=image, classes=10)
+    structure = analyse(model, image)
+    assert bool(structure.groups) == (name not in NONE)
+    if structure.groups:
+        for plan in (random_half(structure), random_plan(list(structure.groups), 5)):
+            assert proof_error(model, structure, plan, image) < 1e-13
+
+
+def spoil(structure: Structure, spoilt: Part, kind: str) -> Structure:
+    """The structure with the units of one part moved on by one, or without that part."""
+    groups = []
+    for group in structure.groups:
+        parts = [
+            replace(part, unit=part.unit.roll(1)) if part is spoilt else part
+            for part in group.parts
+            if part is not spoilt or kind == "moved"
+        ]
+        groups.append(replace(group, parts=tuple(parts)))
+    return replace(structure, groups=tuple(groups))
+
+
+@pytest.mark.parametrize("kind", ["moved", "left out"])
+@pytest.mark.parametrize("name", ["torchvision:mobilenet_v3_small", "timm:seresnet18", "resnet20"])
+def test_faults_are_found(name: str, kind: str) -> None:
+    torch.manual_seed(0)
+    image = (3, 64, 64)
+    model = build_model(name, image=image, classes=10)
+    structure = analyse(model, image)
+    plan = {group.name: torch.arange(0, group.channels, 2) for group in structure.groups}
+    parts = [part for group in structure.groups for part in group.parts if part.role != "scales"]
+    for part in random.Random(0).sample(parts, 4):
+        with pytest.raises(UserError):
+            prove(model, spoil(structure, part, kind), plan, image)
+
+
+def test_a_fault_is_a_line_and_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build_model("resnet8", image=(3, 8, 8), classes=10)
+    assert find_fault(model, (3, 8, 8)) == ""
+    errors = iter([1e-3])
+    other = build_model("resnet8", image=(3, 8, 8), classes=10)
+    module = "pruning.structured.structure_proof.proof_error"
+    monkeypatch.setattr(module, lambda *_: next(errors))
+    for _ in range(2):
+        fault = find_fault(other, (3, 8, 8))
+        assert fault.endswith("they differ by 1.0e-03") and f"{TOLERANCE:g}" in fault
+
+
+def test_the_first_tensor_of_several_outputs_is_the_logits() -> None:
+    x, y = torch.zeros(1), torch.ones(1)
+    assert first_tensor((x, y)) is x and first_tensor({"logits": [x, y]}) is x

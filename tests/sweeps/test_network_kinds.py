@@ -1,0 +1,118 @@
+"""A study over networks of many kinds: its rows have the zeros that they say, or it is refused in
+one line before anything is trained."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pruning.masks import prunable
+from pruning.user_error import UserError
+from sweeps.cli.study_launch import make_environment
+from sweeps.planning.network_probe import check_trials
+from sweeps.planning.plan import Plan, make_plan
+from sweeps.study_file.study import StudySpec, build_study
+from trainables.storage.store import Store
+from trainables.trial import Trial
+from trainables.trial_spec import TrialSpec
+
+torch.set_num_threads(1)
+
+METHODS = ["magnitude", "snip", "grasp", "synflow", "rigl", "wanda", "sparsegpt", "l1_filter"]
+KINDS = [
+    "cat",
+    "groups",
+    "excited",
+    "layer_norm",
+    "attention",
+    "tied",
+    "weight_norm",
+    "auxiliary",
+    "frozen",
+    "conv1d",
+]
+
+
+def make_study(kind: str, methods: list[str], **changes: Any) -> StudySpec:
+    raw = {
+        "name": "kinds",
+        "dataset": "digits",
+        "model": f"tests.kinds_of_networks:{kind}",
+        "recipe": {"epochs": 1, "batch": 400, "augment": "none", "precision": "fp32"},
+        "retrain": {"epochs": 1},
+        "methods": methods,
+        "sparsities": [0.7],
+        "seeds": [0],
+    }
+    return build_study({**raw, **changes}, where="x")
+
+
+def plan_what_can_run(kind: str) -> tuple[StudySpec, Plan | None, str]:
+    """The study of one network, planned with the methods that its line leaves, and that line."""
+    study = make_study(kind, METHODS)
+    line = ""
+    try:
+        plan = make_plan(study)
+        check_trials(study, [trial.spec for trial in plan.trials])
+    except UserError as error:
+        line = str(error)
+        _, advised, names = line.partition("; the others can run: --methods ")
+        if not advised:
+            return study, None, line
+        study = make_study(kind, names.split(","))
+        plan = make_plan(study)
+        check_trials(study, [trial.spec for trial in plan.trials])
+    return study, plan, line
+
+
+def count_real_zeros(trial: Trial) -> tuple[int, int]:
+    """Zeros of the weights that a trial pruned, with those that went with their channels, and how
+    many weights there were; from the network itself, not from its masks."""
+    network = trial.runner.network
+    weights = prunable(network.model, only=network.selection.names)
+    zeros = sum(int((weight == 0).sum()) for weight in weights.values())
+    left = sum(weight.numel() for weight in weights.values())
+    return zeros + network.dense_prunable - left, network.dense_prunable
+
+
+def check_row(spec: TrialSpec, trial: Trial) -> None:
+    (row,) = [row for row in trial.records.rows if row["stage"] in ("final", "recalibrated")]
+    zeros, total = count_real_zeros(trial)
+    if "of the kept weights are zero" not in str(row["notes"]):  # regrown ones, not trained yet
+        assert row["sparsity_reached"] == pytest.approx(zeros / total, abs=1e-12), spec.method
+    wanted = 0.0 if spec.method == "dense" else 0.7
+    near = 0.12 if spec.build_method().reaches == "nearest" else 1 / total
+    assert zeros / total == pytest.approx(wanted, abs=near), spec.method
+    left = zeros - (total - row["prunable"])  # those that did not go with their channels
+    assert (row["zeros"], row["connected"]) == (left, True), spec.method
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_have_the_zeros_that_they_say_or_there_is_one_line(kind: str, tmp_path: Path) -> None:
+    study, plan, line = plan_what_can_run(kind)
+    if line:
+        assert line.startswith(f"model 'tests.kinds_of_networks:{kind}' (1x8x8 images, 10 classes)")
+        assert "\n" not in line
+    if plan is None:
+        assert kind == "weight_norm", line
+        return
+    environment = make_environment(study, Store.at(tmp_path))
+    for planned in plan.trials:
+        trial = Trial(planned.spec, environment)
+        trial.run()
+        check_row(planned.spec, trial)
+
+
+def test_a_study_over_all_of_them_names_each_network_that_cannot_be_pruned() -> None:
+    """Ten networks in one study: one line, with the methods that all of them take."""
+    methods = ["magnitude", "l1_filter"]
+    also = [{"model": f"tests.kinds_of_networks:{kind}"} for kind in KINDS if kind != "weight_norm"]
+    study = make_study("mlp", methods, model="mlp", also=also)
+    with pytest.raises(UserError) as caught:
+        check_trials(study, [trial.spec for trial in make_plan(study).trials])
+    line = str(caught.value)
+    assert line.startswith("model 'tests.kinds_of_networks:") and "\n" not in line
+    assert line.endswith("; the others can run: --methods magnitude")
+    study = make_study("mlp", ["magnitude"], model="mlp", also=also)
+    check_trials(study, [trial.spec for trial in make_plan(study).trials])

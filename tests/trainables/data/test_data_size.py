@@ -1,0 +1,74 @@
+"""The size of a data set before it is prepared is the one that it has afterwards.
+
+Covers: trainables/data/parquet_rows.py.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from pruning.user_error import UserError
+from tests.trainables.data.parquet_images import draw_images, encode, write_parquet
+from trainables.data import data_size, prepared
+from trainables.data.data_set import DataSet
+from trainables.data.data_size import KNOWN, DataSize, guess_data_size, read_data_size
+
+
+def size_of(data: DataSet) -> DataSize:
+    """The size of a prepared data set."""
+    return DataSize(len(data.train_x) + len(data.val_x), data.image, data.classes)
+
+
+def write_mixed(folder: Path, shapes: list[tuple[int, ...]], labels: list[int]) -> None:
+    """A data set with images of these shapes, in two files of training images."""
+    pictures = [encode(draw_images(1, shape, seed=4)[0]) for shape in shapes]
+    half = len(pictures) // 2
+    write_parquet(folder / "train-0.parquet", pictures[:half], labels[:half])
+    write_parquet(folder / "train-1.parquet", pictures[half:], labels[half:])
+    write_parquet(folder / "test.parquet", pictures[:1], labels[:1])
+
+
+@pytest.mark.parametrize("last", [(4, 6), (4, 6, 3)])
+def test_own_data_have_the_size_that_they_are_prepared_with(
+    tmp_path: Path, last: tuple[int, ...]
+) -> None:
+    write_mixed(tmp_path / "mine", [*[(4, 6)] * 8, last], [0, 1, 2, 7, 0, 1, 2, 1, 0])
+    size = read_data_size("mine", str(tmp_path))
+    assert size == DataSize(9, (1 if len(last) == 2 else 3, 4, 6), 8)
+    data = prepared.load_data_set("mine", data_dir=tmp_path, cache=tmp_path / "cache")
+    assert size_of(data) == size
+    assert size.training_images(hold_out=True) == len(data.train_x)
+    assert size.training_images(hold_out=False) == len(data.joined().train_x)
+
+
+def test_the_size_of_the_embedded_data_is_known() -> None:
+    assert size_of(prepared.load_data_set("digits")) == KNOWN["digits"]
+    assert read_data_size("digits", None) == KNOWN["digits"]
+    assert KNOWN["cifar10"].training_images(hold_out=True) == 45_000
+
+
+def test_files_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_mixed(tmp_path / "mine", [(4, 4)] * 4, [0, 1, 0, 1])
+    size = read_data_size("mine", str(tmp_path))
+    monkeypatch.setattr(data_size, "count_rows", lambda path: 1 / 0)
+    assert read_data_size("mine", tmp_path) is size
+
+
+def test_data_that_are_not_here_are_a_guess(tmp_path: Path) -> None:
+    assert guess_data_size("mine", str(tmp_path)) == (KNOWN["cifar10"], True)
+    with pytest.raises(UserError, match=r"no train\*.parquet"):
+        read_data_size("mine", str(tmp_path))
+
+
+def test_a_label_that_no_class_has_is_one_line_and_no_network_of_so_many_logits(
+    tmp_path: Path,
+) -> None:
+    write_mixed(tmp_path / "mine", [(4, 4)] * 4, [0, 1, 2, 2**31 - 1])
+    line = (
+        f"labels of 'mine' must be in [0, 1000), but '{tmp_path / 'mine' / 'train-1.parquet'}', "
+        "row 1 has 2147483647; number the classes 0, 1, 2, ..."
+    )
+    for read in (read_data_size, lambda name, folder: prepared.prepare(name, data_dir=folder)):
+        with pytest.raises(UserError) as caught:
+            read("mine", str(tmp_path))
+        assert str(caught.value) == line
