@@ -37,7 +37,7 @@ def study(epochs: int, seeds: int) -> dict[str, Any]:
     return {
         "name": "chaos",
         "dataset": "digits",
-        "model": "chaos.probe:net",
+        "model": "tests.chaos.probe:net",
         "recipe": {
             "epochs": epochs,
             "batch": 64,

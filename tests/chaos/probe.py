@@ -1,7 +1,7 @@
 """A network that writes down every training batch it sees: the witness of what a campaign computed,
 and how often.
 
-It stands in the study as `model: chaos.probe:net` and is resnet8 in everything else. In
+It stands in the study as `model: tests.chaos.probe:net` and is resnet8 in everything else. In
 `$CHAOS_PROBE/<pid>.log` it writes `<unix time> open <key>` when it is built and `<unix time>
 <fingerprint> <key>` for every training batch. The fingerprint covers the images and the weights of
 the batch, and trials are exact, so a batch that is computed a second time has the fingerprint of

@@ -158,7 +158,7 @@ FAULTS = [
     ),
     (
         {"model": "fails:net", "methods": ["hrank"]},
-        "model 'fails:net' cannot be built: ZeroDivisionError: division by zero",
+        "model 'fails:net' does not take 1x8x8 images: ZeroDivisionError: division by zero",
     ),
     (
         {"model": "wrong:net"},
