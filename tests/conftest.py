@@ -47,14 +47,21 @@ def _data_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _user_methods_of_one_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method file that a test registers is unknown to the tests after it."""
+    from pruning import registry
+
+    monkeypatch.setattr(registry, "_USER_METHODS", dict(registry._USER_METHODS))
+
+
+@pytest.fixture(autouse=True)
 def _one_thread() -> None:
     """Two cores are shared with everything else; more threads only make tests slower."""
     import torch
 
     torch.set_num_threads(1)
-    torch.set_flush_denormal(
-        False
-    )  # a trial turns it on for its process; hypothesis refuses to draw floats then
+    # A trial turns it on for its process; hypothesis refuses to draw floats then.
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture

@@ -132,8 +132,18 @@ def plain_attention() -> Iterator[None]:
 
 
 def with_storage(model: nn.Module) -> nn.Module:
-    """A copy in eval mode on the CPU."""
-    return copy.deepcopy(model).cpu().eval()
+    """A copy in eval mode on the CPU; one of a network without storage has random parameters."""
+    twin = copy.deepcopy(model)
+    if not any(tensor.is_meta for tensor in (*twin.parameters(), *twin.buffers())):
+        return twin.cpu().eval()
+    twin.to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
+        for buffer in twin.buffers():
+            buffer.fill_(1)  # a running variance, or an index that every dimension has
+    return twin.eval()
 
 
 def example(model: nn.Module, image: tuple[int, int, int]) -> Tensor:

@@ -125,7 +125,7 @@ def test_what_used_to_fail_in_training_or_tracing_is_fit_for_all_methods(kind: s
 
 def test_phases_that_need_the_network_are_refused_with_what_can_be_run() -> None:
     """HRank's phases are a prune for each group: what has none is found when they are laid out."""
-    study = make_study("untraceable", ["hrank", "magnitude"])
+    study = make_study("deformable", ["hrank", "magnitude"])
     with pytest.raises(UserError, match="cannot be pruned by hrank: .* --methods magnitude$"):
         make_plan(study)
 
