@@ -119,7 +119,7 @@ def _draw_band(
 
 
 def find_drawn(count: int) -> np.ndarray:
-    """Which of so many points of a course are drawn: all, or as many as can be told apart on paper,
+    """Which of so many points of a curve are drawn: all, or as many as can be told apart on paper,
     evenly spread."""
     return (
         np.arange(count)

@@ -141,7 +141,7 @@ def _draw_panel(
         groups, key=lambda one: order.index(str(one[0])) if str(one[0]) in order else 0
     ):
         index = order.index(str(value)) % len(COLOURS) if str(value) in order else 0
-        look: dict[str, Any] = {
+        style_of_points: dict[str, Any] = {
             "color": COLOURS[index],
             "marker": MARKERS[index],
             "markersize": 4.2,
@@ -153,7 +153,7 @@ def _draw_panel(
                 axes.plot(
                     [at, at],
                     np.clip([100 * low, 100 * high], floor, ceiling),
-                    color=look["color"],
+                    color=style_of_points["color"],
                     lw=0.8,
                     alpha=0.45,
                     zorder=2,
@@ -166,9 +166,9 @@ def _draw_panel(
             markeredgecolor="white",
             markeredgewidth=0.6,
             zorder=3,
-            **look,
+            **style_of_points,
         )
-        handles[str(value)] = Line2D([], [], label=str(value), linewidth=0.6, **look)
+        handles[str(value)] = Line2D([], [], label=str(value), linewidth=0.6, **style_of_points)
     if len(best):
         x = best[name].astype(float)
         black: dict[str, Any] = {
@@ -197,13 +197,18 @@ def _draw_early(search: Search, axes: Axes, here: pd.DataFrame, name: str, other
     order = [str(one) for one in search.choices(other)] if other else []
     for value, group in known.groupby(other, sort=False) if other else [("", known)]:
         index = order.index(str(value)) % len(COLOURS) if str(value) in order else 0
-        look: dict[str, Any] = {
+        style_of_points: dict[str, Any] = {
             "color": COLOURS[index],
             "marker": MARKERS[index],
             "markersize": 3.2,
         }
         axes.plot(
-            group[name].astype(float), group["early"], linewidth=0.5, alpha=0.8, zorder=3, **look
+            group[name].astype(float),
+            group["early"],
+            linewidth=0.5,
+            alpha=0.8,
+            zorder=3,
+            **style_of_points,
         )
     lost = here.loc[here["outcome"] == "disconnected", name].astype(float)
     axes.plot(

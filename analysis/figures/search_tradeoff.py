@@ -42,7 +42,7 @@ def draw_traded(search: Search, head: str, foot: str, kinds: tuple[str, ...]) ->
         )
         axes = canvas.axes[0][0]
         for index, sparsity in shown:
-            look: dict[str, Any] = {
+            style_of_points: dict[str, Any] = {
                 "color": COLOURS[round(index * 5 / max(len(shown) - 1, 1))],
                 "marker": MARKERS[index % len(MARKERS)],
             }
@@ -54,7 +54,7 @@ def draw_traded(search: Search, head: str, foot: str, kinds: tuple[str, ...]) ->
                 markersize=4,
                 alpha=0.6,
                 zorder=3,
-                **look,
+                **style_of_points,
             )
             front = front.sort_values("effective_macs")
             if seeks_pareto_front(search):
@@ -64,7 +64,7 @@ def draw_traded(search: Search, head: str, foot: str, kinds: tuple[str, ...]) ->
                     linewidth=1.2,
                     markersize=5,
                     zorder=4,
-                    **look,
+                    **style_of_points,
                 )
             else:
                 axes.plot(
@@ -73,12 +73,14 @@ def draw_traded(search: Search, head: str, foot: str, kinds: tuple[str, ...]) ->
                     "o",
                     ms=9,
                     mfc="none",
-                    mec=look["color"],
+                    mec=style_of_points["color"],
                     mew=1.2,
                     zorder=4,
                 )
             label = f"{format_sparsity(float(sparsity))} %"
-            handles.append(Line2D([], [], label=label, linestyle="", markersize=5, **look))
+            handles.append(
+                Line2D([], [], label=label, linestyle="", markersize=5, **style_of_points)
+            )
         if isinstance(limit, int | float):
             axes.axvline(limit, color="0.3", linewidth=0.9, linestyle=(0, (5, 2)))
         macs = np.asarray(done["effective_macs"], dtype=float)

@@ -37,6 +37,7 @@ def test_a_study_survives_the_death_of_everything_once() -> None:
     assert "ALL HOLDS (seed 0" in told
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_a_study_survives_every_kind_of_fault_in_a_folder_and_in_a_bucket() -> None:
     code, told = run("--faults", "18", "--seed", "1", "--epochs", "12")
