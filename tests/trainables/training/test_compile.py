@@ -146,20 +146,23 @@ def test_a_compiled_trial_learns_what_an_eager_one_does_and_continues_as_it_was(
 )
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_compiled_code_computes_what_the_eager_network_does(precision: str) -> None:
+    """In fp32 to rounding; in bf16 as near to fp32 as eager bf16 is, which depends on the CPU."""
     torch.manual_seed(0)
     model = build_model("resnet8", image=(1, 8, 8), classes=10).train()
     forward = CompiledForward(model, batch=8, device=CPU, lenient=False)
     x = torch.randn(8, 1, 8, 8)
-    found = []
-    for call in (forward, model):
+
+    def compute(call: Callable[[torch.Tensor], torch.Tensor], *, bf16: bool) -> list[torch.Tensor]:
         model.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             logits = call(x)
         logits.float().square().sum().backward()
-        found.append((logits.detach().float(), model.get_parameter("conv.weight").grad.clone()))
-    for one, other in zip(*found, strict=True):
-        alike = torch.cosine_similarity(one.flatten(), other.flatten(), dim=0)
-        assert alike > (0.99999 if precision == "fp32" else 0.99)
-        assert one.norm() == pytest.approx(
-            float(other.norm()), rel=1e-4 if precision == "fp32" else 0.05
-        )
+        return [logits.detach().float(), model.get_parameter("conv.weight").grad.clone()]
+
+    exact = compute(model, bf16=False)
+    compiled = compute(forward, bf16=precision == "bf16")
+    eager = compute(model, bf16=precision == "bf16")
+    for one, other, true in zip(compiled, eager, exact, strict=True):
+        off, usual = (float((values - true).norm() / true.norm()) for values in (one, other))
+        assert off < (1e-4 if precision == "fp32" else 2 * usual), (off, usual)
+        assert precision == "fp32" or 0 < usual < 0.5
