@@ -108,7 +108,7 @@ def _compare(
         raise ValueError("--watch takes one study, but got two")
     if given.bootstrap:
         raise ValueError("--bootstrap takes one study, but got two")
-    folder = study.store.below(f"{layout.REPORT}/versus-{other.slug}")
+    folder = study.store.below(layout.comparison_folder(other.slug))
     target = _find_target(given.out, folder)
     page, paths = write_comparison(study, other, given.metric, out=target, formats=formats)
     _print(page, [study, other], paths, target, output)
