@@ -4,9 +4,9 @@ FROM python:3.11-slim-bookworm
 # cpu: PyTorch's own builds without CUDA, a tenth of the size; gpu: those of PyPI, with CUDA.
 ARG DEVICE=cpu
 
-# wget is what KubeRay asks Ray's health with.
+# wget is what KubeRay asks Ray's health with; g++ is what torch.compile and Triton need.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends wget \
+    && apt-get install --yes --no-install-recommends g++ wget \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /opt/pruning

@@ -8,8 +8,11 @@ CELL = [*METHOD_IN_SETTING, "sparsity", "level", "stage"]  # what seeds are aver
 PLANNED = [*METHOD_IN_SETTING, "sparsity"]  # a plan knows neither levels nor stages
 LEVEL = ["key", "level", "stage"]  # one measured level of one trial
 
+# What a trial begins with; in the analysis they are fields of the column `recipe`.
+START = ["weights", "normalise", "image_size"]
+
 # Columns of the rows that name or number something: no metric is among them.
-IDENTITY = {"study", "key", *CELL, "retrain", "seed"}
+IDENTITY = {"study", "key", *CELL, *START, "retrain", "seed"}
 
 LATENCY_BATCHES = (1, 256)
 LATENCY_COLUMNS = tuple(  # what `analysis.reading.join_latency` adds to the rows

@@ -34,6 +34,9 @@ KNOWN_METRICS = {
         Metric("test_top5", "test top-5 accuracy", "%", 2),
         Metric("val_top1", "validation top-1 accuracy", "%", 2),
         Metric("best_epoch_test_top1", "best-epoch test top-1 accuracy", "%", 2),
+        Metric("early_stop_test_top1", "test top-1 accuracy at early stopping", "%", 2),
+        Metric("early_stop_iteration", "iteration of early stopping", "", 0, higher=False),
+        Metric("early_stop_val_loss", "validation loss at early stopping", "nats", 4, higher=False),
         Metric("test_loss", "test loss", "nats", 4, higher=False),
         Metric("latency_ms_b1", "latency at batch 1", "ms", 3, higher=False),
         Metric(

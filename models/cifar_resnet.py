@@ -3,7 +3,8 @@ one block.
 
 resnet18 is the ImageNet layout with a 3x3 stem of stride 1 and no max-pool. resnet20 ... resnet110
 are the paper's CIFAR layout, 16, 32 and 64 channels wide. In both, a shortcut whose shape changes
-is a 1x1 convolution with batch-norm. The last map is averaged, so any image size fits.
+is a 1x1 convolution with batch-norm (option B of the paper; option A is in `padded_resnet.py`). The
+last map is averaged, so any image size fits.
 """
 
 from torch import Tensor, nn

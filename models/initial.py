@@ -1,4 +1,4 @@
-"""The initial weights of the networks with batch-norm."""
+"""The initial weights of the networks with batch-norm, and those of the classics."""
 
 from torch import nn
 
@@ -22,3 +22,18 @@ def initialise(model: nn.Module) -> None:
             # 0 on all of it.
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
+
+
+def initialise_glorot(model: nn.Module) -> nn.Module:
+    """Draw the weights of convolutions and linear layers in place, normal with variance 2 / (fan_in
+    + fan_out) (Glorot & Bengio 2010), from torch's global generator; biases are 0.
+
+    Returns:
+        The model.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_normal_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return model

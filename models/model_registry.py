@@ -30,9 +30,20 @@ MODELS: dict[str, str] = {
     "resnet44": "models.cifar_resnet:resnet44",
     "resnet56": "models.cifar_resnet:resnet56",
     "resnet110": "models.cifar_resnet:resnet110",
+    "resnet20a": "models.padded_resnet:resnet20a",
+    "resnet32a": "models.padded_resnet:resnet32a",
+    "resnet44a": "models.padded_resnet:resnet44a",
+    "resnet56a": "models.padded_resnet:resnet56a",
+    "resnet110a": "models.padded_resnet:resnet110a",
     "vgg16": "models.vgg:vgg16",
+    "vgg16_hidden": "models.vgg:vgg16_hidden",
     "simple_cnn": "models.simple:simple_cnn",
     "mlp": "models.simple:mlp",
+    "lenet_300_100": "models.lenet:lenet_300_100",
+    "lenet5_caffe": "models.lenet:lenet5_caffe",
+    "conv2": "models.scaled_vgg:conv2",
+    "conv4": "models.scaled_vgg:conv4",
+    "conv6": "models.scaled_vgg:conv6",
 }
 
 
@@ -113,7 +124,19 @@ def _find_function(name: str) -> Callable[..., object]:
     """The function behind a checked name."""
     if zoo.is_library_name(name):
         return partial(zoo.build_library_model, name)
-    path, _, attribute = MODELS.get(name, name).partition(":")
+    return import_function(MODELS.get(name, name), purpose=f"model '{name}'")
+
+
+def import_function(name: str, *, purpose: str) -> Callable[..., object]:
+    """A function by `package.module:function`; the module is imported.
+
+    Args:
+        purpose: what it is for, as an error line names it.
+
+    Raises:
+        UserError: the module cannot be imported, or has no such function.
+    """
+    path, _, attribute = name.partition(":")
     try:
         module = import_module(path)
     except (Exception, SystemExit) as error:
@@ -121,7 +144,7 @@ def _find_function(name: str) -> Callable[..., object]:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         absent = isinstance(error, ModuleNotFoundError) and path.startswith(str(error.name))
         hint = "is it on PYTHONPATH?" if absent else "mend it, or what it imports"
-        raise UserError(f"cannot import '{path}' for model '{name}' ({reason}); {hint}") from error
+        raise UserError(f"cannot import '{path}' for {purpose} ({reason}); {hint}") from error
     function: object = getattr(module, attribute, None)
     if not callable(function):
         functions = [key for key, value in vars(module).items() if callable(value)]

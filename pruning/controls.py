@@ -8,7 +8,7 @@ to the missing ingredient. Importing this does not import torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, NoReturn
 
 from pydantic import PrivateAttr
 
@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from pruning.structured.keep_plan import Smaller
     from pruning.weight_uses import WeightUse
 
-_PROBE = PhaseContext(train_epochs=1, retrain_epochs=1)
+
+class _NetworkNeeded(Exception):
+    """The phases depend on the network."""
+
+
+def _withhold_network() -> NoReturn:
+    raise _NetworkNeeded
+
+
+# As long as a training can be, so that no knob that names an epoch lies outside.
+_LONGEST = PhaseContext(train_epochs=100_000, retrain_epochs=100_000, build=_withhold_network)
 
 
 class Control(Method):
@@ -66,6 +76,10 @@ class Control(Method):
     def cuts_channels(self) -> bool:
         return self.controls == "structured"
 
+    @property
+    def takes_layer_sparsity(self) -> bool:
+        return self.inner.takes_layer_sparsity
+
     def find_unfit(self, uses: Mapping[str, WeightUse]) -> dict[str, str]:
         return self.inner.find_unfit(uses)
 
@@ -82,9 +96,11 @@ class Control(Method):
         if kind.reaches == "own":
             return "does not prune to a requested sparsity"
         try:
-            phases = kind().phases((0.5,), _PROBE)
-        except ValueError:  # `PhaseContext.network`: the phases depend on the network
+            phases = kind().phases((0.5,), _LONGEST)
+        except _NetworkNeeded:
             return "prunes layer by layer"
+        except ValueError as error:
+            return f"has no phases for one sparsity: {error}"
         if any(isinstance(phase, Train) and phase.updates for phase in phases):
             return "changes masks while training"
         return None if any(isinstance(phase, Prune) for phase in phases) else "has no prune"

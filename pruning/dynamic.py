@@ -68,19 +68,28 @@ class DynamicSparse(Method):
         raise TypeError(f"{type(self).__name__} does not say what it grows")
 
     def update(self, inputs: PruneInput) -> dict[str, Tensor] | None:
-        from pruning.masks import keep_top
+        import torch
+
+        from pruning.top_scores import check_scores, find_top
 
         fraction = self.fraction(inputs.progress)
         growth = self.growth(inputs) if fraction else None
         if growth is None:
             return None
+        weights = inputs.weights
+        kept_scores = [
+            weight.abs().reshape(-1).masked_fill(~inputs.masks[name].reshape(-1), -torch.inf)
+            for name, weight in weights.items()
+        ]
+        grown_scores = [growth[name].reshape(-1) for name in weights]
+        # One check for all layers: the host waits for the device once. Candidates to stay are the
+        # weights that are kept now.
+        kept = check_scores([*kept_scores, *grown_scores])
         masks = {}
-        for name, weight in inputs.weights.items():
-            mask = inputs.masks[name].reshape(-1)
-            kept = int(mask.sum())
-            moved = int(fraction * kept)
-            stays = keep_top(weight.abs().reshape(-1).masked_fill(~mask, -1), kept - moved)
-            grows = keep_top(growth[name].reshape(-1).masked_fill(stays, -1), moved)
+        for index, (name, weight) in enumerate(weights.items()):
+            moved = int(fraction * kept[index])
+            stays = find_top(kept_scores[index], kept[index] - moved)
+            grows = find_top(grown_scores[index].masked_fill(stays, -1), moved)
             masks[name] = (stays | grows).view_as(weight)
         return masks
 

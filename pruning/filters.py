@@ -49,6 +49,10 @@ class FilterMethod(Method):
     retrain: Retrain = "finetune"
     rewind_to: int = Field(default=0, ge=0)
 
+    @property
+    def takes_layer_sparsity(self) -> bool:
+        return True
+
     def filter_scores(
         self, inputs: PruneInput, filters: Mapping[str, Tensor]
     ) -> Mapping[str, Tensor]:
@@ -77,8 +81,12 @@ class FilterMethod(Method):
     def prune(self, inputs: PruneInput) -> Smaller:
         """The plan of kept channels that comes nearest to the requested sparsity.
 
+        Layers that the study sets apart lose their own fraction of filters, and so does all that
+        writes the same channels; the sparsity is then that of the other layers (with "macs" still
+        that of the network).
+
         Raises:
-            UserError: see `channel_groups.find_groups`.
+            UserError: see `channel_groups.find_groups` and `layer_ratios.widths_set_apart`.
             ValueError: the network has no group that the mode allows to cut.
         """
         from pruning.structured.channel_widths import (
@@ -93,29 +101,50 @@ class FilterMethod(Method):
         model, sparsity = inputs.model, inputs.requested_sparsity
         groups = self.groups_to_cut(inputs)
         scores = self.channel_scores(inputs, groups)
+        apart = self._widths_set_apart(inputs, groups)
+        free = [group for group in groups if group.name not in apart]
+        set_apart = {name for group in groups if group.name in apart for name in group.cut_weights}
+        others = [name for name in inputs.masks if name not in set_apart]
         macs = MacsOfWidths(model, inputs.image) if self.target == "macs" else None
 
         def widths(ratio: float) -> dict[str, int]:
-            if self.ranking == "global":
-                return ranked_widths(groups, scores, ratio, round_to=self.round_to)
-            return kept_widths(groups, ratio, round_to=self.round_to)
+            if self.ranking == "global" and free:
+                chosen = ranked_widths(free, scores, ratio, round_to=self.round_to)
+            else:
+                chosen = kept_widths(free, ratio, round_to=self.round_to)
+            return {group.name: (apart | chosen)[group.name] for group in groups}
 
-        def sparsity_of(kept: Mapping[str, int]) -> float:
-            return sparsity_of_widths(model, groups, kept, only=inputs.masks)
+        def sparsity_of(kept: Mapping[str, int], only: Collection[str] = inputs.masks) -> float:
+            return sparsity_of_widths(model, groups, kept, only=only)
 
-        removed = macs.removed if macs else sparsity_of
-        ratio = nearest_ratio(lambda ratio: removed(widths(ratio)), sparsity)
+        def removed(kept: Mapping[str, int]) -> float:
+            return macs.removed(kept) if macs else sparsity_of(kept, others)
+
+        ratio = nearest_ratio(lambda ratio: removed(widths(ratio)), sparsity) if free else 0.0
         kept = widths(ratio)
-        plan = choose_channels(groups, scores, kept)
-        note, reached = f"channel ratio {ratio:.4f}", removed(kept)
-        if macs:
-            note += f", {reached:.4f} of the MACs and {sparsity_of(kept):.4f} of the weights go"
-        elif abs(reached - sparsity) > 0.005:
-            note += (
-                f", the nearest to sparsity {sparsity:g} that whole channels allow is {reached:.4f}"
-            )
+        if not free:
+            note = "no layer follows the study's sparsity, as all have a fraction of their own"
+        else:
+            note, reached = f"channel ratio {ratio:.4f}", removed(kept)
+            of = " of the other layers" if apart else ""
+            note += of
+            if macs:
+                note += f", {reached:.4f} of the MACs and {sparsity_of(kept):.4f} of the weights go"
+            elif abs(reached - sparsity) > 0.005:
+                note += (
+                    f", the nearest to sparsity {sparsity:g} that whole channels{of} allow is "
+                    f"{reached:.4f}"
+                )
         inputs.notes.append(note)
-        return Smaller(plan)
+        return Smaller(choose_channels(groups, scores, kept))
+
+    def _widths_set_apart(self, inputs: PruneInput, groups: Sequence[Group]) -> dict[str, int]:
+        """Kept channels of the groups that have a layer with a fraction of its own."""
+        from pruning.structured.channel_groups import analyse
+        from pruning.structured.layer_ratios import widths_set_apart
+
+        structure = analyse(inputs.model, inputs.image)
+        return widths_set_apart(structure, groups, inputs.fixed, round_to=self.round_to)
 
     def groups_to_cut(self, inputs: PruneInput) -> list[Group]:
         """The channel groups of the network that the mode and the study allow to cut.
@@ -143,31 +172,24 @@ class FilterMethod(Method):
         layers need not be those of eval mode."""
         from pruning.structured.channel_widths import kept_widths
         from pruning.structured.keep_plan import choose_channels
-        from pruning.structured.shrink import shrink
-        from pruning.structured.structure_proof import find_fault
+        from pruning.structured.structure_proof import find_fault, find_training_fault
 
         groups = self.groups_to_cut(inputs)
+        half = kept_widths(groups, 0.5) | self._widths_set_apart(inputs, groups)
         if fault := find_fault(inputs.model, inputs.image):
             return fault
-        half, scores = kept_widths(groups, 0.5), self.channel_scores(inputs, groups)
-        plan = choose_channels(groups, scores, half)
-        small = shrink(inputs.model, plan, image=inputs.image).train()
+        plan = choose_channels(groups, self.channel_scores(inputs, groups), half)
         (x, _) = next(inputs.images(2))
-        try:
-            small(x)
-        except RuntimeError as error:
-            line = str(error).partition("\n")[0]
-            return (
-                "without some of its channels the network does not run in training mode, as where "
-                f"it has layers for training only, such as auxiliary classifiers: {line}"
-            )
-        return None
+        return find_training_fault(inputs.model, plan, x, image=inputs.image) or None
 
 
 def is_selected(group: Group, names: Collection[str]) -> bool:
     """Whether all layers whose channels a group removes are among those to prune; the layers that
     read the channels need not be."""
     return all(name in names for name in group.cut_weights)
+
+
+FEATURES = 4096  # of the filters in double precision at a time
 
 
 def l1_norms(filters: Tensor) -> Tensor:
@@ -189,10 +211,15 @@ def distance_sums(filters: Tensor) -> Tensor:
     """
     import torch
 
-    flat = filters.flatten(1)
-    # By matrix products the distance of near twins, the filters that matter here, would drown in
-    # rounding errors.
-    return torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist").sum(1)
+    # By matrix products, in double precision: in single precision the distance of near twins, the
+    # filters that matter here, would drown in rounding errors.
+    products = filters.new_zeros(len(filters), len(filters), dtype=torch.float64)
+    for part in filters.flatten(1).split(FEATURES, dim=1):
+        centred = part.double() - part.double().mean(0)
+        products.addmm_(centred, centred.T)
+    squares = products.diagonal()
+    distances = (squares[:, None] + squares - 2 * products).clamp_(min=0).sqrt_()
+    return distances.sum(1).to(filters.dtype)
 
 
 def loss_changes(
@@ -201,9 +228,9 @@ def loss_changes(
     """Squared first-order change of the loss when a filter is removed: (sum of gradient x
     weight)^2, the mean over batches.
 
-    Molchanov et al. 2019, arXiv 1906.10771, eq. 8. In eval mode: with batch statistics the loss
-    does not depend on the scale of a filter before batch-norm, so that its sum of gradient x weight
-    is 0 however important the filter is.
+    Molchanov et al. 2019, arXiv 1906.10771, eq. 8. Without TF32, and in eval mode: with batch
+    statistics the loss does not depend on the scale of a filter before batch-norm, so that its sum
+    of gradient x weight is 0 however important the filter is.
 
     Args:
         writers: the layers whose filters are asked for, by name.
@@ -218,12 +245,12 @@ def loss_changes(
     import torch
     from torch.nn.functional import cross_entropy
 
-    from pruning.eval_mode import eval_mode
+    from pruning.eval_mode import exact_eval_mode
 
     weights = {layer: model.get_parameter(w.part.tensor) for layer, w in writers.items()}
     sums = {layer: weights[layer].detach().new_zeros(w.units) for layer, w in writers.items()}
     count = 0
-    with eval_mode(model):
+    with exact_eval_mode(model):
         for x, y in batches:
             with torch.enable_grad():
                 gradients = torch.autograd.grad(cross_entropy(model(x), y), list(weights.values()))

@@ -8,6 +8,7 @@ gradients of the model stay as they are.
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -97,12 +98,21 @@ def explain_no_score(scores: Mapping[str, Tensor]) -> str | None:
     )
 
 
-def loss_sensitivity(model: nn.Module, masks: Masks, batches: Sequence[Batch]) -> dict[str, Tensor]:
+BatchNorm = Literal["batch", "running"]
+"""Which statistics batch-norm uses for a score: those of each batch, or the running ones."""
+
+
+def loss_sensitivity(
+    model: nn.Module,
+    masks: Masks,
+    batches: Sequence[Batch],
+    *,
+    batch_norm: BatchNorm = "batch",
+) -> dict[str, Tensor]:
     """First-order change of the loss when a weight is removed: |g * w| (SNIP, Lee et al. 2019,
     arXiv 1810.02340).
 
-    g is the gradient of the mean cross-entropy over all images, with the batch-norm statistics of
-    each batch.
+    g is the gradient of the mean cross-entropy over all images.
 
     Args:
         batches: (x [B, C, H, W], y int64 [B]) on the model's device.
@@ -113,7 +123,7 @@ def loss_sensitivity(model: nn.Module, masks: Masks, batches: Sequence[Batch]) -
     Raises:
         ValueError: no batch.
     """
-    with _training_copy(model, masks) as network:
+    with _score_copy(model, masks, batch_norm) as network:
         weights = prunable(network, only=masks)
         gradient = _gradient(network, list(weights.values()), batches, temperature=1.0)
         return {
@@ -123,15 +133,19 @@ def loss_sensitivity(model: nn.Module, masks: Masks, batches: Sequence[Batch]) -
 
 
 def gradient_sensitivity(
-    model: nn.Module, masks: Masks, batches: Sequence[Batch], *, temperature: float
+    model: nn.Module,
+    masks: Masks,
+    batches: Sequence[Batch],
+    *,
+    temperature: float,
+    batch_norm: BatchNorm = "batch",
 ) -> dict[str, Tensor]:
     """First-order loss of gradient norm when a weight is removed: w * Hg (GraSP, Wang et al.
     2020, arXiv 2002.07376).
 
     g and H are gradient and Hessian of the mean cross-entropy over all images for the prunable
-    weights, with the batch-norm statistics of each batch; without w, |g|^2 changes by about -2 w *
-    Hg. GraSP's score is -w * Hg, of which it removes the largest; this is its negative, so that the
-    largest are kept.
+    weights; without w, |g|^2 changes by about -2 w * Hg. GraSP's score is -w * Hg, of which it
+    removes the largest; this is its negative, so that the largest are kept.
 
     Args:
         batches: (x [B, C, H, W], y int64 [B]) on the model's device.
@@ -143,7 +157,7 @@ def gradient_sensitivity(
     Raises:
         ValueError: no batch.
     """
-    with _training_copy(model, masks) as network:
+    with _score_copy(model, masks, batch_norm) as network:
         weights = prunable(network, only=masks)
         gradient = _gradient(network, list(weights.values()), batches, temperature=temperature)
         products = [torch.zeros_like(weight) for weight in weights.values()]
@@ -163,9 +177,8 @@ def gradient_sensitivity(
 
 
 @contextmanager
-def _training_copy(model: nn.Module, masks: Masks) -> Iterator[nn.Module]:
-    """A masked copy with gradients whose batch-norms use the statistics of the batch; without
-    autocast and TF32.
+def _score_copy(model: nn.Module, masks: Masks, batch_norm: BatchNorm) -> Iterator[nn.Module]:
+    """A masked copy with gradients, without autocast and TF32.
 
     Dropout stays off: its noise says nothing about a weight.
     """
@@ -175,7 +188,7 @@ def _training_copy(model: nn.Module, masks: Masks) -> Iterator[nn.Module]:
     with exact_eval_mode(network), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         for module in network.modules():
             # Instance-norm with running statistics, too: it trains by those of the image.
-            if isinstance(module, nn.modules.batchnorm._NormBase):
+            if batch_norm == "batch" and isinstance(module, nn.modules.batchnorm._NormBase):
                 module.train()
         yield network
 

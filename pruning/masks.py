@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from pruning.top_scores import check_scores, find_top
+
 Masks = Mapping[str, Tensor]
 
 
@@ -89,18 +91,15 @@ def keep_top(scores: Tensor, count: int) -> Tensor:
         ValueError: a score is NaN, or fewer than `count` entries are candidates (scores above
             -inf).
     """
-    if torch.isnan(scores).any():
-        raise ValueError("scores contain NaN")
-    candidates = int((scores > -torch.inf).sum())
+    (candidates,) = check_scores([scores])
+    return _keep_candidates(scores, count, candidates)
+
+
+def _keep_candidates(scores: Tensor, count: int, candidates: int) -> Tensor:
+    """`keep_top` of scores that are checked already."""
     if count > candidates:
         raise ValueError(f"cannot keep {count} weights: only {candidates} are left")
-    if count == 0:
-        return torch.zeros_like(scores, dtype=torch.bool)
-    threshold = torch.kthvalue(scores, scores.numel() - count + 1).values
-    keep = scores > threshold
-    tied = torch.nonzero(scores == threshold).flatten()
-    keep[tied[: count - int(keep.sum())]] = True
-    return keep
+    return find_top(scores, count)
 
 
 def keep_best(
@@ -111,7 +110,8 @@ def keep_best(
     scope: Literal["global", "layer"] = "global",
     fixed: Mapping[str, float] | None = None,
 ) -> dict[str, Tensor]:
-    """Masks that keep exactly `round((1 - sparsity) * N)` weights, those with the highest scores.
+    """Masks that keep exactly `round((1 - sparsity) * N)` weights, those with the highest scores;
+    the host waits for the device once.
 
     N counts all prunable weights. Weights that `masks` already removes stay removed. With scope
     "layer" every layer has the same sparsity, up to the weights that make the total exact; a layer
@@ -126,27 +126,34 @@ def keep_best(
         ValueError: sparsity outside [0, 1], a NaN score, or more weights to keep than `masks`
             leaves.
     """
-    if apart := {name: fixed[name] for name in scores if fixed and name in fixed}:
-        others = {name: score for name, score in scores.items() if name not in apart}
-        chosen = keep_best(others, sparsity, masks=masks, scope=scope) if others else {}
-        for name, own in apart.items():
-            chosen |= keep_best({name: scores[name]}, own, masks=masks)
-        return {name: chosen[name] for name in scores}
     flat = {
         name: _candidates(score, masks[name] if masks else None) for name, score in scores.items()
     }
-    sizes = {name: score.numel() for name, score in flat.items()}
-    if scope == "global":
-        together = keep_top(
-            torch.cat(list(flat.values())), kept_count(sparsity, sum(sizes.values()))
-        )
-        kept = dict(zip(flat, together.split(list(sizes.values())), strict=True))
-    else:
-        left = {name: int((score > -torch.inf).sum()) for name, score in flat.items()}
-        total = kept_count(sparsity, sum(sizes.values()))
-        counts = spread(dict.fromkeys(flat, 1 - sparsity), sizes, total, limits=left)
-        kept = {name: keep_top(score, counts[name]) for name, score in flat.items()}
+    left = dict(zip(flat, check_scores(list(flat.values())), strict=True))
+    apart = {name: fixed[name] for name in scores if fixed and name in fixed}
+    together = {name: score for name, score in flat.items() if name not in apart}
+    kept = _keep_share(together, sparsity, left, scope) if together else {}
+    for name, own in apart.items():
+        kept |= _keep_share({name: flat[name]}, own, left, "global")
     return {name: kept[name].view_as(score) for name, score in scores.items()}
+
+
+def _keep_share(
+    flat: Mapping[str, Tensor],
+    sparsity: float,
+    left: Mapping[str, int],
+    scope: Literal["global", "layer"],
+) -> dict[str, Tensor]:
+    """Flat masks of layers that share a sparsity; `left` counts the candidates of each."""
+    sizes = {name: score.numel() for name, score in flat.items()}
+    total = kept_count(sparsity, sum(sizes.values()))
+    if scope == "global":
+        candidates = sum(left[name] for name in flat)
+        together = _keep_candidates(torch.cat(list(flat.values())), total, candidates)
+        return dict(zip(flat, together.split(list(sizes.values())), strict=True))
+    limits = {name: left[name] for name in flat}
+    counts = spread(dict.fromkeys(flat, 1 - sparsity), sizes, total, limits=limits)
+    return {name: find_top(score, counts[name]) for name, score in flat.items()}
 
 
 def _candidates(score: Tensor, mask: Tensor | None) -> Tensor:

@@ -60,9 +60,10 @@ class PruneInput:
         are 0 in `prune`.
     last: whether no prune follows in this trial.
     fixed: sparsities of layers that the study sets apart (`layer_sparsity`), by name of the weight;
-        `sparsity` is that of all others. `keep_best` and `layer_counts` take them.
-    memory: tensors that a method keeps from one of its prunes to the next, saved with the trial;
-        empty at the first one.
+        `sparsity` is that of all others. `keep_best` and `layer_counts` take them. Methods that
+        remove channels take them as fractions of the layer's filters.
+    memory: tensors that a method keeps from one of its prunes to the next, saved with the trial,
+        and on the device of the model at each of them; empty at the first one.
     notes: a method may append sentences that belong in the row, e.g. the layers it had to skip.
     """
 
@@ -145,6 +146,25 @@ class Method(BaseModel):
     def cuts_channels(self) -> bool:
         """Whether it removes whole channels, so that the network becomes smaller."""
         return self.card.kind == "structured"
+
+    def output_sparsity(self, sparsity: float) -> float | None:
+        """The sparsity of the last layer of the network where that of all others shall be
+        `sparsity`; it comes in `PruneInput.fixed`, unless the study gives the layer another one.
+        Default: None, no layer of its own.
+        """
+        return None
+
+    @property
+    def keeps_exact_count(self) -> bool:
+        """Whether a measured level keeps exactly as many weights as the sparsity asks for; where it
+        does, that is checked."""
+        return self.reaches == "exact"
+
+    @property
+    def takes_layer_sparsity(self) -> bool:
+        """Whether it does what `PruneInput.fixed` asks. Default: methods that set single weights to
+        zero; that they do is checked when a level is measured."""
+        return not self.cuts_channels
 
     def find_unfit(self, uses: Mapping[str, WeightUse]) -> dict[str, str]:
         """Layers that this method cannot prune, by name of the weight, each with the reason; they

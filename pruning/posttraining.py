@@ -70,7 +70,7 @@ class PostTraining(Method):
         """Weights that are not used exactly once as those of a convolution or of x @ W.T: their
         inputs are not defined."""
         return {
-            name: f"{self.card.title} needs the inputs of a linear map that runs once"
+            name: f"{self.card.title} prunes convolutions and linear layers that run once"
             for name, use in uses.items()
             if not use.as_layer or use.runs != 1
         }

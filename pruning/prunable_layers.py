@@ -30,12 +30,14 @@ class Selection:
     """The weights that a trial prunes.
 
     names: of their tensors, as in the state dict. notes: what is left out and why, and what is
-    unusual, for the row. fixed: sparsities of those that the study sets apart, by name.
+    unusual, for the row. fixed: sparsities of those that the study sets apart, by name. output:
+    those of them that belong to the last layer of the forward pass.
     """
 
     names: tuple[str, ...]
     notes: tuple[str, ...] = ()
     fixed: Mapping[str, float] = field(default_factory=dict)
+    output: tuple[str, ...] = ()
 
 
 def select_weights(
@@ -53,7 +55,8 @@ def select_weights(
         method: leaves out what it cannot prune, and one that does not prune at all is never
             refused a network; None: what any method could prune.
         exclude: layers that are left alone, by name or pattern (see `layer_patterns`).
-        layer_sparsity: sparsities of layers, by name or pattern, in place of the study's.
+        layer_sparsity: sparsities of layers, by name or pattern, in place of the study's; with a
+            method that removes channels, the fraction of the layer's filters.
 
     Raises:
         UserError: a layer whose weight is not what the forward pass uses; a pattern that no layer
@@ -66,10 +69,9 @@ def select_weights(
     layers, used = _list_layers(model), _order_layers(uses, calls)
     excluded = match_layers(exclude, layers, used, "exclude")
     fixed = match_sparsities(layer_sparsity or {}, layers, used, excluded)
-    if fixed and method is not None and method.cuts_channels:
+    if fixed and method is not None and not method.takes_layer_sparsity:
         raise UserError(
-            "layer_sparsity sets zeros among the weights of a layer, but method "
-            f"'{method.card.title}' removes whole channels; exclude the layers instead"
+            f"method '{method.card.title}' takes no layer_sparsity; exclude the layers instead"
         )
     if prunes:
         _refuse_computed_weights(model, excluded)
@@ -85,8 +87,11 @@ def select_weights(
     notes = [*_describe_reasons(reasons), *_describe_tied(model, names)]
     if chosen := {name: fixed[name] for name in names if name in fixed}:
         listed = ", ".join(f"{name} {sparsity:g}" for name, sparsity in chosen.items())
-        notes.append(f"layers with a sparsity of their own: {listed}")
-    return Selection(names, tuple(notes), chosen)
+        cuts = method is not None and method.cuts_channels
+        own = "fraction of filters to remove" if cuts else "sparsity"
+        notes.append(f"layers with a {own} of their own: {listed}")
+    output = tuple(name for name in names if used and layer_of_weight(name) == used[-1])
+    return Selection(names, tuple(notes), chosen, output)
 
 
 def _find_reasons(

@@ -67,7 +67,7 @@ def make_parser() -> Parser:
     )
     add_model_options(what)
     what.add_argument(
-        "--data-dir", metavar="DIR", help="Parquet files in the Hugging Face Hub image layout"
+        "--data-dir", metavar="DIR", help="images in folders by class, or in Parquet files"
     )
     what.add_argument(
         "--out", metavar="DIR", help="the directory of the search, or an s3:// URI (studies/<name>)"

@@ -2,7 +2,7 @@
 and the nearest fix."""
 
 import re
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -24,6 +24,7 @@ def describe_validation_error(
         "function-",
         "literal[",
         "list[",
+        "given-",
     )  # pydantic's names for the members of a union
     field = ".".join(str(part) for part in first["loc"] if not str(part).startswith(tags))
     if first["type"] == "extra_forbidden":
@@ -59,9 +60,7 @@ def _field_names(model: type[BaseModel] | None, path: tuple[Any, ...]) -> list[s
     for part in path:
         field = model.model_fields.get(str(part)) if model else None
         annotation = field.annotation if field else None
-        model = (
-            annotation
-            if isinstance(annotation, type) and issubclass(annotation, BaseModel)
-            else None
-        )
+        kinds = (annotation, *get_args(annotation))  # or a model and None
+        models = (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
+        model = next(models, None)
     return list(model.model_fields) if model else []

@@ -60,7 +60,6 @@ BROKEN: dict[str, Callable[[Path, Patch], None]] = {
     "no mlflow": without("mlflow", "sweeps.loggers.selection"),
     "no wandb": without("wandb", "sweeps.loggers.selection"),
     "no tensorboard": without("tensorboard", "sweeps.loggers.selection"),
-    "no safetensors": without("safetensors", "trainables.export.formats"),
     "no onnx": without("onnx", "trainables.export.formats"),
     "no onnxruntime": without("onnxruntime", "trainables.export.formats"),
     "half of tensorboard": half_of_tensorboard,

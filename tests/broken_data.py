@@ -48,4 +48,5 @@ def images(*sides: int, mode: str = "RGB", content: bytes = b"") -> list[dict[st
 
 def full_cache(here: Path, patch: Patch) -> None:
     patch.setenv("PRUNING_DATA_CACHE", str(here / "cache"))
-    patch.setattr("torch.save", raising(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    patch.setattr("trainables.data.appended_files.AppendedFiles.append", raising(full))

@@ -31,7 +31,8 @@ PACKAGES: dict[str, set[str]] = {
 LIBRARIES: dict[str, set[str]] = {
     "pruning": {"torch", "pydantic", "numpy"},
     "models": {"torch", "torchvision", "timm"},
-    "trainables": {"torch", "torchvision", "pydantic", "pyarrow", "numpy", "PIL", "sklearn"},
+    "trainables": {"torch", "torchvision", "pydantic", "pyarrow", "numpy", "PIL", "sklearn"}
+    | {"safetensors"},
     "sweeps": {"ray", "pydantic", "pydantic_core", "yaml", "torch", "numpy", "optuna"},
     "analysis": {"pandas", "numpy", "scipy", "matplotlib", "fontTools", "pyarrow", "yaml"}
     | {"jinja2", "sklearn"},
@@ -39,8 +40,8 @@ LIBRARIES: dict[str, set[str]] = {
 EXTRA = {  # libraries that one file alone may import
     "pruning/structured/narrow_window_attention.py": {"torchvision"},
     "trainables/ray_trainable.py": {"ray"},
+    "trainables/data/hub.py": {"huggingface_hub"},
     "trainables/export/study_records.py": {"yaml"},
-    "trainables/export/exported_folder.py": {"safetensors"},
     "trainables/export/onnx_network.py": {"onnx", "onnxruntime"},
     "sweeps/live_view/terminal_view.py": {"rich"},
     "sweeps/live_view/mean_accuracy.py": {"rich"},
@@ -57,17 +58,18 @@ SHARED = ("trainables.storage", "trainables.version", "trainables.command_line",
 ROOMS: dict[str, list[str]] = {
     package: names.split()
     for package, names in {
-        "pruning": """user_error phases masks nm_pattern eval_mode linear_flow
+        "pruning": """user_error phases top_scores masks nm_pattern eval_mode linear_flow
             small_initial_weights
             weight_uses cost connectivity structured layerwise feature_map_ranks method
             layer_patterns prunable_layers real_zeros class_examples gradient_scores filters
             posttraining dynamic
             controls user_methods methods registry""",
-        "models": "sizes initial simple vgg cifar_resnet zoo model_registry",
-        "trainables": """version provenance environment storage command_line user_method_files
-            checkpoint_format trial_records data training trial_spec network dense_weights
-            saved_networks prune_inputs measured_row epoch_runner trial_results phase_runner trial
-            ray_trainable timing export""",
+        "models": """sizes initial simple lenet scaled_vgg vgg cifar_resnet padded_resnet zoo
+            pretrained model_registry""",
+        "trainables": """version provenance node_faults storage command_line
+            user_method_files checkpoint_format trial_records data environment training trial_spec
+            network dense_weights saved_networks weights prune_inputs measured_row early_stop
+            epoch_runner trial_results phase_runner trial ray_trainable timing export""",
         "sweeps": """validation_errors study_file planning estimate running loggers live_view cli
             full_study search synflow_search""",
         "analysis": """columns method_styles metrics reading series statistics captions figures

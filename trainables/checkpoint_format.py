@@ -14,14 +14,15 @@ FORMAT = 3  # a checkpoint of another format is passed over; raise it when a key
 
 
 class RecordsState(TypedDict):
-    """What a trial has recorded so far: a `TrialRecords`. train_macs: not there in checkpoints that
-    were written before it was counted."""
+    """What a trial has recorded so far: a `TrialRecords`. train_macs, early_stop: not there in
+    checkpoints that were written before there were such."""
 
     level: int
     epochs: int
     train_seconds: float
     train_macs: NotRequired[int | None]
     best_test: float | None
+    early_stop: NotRequired[dict[str, Any] | None]
     started: str
     rows: list[dict[str, Any]]
     curves: list[dict[str, Any]]
@@ -34,13 +35,15 @@ class NetworkState(TypedDict):
     """Weights, masks and optimiser: a `Network`.
 
     keeps: for each time channels were removed, which ones stayed. optimizer: None where no training
-    is in progress.
+    is in progress. average: of the weights, None where the training in progress has none; not there
+    in checkpoints that were written before there were averages.
     """
 
     model: dict[str, Any]
     masks: dict[str, Tensor]
     keeps: list[dict[str, Tensor]]
     optimizer: dict[str, Any] | None
+    average: NotRequired[dict[str, Tensor] | None]
     scaler: dict[str, Any]
     precision: Any
     compiled: bool

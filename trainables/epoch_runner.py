@@ -2,19 +2,24 @@
 batches."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
+
+from torch import Tensor
 
 from pruning.method import Method
 from pruning.phases import Measure, Phase, Prune, Train
 from trainables.data.loader_interface import Loader
 from trainables.dense_weights import store_weights_of_epoch
+from trainables.early_stop import EarlyStopping, count_iterations
 from trainables.network import Network
 from trainables.prune_inputs import PruneInputs
 from trainables.storage.store import Store
 from trainables.training.epoch import Epoch, EpochResult, HeldMasks
-from trainables.training.learning_rate import learning_rate
+from trainables.training.learning_rate import learning_rate, momentum
+from trainables.training.mixing import mix_batches
 from trainables.training.recipe import Recipe
 from trainables.training.seeds import make_generator
 from trainables.trial_records import TrialRecords
@@ -37,6 +42,7 @@ class EpochRunner:
     records: TrialRecords
     prune_inputs: PruneInputs
     _epoch: Epoch | None = field(default=None, init=False)  # in progress in this process
+    _early_stopping: EarlyStopping | None = field(default=None, init=False)  # of that epoch
     # What the epoch in progress was begun with: `stream` names its random numbers, `recipe_epoch`
     # the epoch of the recipe whose changes hold in it.
     _begun_with: dict[str, Any] = field(default_factory=dict, init=False)
@@ -77,13 +83,16 @@ class EpochRunner:
         """
         phase = self.phases[index]
         assert isinstance(phase, Train), "only a training has epochs"
-        self._epoch = self._epoch or self._begin(index, phase, epoch)
+        self._epoch = self._epoch or self._begin(index, phase, epoch, step)
         began = time.perf_counter()
         result = self._epoch.train(pause)
-        self.records.train_seconds += time.perf_counter() - began
+        evaluated = self._early_stopping.take_seconds() if self._early_stopping else 0.0
+        self.records.train_seconds += time.perf_counter() - began - evaluated
         if result is None:
             return False
         self._epoch = None
+        if epoch + 1 == phase.end:
+            self.network.end_training()
         self._record(phase, epoch, step, result)
         if epoch + 1 == phase.end:
             self.store_weights(phase, phase.end)
@@ -118,7 +127,7 @@ class EpochRunner:
             # Last, because a network of the user may draw random numbers even in this pass.
             records.train_macs += TRAINING_PASSES * result.images * self.network.count_macs()
 
-    def _begin(self, index: int, phase: Train, epoch: int) -> Epoch:
+    def _begin(self, index: int, phase: Train, epoch: int, step: int) -> Epoch:
         """An epoch at its first batch, or at the batch after the pause that a checkpoint holds."""
         paused, self._paused = self._paused, None
         whole = self.recipe_of(phase)
@@ -130,30 +139,97 @@ class EpochRunner:
         recipe = whole.at(recipe_epoch)
         if epoch == phase.start and not paused:
             self.network.renew_optimizer(recipe)
-            self.records.best_test = None
+            self.records.best_test = self.records.early_stop = None
         if not paused:
             self.store_weights(phase, epoch)
         optimizer = self.network.update_optimizer(recipe)
         steps = self.loader.batches_per_epoch(recipe.batch)
+        part_of_step = 1 / ceil(steps / recipe.accumulate)  # of the epoch
+
+        batches_done = paused["index"] if paused else 0
+        self._early_stopping = self._watch_for_early_stop(phase, epoch, step, batches_done)
+
+        def at(value: Callable[..., Any]) -> Callable[[float], Any]:
+            return lambda part: value(recipe, epoch + part, length=phase.length, step=part_of_step)
+
         return Epoch(
             self.network.model,
-            self.loader.training_batches(
-                batch=recipe.batch,
-                augment=recipe.augment,
-                generator=make_generator(self.spec.seed, *stream),
-                skip=paused["index"] if paused else 0,
-            ),
+            self._training_batches(recipe, stream, batches_done),
             steps=steps,
             optimizer=optimizer,
             scaler=self.network.scaler,
             held=HeldMasks(self.network.model, self.network.masks),
-            learning_rate=lambda part: learning_rate(recipe, epoch + part, length=phase.length),
+            learning_rate=at(learning_rate),
+            momentum=at(momentum),
             precision=self.network.precision,
             device=self.network.device,
             label_smoothing=recipe.label_smoothing,
+            accumulate=recipe.accumulate,
+            batch=recipe.batch,
+            images=self.loader.count("training"),
+            clip=recipe.clip,
             update=self._mask_update(index, phase, epoch) if phase.updates else None,
+            stepped=self._after_step(recipe),
             paused=paused,
             forward=self.network.training_forward(recipe),
+        )
+
+    def _training_batches(
+        self, recipe: Recipe, stream: tuple[str | int, ...], skip: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of an epoch, mixed where the recipe says so, without the first `skip`."""
+        batches = self.loader.training_batches(
+            batch=recipe.batch,
+            augment=recipe.augment,
+            generator=make_generator(self.spec.seed, *stream),
+            skip=skip,
+        )
+        if not (recipe.mixup or recipe.cutmix):
+            return batches
+        return mix_batches(
+            batches,
+            classes=self.loader.data.classes,
+            mixup=recipe.mixup,
+            cutmix=recipe.cutmix,
+            seed=self.spec.seed,
+            names=tuple(stream),
+            first=skip,
+        )
+
+    def _after_step(self, recipe: Recipe) -> Callable[[], None] | None:
+        """What takes the weights into their average after an optimiser step, if there is one, and
+        then evaluates the network by iteration, if the recipe says so."""
+        average, decay, watch = self.network.average, recipe.ema, self._early_stopping
+        averages = average is not None and decay is not None
+        if not averages and watch is None:
+            return None
+
+        def stepped() -> None:
+            if average is not None and decay is not None:
+                average.update(decay)
+            if watch:
+                watch.count()
+
+        return stepped
+
+    def _watch_for_early_stop(
+        self, phase: Train, epoch: int, step: int, batches_done: int
+    ) -> EarlyStopping | None:
+        """What evaluates an epoch by iteration, after so many of its batches; None where the recipe
+        does not say so, or the method changes masks in this training, so that its networks have not
+        one sparsity."""
+        whole = self.recipe_of(phase)
+        if not whole.evaluate_every or phase.updates:
+            return None
+        recipes = [whole.at(phase.recipe_epoch(n, whole.epochs)) for n in range(epoch + 1)]
+        counts = [(self.loader.batches_per_epoch(of.batch), of.accumulate) for of in recipes]
+        return EarlyStopping(
+            self.network,
+            self.loader,
+            self.records,
+            every=whole.evaluate_every,
+            iteration=count_iterations(counts, batches_done),
+            same={"key": self.spec.key, "step": step, "epoch": epoch, "phase": phase.recipe},
         )
 
     def _first_stream(self, phase: Train, epoch: int) -> tuple[str | int, ...]:
@@ -186,23 +262,25 @@ class EpochRunner:
         self, index: int, phase: Train, epoch: int
     ) -> Callable[[int], HeldMasks | None]:
         """The callback by which the method changes masks inside this epoch; progress is counted in
-        the steps of the whole phase, whose batches may change."""
+        the optimiser steps of the whole phase, whose batches may change."""
         sparsity = next(
             later.sparsity for later in self.phases[index:] if isinstance(later, Measure)
         )
         whole = self.recipe_of(phase)
-        steps = {
-            number: self.loader.batches_per_epoch(
-                whole.at(phase.recipe_epoch(number, whole.epochs)).batch
-            )
+        recipes = {
+            number: whole.at(phase.recipe_epoch(number, whole.epochs))
             for number in range(phase.start, phase.end)
+        }
+        steps = {
+            number: ceil(self.loader.batches_per_epoch(recipe.batch) / recipe.accumulate)
+            for number, recipe in recipes.items()
         }
         total = sum(steps.values())
         before = sum(count for number, count in steps.items() if number < epoch)
         every = self.method.interval(total)
 
-        def update(batch: int) -> HeldMasks | None:
-            behind = before + batch
+        def update(step: int) -> HeldMasks | None:
+            behind = before + step
             if behind % every:
                 return None
             inputs = self.prune_inputs.make(
@@ -213,6 +291,6 @@ class EpochRunner:
             if masks is None:
                 return None
             self.network.set_masks(masks)
-            return HeldMasks(self.network.model, self.network.masks)
+            return HeldMasks(self.network.model, self.network.masks, leave_out_whole=False)
 
         return update

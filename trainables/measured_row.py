@@ -26,6 +26,7 @@ def describe_trial(spec: TrialSpec, environment: Environment) -> dict[str, Any]:
         "study": environment.study,
         "exclude": None,
         "layer_sparsity": None,
+        **dict.fromkeys(("weights", "normalise", "image_size")),
         **spec.columns(),
         "device": environment.hardware,
         "threads": environment.threads,

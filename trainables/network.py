@@ -4,6 +4,7 @@ saved and restored."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,9 +19,12 @@ from pruning.structured.shrink import shrink
 from trainables.training.batch_norm import recalibrate_batch_norm
 from trainables.training.compile import CompiledForward, choose_compiled
 from trainables.training.evaluation import Accuracy, evaluate
-from trainables.training.optimizer import make_optimizer
-from trainables.training.precision import choose_precision
+from trainables.training.evaluation_batch import EvaluationBatch
+from trainables.training.optimizer import make_optimizer, set_missing_momentum, set_recipe
+from trainables.training.precision import Precision, choose_precision
 from trainables.training.seeds import derive_seed
+from trainables.training.study_precision import check_precision
+from trainables.training.weight_average import WeightAverage
 
 if TYPE_CHECKING:
     from trainables.checkpoint_format import NetworkState
@@ -30,13 +34,14 @@ if TYPE_CHECKING:
 
 class Network:
     """The network of one trial on its device, beginning with the initial weights of the trial's
-    seed.
+    seed, or with given ones.
 
-    selection: the weights that the trial prunes. masks: bool, one for each of them, True where
-    kept; what they remove is zero in the model at every moment. keep_plans: for each time channels
-    were removed, which ones of its groups stayed. dense_params, dense_prunable: parameters and
-    weights to prune before any pruning. compiled: whether it trains compiled; decided by `steps`,
-    the optimiser steps of the whole trial.
+    given: weights and buffers by name; what is not among them is drawn from the seed. selection:
+    the weights that the trial prunes. masks: bool, one for each of them, True where kept; what they
+    remove is zero in the model at every moment. keep_plans: for each time channels were removed,
+    which ones of its groups stayed. dense_params, dense_prunable: parameters and weights to prune
+    before any pruning. compiled: whether it trains compiled; decided by `steps`, the optimiser
+    steps of the whole trial.
     """
 
     def __init__(
@@ -47,9 +52,12 @@ class Network:
         device: torch.device,
         *,
         steps: int = 0,
+        given: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.spec, self.image, self.classes, self.device = spec, image, classes, device
         self.model = self._build("init")
+        if given:
+            self.model.load_state_dict(given, strict=False)
         self.dense_params = sum(parameter.numel() for parameter in self.model.parameters())
         self.selection = select_weights(
             self.model,
@@ -64,9 +72,11 @@ class Network:
         self.compiled = choose_compiled(spec.recipe.compile, self.model, steps=steps, device=device)
         self._compiled_forward: CompiledForward | None = None
         self.keep_plans: list[dict[str, Tensor]] = []
+        self.evaluation_batch = EvaluationBatch()
         self._counted: tuple[nn.Module, int] | None = None
         self.optimizer: torch.optim.Optimizer | None = None
-        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
+        self.average: WeightAverage | None = None
+        self.scaler = self._make_scaler()
 
     def _build(self, stream: str) -> nn.Module:
         """The whole network with fresh weights from (seed, stream), drawn on the CPU whatever the
@@ -81,11 +91,14 @@ class Network:
         return {name: whole[name] for name in self.selection.names}
 
     def fixed_sparsities(self, sparsity: float | None) -> dict[str, float]:
-        """The sparsities of the layers that the study sets apart, where the others shall have
-        `sparsity`: on the way to the trial's last one they rise in proportion."""
+        """The sparsities of the layers that the study or the method sets apart, where the others
+        shall have `sparsity`: on the way to the trial's last one those of the study rise in
+        proportion."""
         last = self.spec.sparsities[-1] if self.spec.sparsities else 0.0
         part = sparsity / last if sparsity is not None and last else 1.0
-        return {name: part * own for name, own in self.selection.fixed.items()}
+        own = None if sparsity is None else self.spec.build_method().output_sparsity(sparsity)
+        output = {} if own is None else dict.fromkeys(self.selection.output, own)
+        return output | {name: part * own for name, own in self.selection.fixed.items()}
 
     @property
     def sparsity(self) -> float:
@@ -102,21 +115,43 @@ class Network:
         return self._counted[1]
 
     def renew_optimizer(self, recipe: Recipe) -> torch.optim.Optimizer:
-        """Begin a training: a fresh optimiser without momentum."""
-        self.optimizer = make_optimizer(self.model, recipe)
+        """Begin a training: a fresh optimiser without momentum, no average of weights yet, and
+        with fp16 torch's first scale of the loss, whatever an earlier training of the trial has
+        raised it to; so a training depends on nothing but its weights, masks, recipe and seed."""
+        self.optimizer = make_optimizer(self.model, recipe, scaled=self.precision == "fp16")
+        self.average, self.scaler = None, self._make_scaler()
         return self.optimizer
+
+    def train_in(self, precision: Precision) -> None:
+        """Train in a precision other than the one chosen for this device alone.
+
+        Raises:
+            NodeUnfit: the device does not compute in it.
+        """
+        check_precision(precision, self.device)
+        self.precision = precision
+        self.scaler = self._make_scaler()
+
+    def _make_scaler(self) -> torch.amp.GradScaler:
+        return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
 
     def update_optimizer(self, recipe: Recipe) -> torch.optim.Optimizer:
         """The optimiser of the training in progress, with the fields of a recipe that may have
-        changed since the last epoch."""
+        changed since the last epoch; with it, the average of the weights if there is to be one."""
         assert self.optimizer is not None, (
             "a training step follows the start of its training or a checkpoint of it"
         )
-        for group in self.optimizer.param_groups:
-            group["weight_decay"] = recipe.weight_decay
-            if "momentum" in group:
-                group["momentum"] = recipe.momentum
+        set_recipe(self.optimizer, recipe)
+        if recipe.ema is not None and self.average is None:
+            self.average = WeightAverage(self.model)
         return self.optimizer
+
+    def end_training(self) -> None:
+        """The average of the weights, where there is one, becomes the network: what is measured,
+        pruned, saved and trained further."""
+        if self.average:
+            self.average.copy_to_model()
+        self.average = None
 
     def training_forward(self, recipe: Recipe) -> nn.Module | CompiledForward:
         """The forward pass of the training in progress."""
@@ -126,7 +161,11 @@ class Network:
         if compiled is None or compiled.model is not self.model or compiled.batch != recipe.batch:
             lenient = self.spec.recipe.compile == "auto"
             self._compiled_forward = compiled = CompiledForward(
-                self.model, batch=recipe.batch, device=self.device, lenient=lenient
+                self.model,
+                batch=recipe.batch,
+                device=self.device,
+                lenient=lenient,
+                accumulates=recipe.accumulate > 1,
             )
         return compiled
 
@@ -172,7 +211,7 @@ class Network:
         self.keep_plans.append({name: kept.cpu() for name, kept in keep.items()})
         self.model = self._remove_channels(keep)
         self.masks = self._keep_all()
-        self.optimizer = None
+        self.optimizer = self.average = None
 
     def _remove_channels(self, keep: Mapping[str, Tensor]) -> nn.Module:
         small = shrink(self.model, keep, image=self.image).to(self.device)
@@ -180,8 +219,8 @@ class Network:
 
     @torch.no_grad()
     def set_masks(self, masks: Mapping[str, Tensor]) -> None:
-        """Take new masks: what they remove becomes zero, and momentum of every weight whose mask
-        changed is cleared.
+        """Take new masks: what they remove becomes zero, also in the average of the weights, and
+        momentum of every weight whose mask changed is cleared.
 
         Raises:
             ValueError: the masks do not fit the prunable weights.
@@ -200,10 +239,17 @@ class Network:
                     value.masked_fill_(moved[name] ^ self.masks[name], 0)
         self.masks = moved
         apply_masks(self.model, self.masks)
+        if self.average:
+            self.average.apply_masks(self.model, self.masks)
 
     def evaluate(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracy | None:
-        """Accuracy on images; None where there are none. The model is in eval mode afterwards."""
-        return evaluate(self.model, batches, precision=self.precision, device=self.device)
+        """Accuracy on images, within a training with the average of the weights, if there is one;
+        None where there are no images. The model is in eval mode afterwards."""
+        at_once = self.evaluation_batch
+        with self.average.in_model() if self.average else nullcontext():
+            return evaluate(
+                self.model, batches, precision=self.precision, device=self.device, at_once=at_once
+            )
 
     def recalibrate(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Estimate the batch-norm statistics anew from images; weights stay."""
@@ -216,12 +262,14 @@ class Network:
         }
 
     def state(self, *, midway: bool) -> NetworkState:
-        """Everything needed to continue; the optimiser only `midway` in a training."""
+        """Everything needed to continue; the optimiser and the average of the weights only `midway`
+        in a training."""
         return {
             "model": self.model.state_dict(),
             "masks": dict(self.masks),
             "keeps": self.keep_plans,
             "optimizer": self.optimizer.state_dict() if midway and self.optimizer else None,
+            "average": self.average.state() if midway and self.average else None,
             "scaler": self.scaler.state_dict(),
             "precision": self.precision,
             "compiled": self.compiled,
@@ -234,11 +282,16 @@ class Network:
             self.model = self._remove_channels(keep)
         self.model.load_state_dict(saved["model"])
         self.masks = {name: mask.to(self.device) for name, mask in saved["masks"].items()}
-        self.precision, self.compiled = saved["precision"], saved["compiled"]
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
-        self.scaler.load_state_dict(saved["scaler"])
+        self.train_in(saved["precision"])
+        self.compiled = saved["compiled"]
         if saved["optimizer"] is not None:
-            self.renew_optimizer(recipe).load_state_dict(saved["optimizer"])
+            optimizer = self.renew_optimizer(recipe)
+            optimizer.load_state_dict(saved["optimizer"])
+            if self.precision == "fp16":
+                set_missing_momentum(optimizer)
+        self.scaler.load_state_dict(saved["scaler"])
+        average = saved.get("average")
+        self.average = None if average is None else WeightAverage(self.model, average)
 
 
 def _channels_last(model: nn.Module) -> nn.Module:

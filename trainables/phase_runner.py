@@ -5,12 +5,15 @@ from itertools import islice
 
 import torch
 
+from pruning.filters import FilterMethod
 from pruning.phases import Measure, Phase, Prune, Recalibrate, Reinitialise, Rewind, Train
 from pruning.structured.keep_plan import Smaller
 from trainables.checkpoint_format import RunnerState
+from trainables.data.augment_names import check_own_functions
 from trainables.data.loader import make_loader
 from trainables.data.loader_interface import Loader
 from trainables.dense_weights import read_dense_weights
+from trainables.early_stop import describe_early_stop
 from trainables.environment import Environment
 from trainables.epoch_runner import EpochRunner
 from trainables.measured_row import (
@@ -22,9 +25,12 @@ from trainables.measured_row import (
 from trainables.network import Network
 from trainables.prune_inputs import PruneInputs
 from trainables.storage.store import Store
+from trainables.training.compile import count_trained_networks
 from trainables.training.seeds import make_generator
+from trainables.training.study_precision import agree_on_precision
 from trainables.trial_records import TrialRecords
 from trainables.trial_spec import TrialSpec, epochs_of
+from trainables.weights.given_weights import read_given_weights
 
 
 class PhaseRunner:
@@ -33,6 +39,7 @@ class PhaseRunner:
     def __init__(self, spec: TrialSpec, environment: Environment) -> None:
         self.spec, self.environment = spec, environment
         self.store = Store.at(environment.store)
+        check_own_functions(spec.augment_sources)
         self.loader: Loader = make_loader(
             spec.dataset,
             environment.data_dir,
@@ -40,12 +47,27 @@ class PhaseRunner:
             hold_out=spec.recipe.hold_out,
             test=spec.test,
             device=environment.device,
+            image_size=spec.image_size,
+            images=environment.images,
+            workers=environment.loader_workers,
+            normalise=spec.normalise,
+            sharing=environment.sharing,
+            augments=spec.augments,
         )
         image, classes = self.loader.data.image, self.loader.data.classes
         self.method = spec.build_method()
         self.phases: list[Phase] = spec.phases(image, classes)
         steps = epochs_of(self.phases) * self.loader.batches_per_epoch(spec.recipe.batch)
-        self.network = Network(spec, image, classes, torch.device(environment.device), steps=steps)
+        steps //= count_trained_networks(self.phases, smaller=isinstance(self.method, FilterMethod))
+        given = read_given_weights(self.store, spec.weights) if spec.weights else None
+        self.network = Network(
+            spec, image, classes, torch.device(environment.device), steps=steps, given=given
+        )
+        if spec.recipe.precision == "auto":
+            network = self.network
+            network.train_in(
+                agree_on_precision(self.store, spec.model, network.precision, network.device)
+            )
         self.records = TrialRecords()
         self._prune_inputs = PruneInputs(spec, self.loader, self.network, self.records)
         self._epochs = EpochRunner(
@@ -95,6 +117,8 @@ class PhaseRunner:
             Whether the step is finished.
         """
         phase = self.phases[index]
+        if not isinstance(phase, Train | Measure):
+            self.records.early_stop = None  # the network is no longer that of the last training
         match phase:
             case Train():
                 return self._epochs.run(index, epoch, step, pause)
@@ -166,11 +190,15 @@ class PhaseRunner:
                 **describe_trial(self.spec, self.environment),
                 **describe_level(phase, self.network, zeros, test, validation),
                 "best_epoch_test_top1": records.best_test,
+                **describe_early_stop(self.network, self.loader, records, test=self.spec.test),
                 "epochs": records.epochs,
                 "train_seconds": records.train_seconds,
                 "train_macs": None if records.train_macs is None else float(records.train_macs),
-                "notes": "; ".join([*selected, *records.notes, *zeros.notes]),
+                "notes": "; ".join(
+                    [*selected, *records.notes, *zeros.notes, *self.network.evaluation_batch.notes]
+                ),
                 "data_digest": self.loader.data.digest,
+                "images": self.loader.placement,
                 "started": records.started,
             }
         )

@@ -40,7 +40,9 @@ class PruneInputs:
             purpose, number: name the random numbers of this call: "prune" and the level, or
                 "update" and the optimiser step. Its images have random numbers of their own.
         """
-        seed = self.spec.seed
+        seed, memory = self.spec.seed, self.records.memory
+        # What a checkpoint held lies on the CPU, wherever it was written.
+        memory.update({name: value.to(self.network.device) for name, value in memory.items()})
         return PruneInput(
             model=self.network.model,
             masks=self.network.masks,
@@ -53,7 +55,7 @@ class PruneInputs:
             image=self.loader.data.image,
             last=last,
             fixed=self.network.fixed_sparsities(sparsity),
-            memory=self.records.memory,
+            memory=memory,
             progress=progress,
             interval=interval,
         )

@@ -22,9 +22,11 @@ from ray._private.state import state
 
 from trainables.dense_weights import DenseWeightsMissing
 from trainables.environment import Environment
-from trainables.provenance import utc_now
-from trainables.storage.layout import failure_file
+from trainables.node_faults import NodeCrowded, NodeUnfit, find_node_fault, is_taken_by_others
+from trainables.provenance import host_and_process, utc_now
+from trainables.storage.layout import failure_file, probe_file
 from trainables.storage.store import Store, StoreLost
+from trainables.training.process import gpu_share
 from trainables.trial import Trial
 from trainables.trial_spec import TrialSpec
 from trainables.user_method_files import load_method_files
@@ -34,6 +36,10 @@ SECONDS_PER_RESULT = 1.0
 # The columns of each row that the driver gets when a trial is done.
 LEVEL_COLUMNS = ("level", "stage", "sparsity", "test_top1", "val_top1")
 MAX_EXCEPTIONS = 3  # of a trial itself, after which it is given up
+# Before a trial leaves a node that cannot run it: a node that fails fast must not draw all trials.
+NODE_FAULT_PAUSE = 20.0
+# Before each try to get memory that other processes of the GPU hold; after the last one it leaves.
+MEMORY_PAUSES = (10.0, 20.0, 40.0)
 MEMORY_ADVICE = (
     "give each trial more memory: fewer trials on a device (--gpus-per-trial, --cpus-per-trial), "
     "a smaller recipe.batch, or recipe.precision=bf16"
@@ -53,14 +59,15 @@ class RayTrial(tune.Trainable):
     notice before a spot machine is taken away), checkpoints its trial after the present batch and
     leaves.
 
-    exceptions: how many the trial has raised in this worker. curves_sent: rows of its curves that
-    the driver has got.
+    exceptions: how many the trial has raised in this worker. crowded: how often it found its share
+    of the GPU's memory taken by others. curves_sent: rows of its curves that the driver has got.
     """
 
     trial: Trial | None
     spec: TrialSpec
     environment: Environment
     exceptions: int
+    crowded: int
     curves_sent: int
     busy = False
     terminated = False
@@ -70,7 +77,7 @@ class RayTrial(tune.Trainable):
         self.spec = TrialSpec.model_validate(config["spec"])
         self.environment = Environment.model_validate(config["environment"])
         self.trial = None
-        self.exceptions = self.curves_sent = 0
+        self.exceptions = self.crowded = self.curves_sent = 0
         if signal.getsignal(signal.SIGTERM) != self._on_sigterm:
             self._end = signal.signal(signal.SIGTERM, self._on_sigterm)
 
@@ -89,7 +96,7 @@ class RayTrial(tune.Trainable):
             `steps_done` of `steps`; `epochs` trained so far, and those `gained` since the trial was
                 opened at the position `start`; the next step as `label`, and the `level`.
             `seconds` spent on the trial so far, on which `device`, in which `precision` and whether
-                `compiled`.
+                `compiled`; where its `images` live, and why.
             `curve`: the rows that the curves have got since the last result, from row number
                 `curve_from` on.
             `top1` of the last row and the accuracies of all `levels`, when done; or the `error` in
@@ -97,6 +104,7 @@ class RayTrial(tune.Trainable):
 
         Raises:
             Leaving: the worker has to go; the trial is checkpointed.
+            NodeUnfit, NodeCrowded: the trial cannot run here; Ray tries again, maybe elsewhere.
         """
         until = time.monotonic() + SECONDS_PER_RESULT
         if self._must_leave():
@@ -147,6 +155,7 @@ class RayTrial(tune.Trainable):
             "device": self.environment.hardware,
             "precision": network.precision,
             "compiled": network.compiled,
+            "images": trial.runner.loader.placement,
             "label": trial.label,
             "level": records.level,
             "curve_from": self.curves_sent,
@@ -183,9 +192,19 @@ class RayTrial(tune.Trainable):
         """Try again from the last checkpoint, or record the failure and end the trial.
 
         Raises:
+            NodeUnfit, NodeCrowded: the node is to blame.
             torch.AcceleratorError: the state of the device is lost in this process; Ray tries again
                 in another.
         """
+        if fault := find_node_fault(exception):
+            self._close()
+            store = Store.at(self.environment.store)
+            if lost := store.find_loss(probe_file(host_and_process())):  # it may be on that disk
+                return _end("store_lost", lost)
+            self._wait(NODE_FAULT_PAUSE)
+            raise NodeUnfit(f"{_node()}: {fault}") from exception
+        if isinstance(exception, torch.OutOfMemoryError) and self._is_crowded(exception):
+            return self._wait_for_memory(exception)
         self.exceptions += 1
         error = " ".join(f"{type(exception).__name__}: {exception}".split())[:500]
         if isinstance(exception, (MemoryError, torch.OutOfMemoryError)):
@@ -208,6 +227,29 @@ class RayTrial(tune.Trainable):
         except StoreLost as lost:
             return _end("store_lost", str(lost))
         return _end("failed", error)
+
+    def _is_crowded(self, error: torch.OutOfMemoryError) -> bool:
+        """Whether the memory that is missing belongs to this trial's share of the GPU."""
+        if self.environment.device != "cuda":
+            return False
+        total = torch.cuda.get_device_properties().total_memory
+        allowed = int(gpu_share(self.environment.sharing_gpu) * total)
+        return is_taken_by_others(str(error), held=torch.cuda.memory_reserved(), allowed=allowed)
+
+    def _wait_for_memory(self, error: torch.OutOfMemoryError) -> dict[str, Any]:
+        """Wait until others may have given memory back; NodeCrowded after the last pause."""
+        self._close()
+        if self.crowded == len(MEMORY_PAUSES):
+            raise NodeCrowded(f"{_node()}: others take the GPU's memory") from error
+        self._wait(MEMORY_PAUSES[self.crowded])
+        self.crowded += 1
+        return _end("retrying", "others take the GPU's memory") | {"done": False}
+
+    def _wait(self, seconds: float) -> None:
+        """Do nothing for so long, or until the worker has to leave."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self._must_leave():
+            time.sleep(min(1.0, seconds))
 
     def _read_failure(self) -> str:
         """The error for which the driver has given this trial up, because it kept losing its
@@ -237,8 +279,15 @@ class RayTrial(tune.Trainable):
 
 
 def _end(status: str, error: str) -> dict[str, Any]:
-    """The last result of a trial that has no rows."""
-    return {"done": True, "status": status, "steps_done": 0, "error": error}
+    return {"done": True, "status": status, "steps_done": 0, "error": error}  # it has no rows
+
+
+def _node() -> str:
+    """This node by its id and, in brackets, its address, as the driver reads it."""
+    if not ray.is_initialized():
+        return "this node"
+    context = ray.get_runtime_context()
+    return f"node {context.get_node_id()} ({ray.util.get_node_ip_address()})"
 
 
 def _is_draining() -> bool:

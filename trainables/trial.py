@@ -18,7 +18,7 @@ from trainables.environment import Environment
 from trainables.phase_runner import PhaseRunner
 from trainables.storage import checkpoints, layout
 from trainables.storage.store import Store
-from trainables.training.process import set_up_process
+from trainables.training.process import set_up_gpu, set_up_process
 from trainables.training.seeds import derive_seed
 from trainables.trial_records import TrialRecords
 from trainables.trial_results import read_complete_rows, write_results
@@ -40,6 +40,8 @@ class Trial:
     def __init__(self, spec: TrialSpec, environment: Environment) -> None:
         self._opened_at = time.monotonic()
         set_up_process(environment.threads)
+        if environment.device == "cuda":
+            set_up_gpu(sharing=environment.sharing_gpu, deterministic=environment.deterministic)
         self.spec, self.environment = spec, environment
         self.store = Store.at(environment.store)
         self.runner = PhaseRunner(spec, environment)

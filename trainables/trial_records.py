@@ -18,7 +18,8 @@ class TrialRecords:
     level: that of the last prune. epochs, train_seconds: trained so far. train_macs:
     multiply-accumulates of the finished epochs, see `schema.py`; None where a checkpoint from
     before they were counted was continued. best_test: the best test top-1 of the training in
-    progress, where the recipe asks for it. rows, curves, layers: what becomes the tables of these
+    progress, where the recipe asks for it. early_stop: iteration, loss, top1 and weights of its
+    smallest validation loss, likewise. rows, curves, layers: what becomes the tables of these
     names. notes: sentences for the next row. memory: tensors that the method keeps from one prune
     to the next.
     """
@@ -28,6 +29,7 @@ class TrialRecords:
     train_seconds: float = 0.0
     train_macs: int | None = 0
     best_test: float | None = None
+    early_stop: dict[str, Any] | None = None
     started: str = field(default_factory=utc_now)
     rows: list[dict[str, Any]] = field(default_factory=list)
     curves: list[dict[str, Any]] = field(default_factory=list)
@@ -47,6 +49,7 @@ class TrialRecords:
             "train_seconds": self.train_seconds,
             "train_macs": self.train_macs,
             "best_test": self.best_test,
+            "early_stop": self.early_stop,
             "started": self.started,
             "rows": self.rows,
             "curves": self.curves,
@@ -59,6 +62,6 @@ class TrialRecords:
         """Put back what `state` returned."""
         self.level, self.epochs = saved["level"], saved["epochs"]
         self.train_seconds, self.best_test = saved["train_seconds"], saved["best_test"]
-        self.train_macs = saved.get("train_macs")
+        self.train_macs, self.early_stop = saved.get("train_macs"), saved.get("early_stop")
         self.started, self.notes, self.memory = saved["started"], saved["notes"], saved["memory"]
         self.rows, self.curves, self.layers = saved["rows"], saved["curves"], saved["layers"]

@@ -24,12 +24,16 @@ from pruning.phases import (
     Train,
 )
 from pruning.registry import build_method
+from trainables.data.augment_names import find_own_functions
+from trainables.data.loader_interface import Augment
 from trainables.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import nn
 
 Scalar = bool | int | float | str
+Normalise = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and std per channel, in 0..1."""
 
 
 class TrialSpec(BaseModel):
@@ -45,6 +49,12 @@ class TrialSpec(BaseModel):
     none for methods that come with the project. So a changed file makes new trials. `exclude`:
     layers that are left alone, by name or pattern; `layer_sparsity`: sparsities of layers, by name
     or pattern, in place of `sparsities`. A dense trial has neither.
+
+    `weights`: the digest of the given weights that the network begins with, see
+    `trainables.weights`; empty where it begins with random ones. `normalise`: mean and std per
+    channel, in 0..1, in place of those of the data. `image_size`: height and width to which images
+    are brought; None leaves them as they are. `augment_sources`: as `sources`, of the user's
+    functions among the augmentations.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +72,16 @@ class TrialSpec(BaseModel):
     sources: dict[str, str] = {}
     exclude: tuple[str, ...] = ()
     layer_sparsity: dict[str, float] = {}
+    weights: str = ""
+    normalise: Normalise | None = None
+    image_size: int | None = None
+    augment_sources: dict[str, str] = {}
+
+    @property
+    def augments(self) -> tuple[Augment, ...]:
+        """The augmentations of all recipes of the trial, that of its first training first."""
+        retrain = self.retrain.augments if self.retrain else ()
+        return tuple(dict.fromkeys([*self.recipe.augments, *retrain]))
 
     @property
     def identity(self) -> dict[str, object]:
@@ -80,7 +100,18 @@ class TrialSpec(BaseModel):
             **({"sources": self.sources} if self.sources else {}),
             **({"exclude": sorted(set(self.exclude))} if self.exclude else {}),
             **({"layer_sparsity": self.layer_sparsity} if self.layer_sparsity else {}),
+            **self._start(),
+            **({"augment_sources": self.augment_sources} if self.augment_sources else {}),
         }
+
+    def _start(self) -> dict[str, object]:
+        """What the trial begins with, as far as the study says it: weights and form of images."""
+        given = {
+            "weights": self.weights or None,
+            "normalise": self.normalise and [list(values) for values in self.normalise],
+            "image_size": self.image_size,
+        }
+        return {name: value for name, value in given.items() if value is not None}
 
     @property
     def key(self) -> str:
@@ -104,6 +135,8 @@ class TrialSpec(BaseModel):
             "retrain": self.retrain.non_default_json() if self.retrain else None,
             "seed": self.seed,
             **self._choices_of_layers(),
+            **self._start(),
+            **({"normalise": json.dumps(self.normalise)} if self.normalise else {}),
         }
 
     def _choices_of_layers(self) -> dict[str, str]:
@@ -192,6 +225,14 @@ def dense_spec(spec: TrialSpec, rewind_epochs: tuple[int, ...] = ()) -> TrialSpe
         recipe=spec.recipe,
         rewind_epochs=rewind_epochs,
         test=spec.test,
+        weights=spec.weights,
+        normalise=spec.normalise,
+        image_size=spec.image_size,
+        augment_sources={
+            name: spec.augment_sources[name]
+            for name in find_own_functions(spec.recipe.augments)
+            if name in spec.augment_sources
+        },
     )
 
 

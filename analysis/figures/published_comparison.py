@@ -10,7 +10,7 @@ from analysis.captions import capitalise, describe_figure, name_figure
 from analysis.figures import marks
 from analysis.figures.canvas import Canvas, Margins, Picture, style
 from analysis.series import format_sparsity
-from analysis.statistics.published import compare_published
+from analysis.statistics.published import PublishedNumber, compare_published
 from analysis.statistics.results import Results
 
 ROW = 0.24  # inches of height that a number takes
@@ -25,6 +25,8 @@ def draw_published(results: Results, kinds: tuple[str, ...]) -> list[Picture]:
         return []
     title = f"{capitalise(results.metric.heading)}: published and ours"
     remarks = ["ours: mean over seeds and its interval", "sources are in table 'published'"]
+    if any(pair.published.spread is not None for pair in pairs):
+        remarks.insert(1, "published: with the spread of the source, which the table names")
     caption, foot = describe_figure(results, None, remarks)
     labels = [f"{pair.ours.method}, {format_sparsity(pair.published.sparsity)} %" for pair in pairs]
     with style():
@@ -33,7 +35,7 @@ def draw_published(results: Results, kinds: tuple[str, ...]) -> list[Picture]:
         canvas = Canvas(title, heights=[height], margins=margins, foot=foot)
         axes = canvas.axes[0][0]
         for place, pair in enumerate(reversed(pairs)):
-            _draw_pair(axes, place, pair.published.value, pair.ours.cell)
+            _draw_pair(axes, place, pair.published, pair.ours.cell)
         axes.set_yticks(range(len(pairs)), labels[::-1], fontsize=7)
         axes.set_ylim(-0.6, len(pairs) - 0.4)
         axes.set_xlabel(results.metric.heading)
@@ -50,11 +52,23 @@ def draw_published(results: Results, kinds: tuple[str, ...]) -> list[Picture]:
     return [Picture(name, title, caption, data, files, size)]
 
 
-def _draw_pair(axes: Axes, place: int, published: float, cell: Any) -> None:
-    """One published number and our mean with its interval, joined by a line."""
-    axes.plot([published, cell.mean], [place, place], color="0.8", linewidth=1.0, zorder=1)
+def _draw_pair(axes: Axes, place: int, published: PublishedNumber, cell: Any) -> None:
+    """One published number, with its spread if the source gives one, and our mean with its
+    interval, joined by a line."""
+    axes.plot([published.value, cell.mean], [place, place], color="0.8", linewidth=1.0, zorder=1)
     reach = marks.find_error_bars(pd.DataFrame([cell._asdict()]))
     axes.errorbar(
         cell.mean, place, xerr=reach, fmt="o", color=BLUE, ms=5, capsize=2.5, lw=1.0, zorder=3
     )
-    axes.plot(published, place, "D", color=RED, mfc="white", ms=5, zorder=4)
+    axes.errorbar(
+        published.value,
+        place,
+        xerr=published.spread,
+        fmt="D",
+        color=RED,
+        mfc="white",
+        ms=5,
+        capsize=2.5,
+        lw=1.0,
+        zorder=4,
+    )

@@ -9,11 +9,12 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from analysis.columns import SETTING
+from analysis.columns import SETTING, START
 from analysis.reading.join_latency import join_latency
 from analysis.reading.plan_and_failures import (
     Failure,
@@ -93,6 +94,7 @@ def load_study(place: Store | str | Path) -> Study:
     _warn_of_newer_schema(rows, warnings)
     plan = read_plan(planned, warnings)
     for frame in (rows, plan):
+        _add_start_to_recipe(frame)
         for column in ("knobs", "recipe"):
             with_sorted_keys = {text: _sort_keys(text) for text in frame[column].unique()}
             if any(text != sorted_text for text, sorted_text in with_sorted_keys.items()):
@@ -104,6 +106,30 @@ def load_study(place: Store | str | Path) -> Study:
     name = str(spec.get("name") or store.place().rstrip("/").rsplit("/", 1)[-1])
     failures = read_failures(store, warnings)
     return Study(store, name, rows, plan, failures, spec, _find_cards(planned), warnings)
+
+
+def _add_start_to_recipe(frame: pd.DataFrame) -> None:
+    """Make what trials begin with, given weights and the form of images, fields of their recipe, so
+    that settings that differ in it are held apart."""
+    if not frame[START].notna().any(axis=None):
+        return
+    settings = frame[["recipe", *START]].astype(object)
+    settings = settings.where(settings.notna(), None)  # NaN equals nothing, not even itself
+    named = list(settings.itertuples(index=False, name=None))
+    recipes = {setting: _join_start(*setting) for setting in set(named)}
+    frame["recipe"] = pd.Series([recipes[setting] for setting in named], frame.index, dtype=object)
+
+
+def _join_start(recipe: Any, weights: Any, normalise: Any, image_size: Any) -> Any:
+    """A recipe as JSON with what its trials begin with; damaged text stays as it is."""
+    start = {"weights": weights, "normalise": normalise}
+    try:
+        fields = {name: value for name, value in start.items() if value is not None}
+        if image_size is not None:
+            fields["image_size"] = int(image_size)
+        return json.dumps({**json.loads(recipe), **fields}) if fields else recipe
+    except (TypeError, ValueError):
+        return recipe
 
 
 def _warn_of_newer_schema(rows: pd.DataFrame, warnings: list[str]) -> None:

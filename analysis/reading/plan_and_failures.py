@@ -22,6 +22,9 @@ PLAN_COLUMNS = (
     "knobs",
     "recipe",
     "retrain",
+    "weights",
+    "normalise",
+    "image_size",
     "seed",
     "sparsities",
     "parents",
@@ -126,7 +129,7 @@ def _is_planned(trial: dict[str, Any]) -> bool:
     """Whether an entry of the plan has what is needed, in the types that the project writes."""
     names = ("key", "dataset", "model", "method")
     has_names = all(isinstance(trial.get(name), str) for name in names)
-    options = ("knobs", "recipe", "retrain")
+    options = ("knobs", "recipe", "retrain", "weights", "normalise")
     has_options = all(isinstance(trial.get(name), str | None) for name in options)
     sparsities, parents, seed = (trial.get(name) for name in ("sparsities", "parents", "seed"))
     return (

@@ -12,12 +12,14 @@ from analysis.report.summary_of_comparisons import (
 )
 from analysis.report.summary_of_controls import describe_controls
 from analysis.report.summary_words import count, list_names
-from analysis.series import Setting
+from analysis.series import Setting, format_sparsity
 from analysis.statistics.comparisons import ALPHA, compare_to_dense
 from analysis.statistics.control_methods import LONGER_DENSE
 from analysis.statistics.data_sizes import DataSizes, find_data_sizes
 from analysis.statistics.device_time import find_device_times, find_trial_device
 from analysis.statistics.results import Results
+
+SMALL_SHARE = 0.9  # of the parameters: what less than this can be pruned is told
 
 
 def write_summary(results: Results, missing: MissingTrials) -> list[str]:
@@ -31,6 +33,7 @@ def write_summary(results: Results, missing: MissingTrials) -> list[str]:
             *describe_critical_sparsities(results, setting),
             *describe_areas(results, setting),
             *describe_controls(results, setting),
+            *_describe_prunable_share(results, setting),
             *_describe_data(results, setting),
             *_describe_connectivity(results, setting),
             *_describe_device_times(results, setting),
@@ -77,6 +80,29 @@ def _describe_dense(results: Results, setting: Setting) -> list[str]:
         *sentences,
         f"Trained as long as the longest method, it has {_format_value(results, longer)} "
         f"(n = {longer['n']}{_format_epochs(longer)}), {verdict}.",
+    ]
+
+
+def _describe_prunable_share(results: Results, setting: Setting) -> list[str]:
+    """What sparsities are of, where methods leave much of the network alone."""
+    columns = ["params", "prunable", "nonzero", "compression", "sparsity_reached"]
+    rows = results.rows_of(setting, columns).dropna().astype(float)
+    rows = rows[rows["sparsity_reached"].between(0, 1, inclusive="neither")]
+    if rows.empty:
+        return []
+    dense = (rows["compression"] * rows["nonzero"]).round()
+    left = rows["prunable"].where(rows["params"] >= dense)
+    # Where channels are gone, what is left of the prunable weights says how many there were.
+    shares = left.fillna(rows["prunable"] / (1 - rows["sparsity_reached"])) / dense
+    low, high = (f"{100 * share:.0f}" for share in (shares.min(), shares.max()))
+    if shares.min() >= SMALL_SHARE:
+        return []
+    sparsest = rows.sort_values("sparsity_reached", kind="stable").iloc[-1]
+    share = f"{low} %" if low == high else f"{low} to {high} %, depending on the method,"
+    return [
+        f"Sparsities are of {share} of the parameters, those that can be pruned: the sparsest "
+        f"network ({format_sparsity(sparsest['sparsity_reached'])} %) still has "
+        f"{100 / sparsest['compression']:.0f} % of all parameters."
     ]
 
 

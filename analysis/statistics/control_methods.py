@@ -15,10 +15,12 @@ from analysis.series import Series, Setting
 from analysis.statistics.results import Results
 
 LONGER_DENSE = "dense_longer"  # a control of no single method, but of all: the equal budget
-OF_DEFAULTS = {  # for studies whose plan has no cards
+OF_DEFAULTS = {  # for studies whose plan has no cards, and of controls without the knob
     "shuffled": "magnitude",
     "reinitialised": "magnitude",
     "small_from_scratch": "l1_filter",
+    "reinitialised_ticket": "lottery_ticket",
+    "random_ticket": "lottery_ticket",
 }
 
 

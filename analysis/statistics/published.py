@@ -21,7 +21,9 @@ NEEDED = ("dataset", "model", "method", "sparsity", "value", "source")
 
 @dataclass(frozen=True)
 class PublishedNumber:
-    """One number from the literature; `knobs` is JSON with sorted keys, as in the rows."""
+    """One number from the literature; `knobs` is JSON with sorted keys, as in the rows. spread,
+    spread_is, n: what stands after ± in the source, which kind of spread that is, and the runs that
+    the number is the mean of; None where the source does not say."""
 
     dataset: str
     model: str
@@ -31,6 +33,9 @@ class PublishedNumber:
     metric: str
     value: float
     source: str
+    spread: float | None = None
+    spread_is: str | None = None
+    n: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,8 @@ class PublishedComparison:
         """The comparison as one flat row."""
         names = ("recipe", "mean", "low", "high", "n", "stage", "place")
         ours = {name: getattr(self.ours.cell, name, None) for name in names}
-        return {**vars(self.published), **ours, "difference": self.difference}
+        theirs = {**vars(self.published), "published_n": self.published.n}
+        return {**theirs, **ours, "difference": self.difference}
 
 
 def read_published(study: Study) -> list[PublishedNumber]:
@@ -93,7 +99,13 @@ def _parse_entry(entry: object, study: Study) -> PublishedNumber:
     metric = str(fields.get("metric") or "test_top1")
     find_metric(metric, study.rows.head(0))
     sparsity, value = float(fields["sparsity"]), float(fields["value"])
-    return PublishedNumber(dataset, model, method, knobs, sparsity, metric, value, source)
+    spread, kind, n = (fields.get(name) for name in ("spread", "spread_is", "n"))
+    return PublishedNumber(
+        *(dataset, model, method, knobs, sparsity, metric, value, source),
+        spread=None if spread is None else float(spread),
+        spread_is=None if kind is None else str(kind),
+        n=None if n is None else int(n),
+    )
 
 
 def compare_published(results: Results) -> list[PublishedComparison]:

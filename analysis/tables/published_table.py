@@ -9,6 +9,7 @@ from analysis.statistics.aggregate import SHIFT
 from analysis.statistics.intervals_and_tests import CONFIDENCE
 from analysis.statistics.published import (
     PublishedComparison,
+    PublishedNumber,
     collect_published_metrics,
     compare_published,
 )
@@ -31,7 +32,7 @@ HEAD = (
 
 def make_published_table(results: Results) -> Table:
     """One row per published number and setting it can be compared in; no row where the study file
-    names nnumber."""
+    names none."""
     parts = [
         (of_metric.metric, pair)
         for of_metric in collect_published_metrics(results)
@@ -64,18 +65,26 @@ def _write_row(pair: PublishedComparison, metric: Metric) -> tuple[str, ...]:
     sparsity = format_sparsity(number.sparsity)
     first = (match.place, match.method, number.source, metric.heading)
     if match.cell is None or pair.difference is None:
-        return (*first, sparsity, f"{number.value:g}", "not run", "0", NOTHING)
+        return (*first, sparsity, _write_number(number), "not run", "0", NOTHING)
     if abs(match.cell.place - number.sparsity) > SHIFT:
         sparsity += f" (ours {100 * match.cell.place:.2f})"
     signed = format_decimal(pair.difference, metric.decimals, sign=True)
     return (
         *first,
         sparsity,
-        f"{number.value:g}",
+        _write_number(number),
         format_cell(match.cell, metric),
         str(match.cell.n),
         signed,
     )
+
+
+def _write_number(number: PublishedNumber) -> str:
+    """The number as published, with its spread and n where the source gives them."""
+    spread = "" if number.spread is None else f" ± {number.spread:g}"
+    about = [number.spread_is or "", f"n {number.n}" if number.n else ""]
+    words = ", ".join(word for word in about if word)
+    return f"{number.value:g}{spread}" + (f" ({words})" if words else "")
 
 
 def _drop_metric(row: tuple[str, ...]) -> tuple[str, ...]:

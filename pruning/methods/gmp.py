@@ -86,9 +86,12 @@ class GMP(Method):
 
         goal = inputs.requested_sparsity
         sparsity = self.due(goal, inputs.progress, inputs.interval)
+        if sparsity is None:
+            return None
         free = [mask for name, mask in inputs.masks.items() if name not in inputs.fixed]
-        total, left = sum(mask.numel() for mask in free), sum(int(mask.sum()) for mask in free)
-        if sparsity is None or left < kept_count(sparsity, total):
+        # Summed on the device: the host waits for it once, not once for each layer.
+        total, left = sum(mask.numel() for mask in free), int(sum(mask.sum() for mask in free))
+        if left < kept_count(sparsity, total):
             return None
         done = sparsity / goal if goal else 1.0  # layers with a sparsity of their own rise alike
         return keep_best(

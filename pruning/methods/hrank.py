@@ -33,6 +33,9 @@ class HRank(FilterMethod):
     MobileNetV2, nearly all maps have full rank, so that the L1 norm decides; the row then says of
     how many channels.
 
+    The paper gives each layer a ratio of its own, chosen by hand; a study's `layer_sparsity` does
+    so, as the fraction of a layer's filters that go.
+
     images: training images for the ranks.
     layer_by_layer: False cuts all groups at once and only retrains at the end.
     layer_epochs: epochs of training after each group.

@@ -25,6 +25,9 @@ class LotteryTicket(Method):
 
     levels: rounds; "sparsities": as many as it takes to visit those of the study.
     rate: fraction of the remaining weights that a round removes; with `levels: sparsities` at most.
+    output_rate: "half" prunes the last layer at half the rate, as the paper does for its small
+        networks: round k leaves (1 - rate)^k of all other layers, which is the sparsity that the
+        row names, and (1 - rate / 2)^k of the last one.
     """
 
     card = Card(
@@ -48,6 +51,7 @@ class LotteryTicket(Method):
     scope: Literal["global", "layer"] = "global"
     retrain: Literal["weight_rewind", "lr_rewind"] = "weight_rewind"
     rewind_to: int = Field(default=0, ge=0)
+    output_rate: Literal["full", "half"] = "full"
 
     @model_validator(mode="after")
     def _leaves(self) -> Self:
@@ -56,6 +60,12 @@ class LotteryTicket(Method):
                 f"{self.levels} levels of rate {self.rate:g} leave no weight; lower one of them"
             )
         return self
+
+    def output_sparsity(self, sparsity: float) -> float | None:
+        if self.output_rate == "full":
+            return None
+        rounds = log(1 - sparsity) / log(1 - self.rate)  # need not be whole
+        return 1 - float((1 - self.rate / 2) ** rounds)
 
     def trials(self, sparsities: tuple[float, ...]) -> list[tuple[float, ...]]:
         if self.levels == "sparsities":

@@ -39,7 +39,13 @@ class SparseEvolution(DynamicSparse):
     def growth(self, inputs: PruneInput) -> dict[str, Tensor]:
         import torch
 
+        drawn = [
+            torch.rand(mask.numel(), generator=inputs.generator) for mask in inputs.masks.values()
+        ]
+        # One copy to the device for all layers, since the host waits for each.
+        device = next(iter(inputs.masks.values())).device
+        parts = torch.cat(drawn).to(device).split([len(part) for part in drawn])
         return {
-            name: torch.rand(mask.shape, generator=inputs.generator).to(mask.device)
-            for name, mask in inputs.masks.items()
+            name: part.view(mask.shape)
+            for (name, mask), part in zip(inputs.masks.items(), parts, strict=True)
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -25,6 +27,11 @@ class SynFlow(Method):
 
     iterations: n, how often scores are computed and weights removed.
     schedule: of the density, as above.
+    counts: how many weights an iteration keeps. "rounded": the density times all weights, rounded,
+        and the last one exactly what the sparsity asks for. "official": as the authors' code does,
+        all with a score above the k-th smallest, where k is the fraction to be removed times all
+        weights, cut to a whole number; what ties with it goes, too, so that fewer may be left than
+        the sparsity asks for. One weight more in an iteration changes many in those after it.
     """
 
     card = Card(
@@ -48,8 +55,20 @@ class SynFlow(Method):
     starts_from: ClassVar[Literal["init", "dense"]] = "init"
     iterations: int = Field(default=100, ge=1)
     schedule: Literal["exponential", "linear"] = "exponential"
+    counts: Literal["rounded", "official"] = "rounded"
 
-    def counts(self, sparsity: float, total: int) -> list[int]:
+    @property
+    def keeps_exact_count(self) -> bool:
+        return self.counts == "rounded"
+
+    def densities(self, sparsity: float) -> list[float]:
+        """The fraction of weights that is kept after each iteration, unrounded."""
+        parts = [k / self.iterations for k in range(1, self.iterations + 1)]
+        if self.schedule == "exponential":
+            return [(1 - sparsity) ** part for part in parts]
+        return [1 - sparsity * part for part in parts]
+
+    def kept_counts(self, sparsity: float, total: int) -> list[int]:
         """How many of `total` weights are kept after each iteration; the last is exact.
 
         Raises:
@@ -58,12 +77,8 @@ class SynFlow(Method):
         from pruning.masks import kept_count
 
         last = kept_count(sparsity, total)
-        done = [k / self.iterations for k in range(1, self.iterations)]
-        exponential = self.schedule == "exponential"
-        densities = [
-            (1 - sparsity) ** part if exponential else 1 - sparsity * part for part in done
-        ]
-        return [*(max(last, round(density * total)) for density in densities), last]
+        rounded = [round(density * total) for density in self.densities(sparsity)[:-1]]
+        return [*(max(last, count) for count in rounded), last]
 
     def find_obstacle(self, inputs: PruneInput) -> str | None:
         """The flow must be finite, and reach the weights."""
@@ -81,7 +96,7 @@ class SynFlow(Method):
         import torch
 
         from pruning.gradient_scores import describe_zeros, flow_scores, positive_copy
-        from pruning.masks import keep_top, prunable
+        from pruning.masks import prunable
 
         network, masks = positive_copy(inputs.model, inputs.masks), inputs.masks
         weights = prunable(network, only=masks)
@@ -89,34 +104,25 @@ class SynFlow(Method):
         # Indices of what is left instead of masks: choosing among 11 million weights takes longer
         # than scoring them.
         left = {name: masks[name].reshape(-1).nonzero().flatten() for name in flat}
-        # Layers that are ranked together: all, but for those with a sparsity of their own.
-        together = [name for name in flat if name not in inputs.fixed]
-        parts = [(together, inputs.requested_sparsity)] if together else []
-        parts += [([name], inputs.fixed[name]) for name in flat if name in inputs.fixed]
-        counts = [
-            self.counts(sparsity, sum(flat[name].numel() for name in names))
-            for names, sparsity in parts
-        ]
-        for (names, _), planned in zip(parts, counts, strict=True):
-            if planned[-1] > (available := sum(len(left[name]) for name in names)):
-                raise ValueError(f"cannot keep {planned[-1]} weights: only {available} are left")
+        parts = self._list_parts(inputs, {name: w.numel() for name, w in flat.items()})
+        for part in parts:
+            if part.counts[-1] > (available := part.count_left(left)):
+                raise ValueError(
+                    f"cannot keep {part.counts[-1]} weights: only {available} are left"
+                )
         linear: set[str] = set()
         noted = False
-        for step in zip(*counts, strict=True):
-            due = [
-                (names, count)
-                for (names, _), count in zip(parts, step, strict=True)
-                if count < sum(len(left[name]) for name in names)
-            ]
+        for step in range(self.iterations):
+            due = [part for part in parts if part.is_due(step, left)]
             scores = flow_scores(network, inputs.image, replaced=linear) if due else {}
             if due and not noted:
                 noted = True
                 inputs.notes.extend(describe_zeros(scores))
-            for names, count in due:
-                ranked = [scores[name].reshape(-1)[left[name]] for name in names]
-                best = keep_top(torch.cat(ranked), count)
-                sizes = [len(index) for index in ranked]
-                for name, keep in zip(names, best.split(sizes), strict=True):
+            for part in due:
+                ranked = [scores[name].reshape(-1)[left[name]] for name in part.names]
+                best = part.choose(torch.cat(ranked), part.counts[step])
+                sizes = [len(of_layer) for of_layer in ranked]
+                for name, keep in zip(part.names, best.split(sizes), strict=True):
                     flat[name][left[name][~keep]] = 0
                     left[name] = left[name][keep]
         if linear:
@@ -126,3 +132,52 @@ class SynFlow(Method):
             name: kept[name].index_fill_(0, index, True).view(inputs.masks[name].shape)
             for name, index in left.items()
         }
+
+    def _list_parts(self, inputs: PruneInput, sizes: Mapping[str, int]) -> list[_Part]:
+        """Layers that are ranked together: all, but for those with a sparsity of their own, which
+        is always exact."""
+        together = [name for name in sizes if name not in inputs.fixed]
+        total = sum(sizes[name] for name in together)
+        parts = []
+        if together and self.counts == "official":
+            densities = self.densities(inputs.requested_sparsity)
+            kept = [total - int((1 - density) * total) for density in densities]
+            parts.append(_Part(together, total, kept, exact=False))
+        elif together:
+            kept = self.kept_counts(inputs.requested_sparsity, total)
+            parts.append(_Part(together, total, kept))
+        for name, size in sizes.items():
+            if name in inputs.fixed:
+                parts.append(_Part([name], size, self.kept_counts(inputs.fixed[name], size)))
+        return parts
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Layers that are ranked together. size: all their weights. counts: how many are kept after
+    each iteration; exactly, or at most, since ties go together."""
+
+    names: list[str]
+    size: int
+    counts: list[int]
+    exact: bool = True
+
+    def count_left(self, left: Mapping[str, Tensor]) -> int:
+        """How many weights are left, by their indices."""
+        return sum(len(left[name]) for name in self.names)
+
+    def is_due(self, step: int, left: Mapping[str, Tensor]) -> bool:
+        """Whether an iteration removes weights."""
+        return self.counts[step] < (self.count_left(left) if self.exact else self.size)
+
+    def choose(self, scores: Tensor, count: int) -> Tensor:
+        """Which of the weights that are left stay: exactly `count` of them or, officially, those
+        above the highest score that goes, where weights that are gone score 0."""
+        import torch
+
+        from pruning.masks import keep_top
+
+        if self.exact:
+            return keep_top(scores, count)
+        removed = len(scores) - count
+        return scores > (torch.kthvalue(scores, removed).values if removed > 0 else 0)

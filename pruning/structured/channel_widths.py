@@ -100,43 +100,15 @@ def sparsity_of_widths(
     return 1 - sum(prod(shapes[name]) for name in counted) / total
 
 
-def find_ratio(
-    model: nn.Module,
-    groups: Sequence[Group],
-    sparsity: float,
-    *,
-    round_to: int = 1,
-    minimum: int = 1,
-    only: Collection[str] | None = None,
-) -> float:
-    """The channel ratio whose `kept_widths` come nearest to a parameter sparsity; if two come as
-    near, the one of the larger network.
-
-    A ratio p keeps about (1 - p)^2 of the weights. Widths are whole numbers, groups of one width
-    step together, and layers outside `groups` keep their weights, so the sparsity can be missed: by
-    little as a rule, by much with a large `round_to`, in a small network, or where even the minimum
-    leaves more. `sparsity_of_widths` says what is reached.
-
-    Args:
-        groups: the groups that may be cut; all or some of the model's.
-        only: names of the weights that the sparsity is of; None: all.
-
-    Raises:
-        ValueError: sparsity outside [0, 1), or see `kept_widths`.
-    """
-    if not 0 <= sparsity < 1:
-        raise ValueError(f"sparsity must be in [0, 1), but got {sparsity}")
-
-    def reached(ratio: float) -> float:
-        kept = kept_widths(groups, ratio, round_to=round_to, minimum=minimum)
-        return sparsity_of_widths(model, groups, kept, only=only)
-
-    return nearest_ratio(reached, sparsity)
-
-
 def nearest_ratio(reached: Callable[[float], float], sparsity: float) -> float:
     """The ratio in [0, 1] at which a function that rises with it comes nearest to a sparsity; if
-    two come as near, the lower one."""
+    two come as near, the lower one, that of the larger network.
+
+    A channel ratio p keeps about (1 - p)^2 of the weights. Widths are whole numbers, groups of one
+    width step together, and layers outside the groups keep their weights, so a sparsity can be
+    missed: by little as a rule, by much where widths are rounded to large multiples, in a small
+    network, or where even one channel of each group leaves more.
+    """
     low, high = 0.0, 1.0
     if sparsity == 0:
         return low

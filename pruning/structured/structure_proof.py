@@ -12,6 +12,7 @@ from pruning.structured.channel_cuts import cut, zero
 from pruning.structured.channel_groups import analyse
 from pruning.structured.group_parts import Structure
 from pruning.structured.keep_plan import KeepPlan
+from pruning.structured.shrink import shrink
 from pruning.user_error import UserError
 
 TOLERANCE = 1e-9  # of the largest logit, in float64
@@ -80,6 +81,38 @@ def find_fault(model: nn.Module, image: tuple[int, int, int]) -> str:
         except UserError as error:
             faults[image] = str(error)
     return faults[image]
+
+
+_Tried = dict[tuple[tuple[str, int], ...], str]
+_training_faults: WeakKeyDictionary[nn.Module, _Tried] = WeakKeyDictionary()
+
+
+def find_training_fault(
+    model: nn.Module, keep: KeepPlan, images: Tensor, *, image: tuple[int, int, int]
+) -> str:
+    """Why a network cannot run in training mode, whose layers need not be those of eval mode, when
+    a plan's channels are gone; empty if it can. Tried once for a network and its widths.
+
+    Args:
+        images: normalised, [B, C, H, W].
+
+    Raises:
+        UserError, ValueError: see `shrink`.
+    """
+    widths = tuple((name, len(index)) for name, index in keep.items())
+    tried = _training_faults.setdefault(model, {})
+    if widths not in tried:
+        small = shrink(model, keep, image=image).train()
+        try:
+            small(images)
+            tried[widths] = ""
+        except RuntimeError as error:
+            line = str(error).partition("\n")[0]
+            tried[widths] = (
+                "without some of its channels the network does not run in training mode, as where "
+                f"it has layers for training only, such as auxiliary classifiers: {line}"
+            )
+    return tried[widths]
 
 
 def random_half(structure: Structure, seed: int = 0) -> dict[str, Tensor]:

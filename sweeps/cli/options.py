@@ -23,6 +23,11 @@ def add_model_options(group: argparse._ArgumentGroup) -> None:
         "or package.module:function of your own",
     )
     group.add_argument(
+        "--weights",
+        metavar="SOURCE",
+        help="trained weights to begin with: a file, torchvision:default, timm:TAG, STUDY_DIR#KEY",
+    )
+    group.add_argument(
         "--method-path",
         metavar="PATH",
         action="append",

@@ -13,6 +13,7 @@ from sweeps.cli.study_run import announce_changed_methods, plan_study, run_study
 from sweeps.loggers.selection import check_loggers
 from sweeps.planning.network_probe import check_trials
 from sweeps.planning.plan import Plan
+from sweeps.planning.start_weights import resolve_weights
 from sweeps.planning.trial_status import read_trial_status, status_of_empty_directory
 from sweeps.study_file.study import StudySpec
 from sweeps.study_file.study_reader import find_study_presets
@@ -37,6 +38,7 @@ def run_study_command(options: Namespace, invocation: Invocation, *, default_pre
         raise UserError("--time-epochs times this machine for --dry-run: give both")
     spec = read_study(options, default_preset=default_preset)
     store = find_store(options, spec.name)
+    spec = resolve_weights(spec, store)
     plan = plan_study(spec, store, fresh=options.fresh)
     if options.tune_packing:
         spec = _tune_packing(options, invocation, spec, plan)

@@ -65,6 +65,10 @@ def make_environment(spec: Runnable, store: Store) -> Environment:
         threads=max(1, math.floor(spec.resources.cpus_per_trial)),
         checkpoint_seconds=spec.checkpoint_seconds,
         keep_networks=spec.keep_networks if isinstance(spec, StudySpec) else "none",
+        images=spec.resources.images,
+        loader_workers=spec.resources.workers,
+        deterministic=spec.resources.deterministic,
+        sharing_gpu=max(1, math.floor(1 / (spec.resources.gpus_per_trial or 1))),
     )
 
 

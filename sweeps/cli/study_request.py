@@ -50,7 +50,36 @@ def set_common_fields(raw: dict[str, Any], options: Namespace) -> None:
         )
     if options.model is not None:
         raw["model"] = options.model
+    if options.weights is not None:
+        given = raw.get("weights")
+        others = given if isinstance(given, dict) else {}
+        kept = {name: others[name] for name in ("head", "fresh") if name in others}
+        raw["weights"] = {**kept, "source": options.weights}
+    further = raw.get("also")
+    for setting in [raw, *(further if isinstance(further, list) else [])]:
+        if isinstance(setting, dict):
+            _find_weights_file(setting)
     set_method_path(raw, options)
+
+
+def _find_weights_file(setting: dict[str, Any]) -> None:
+    """Give the source of a setting's weights its whole path, in place, where it is a file here."""
+    given = setting.get("weights")
+    name = next(
+        (name for name in ("source", "file") if isinstance(given, dict) and name in given), ""
+    )
+    source = given[name] if isinstance(given, dict) and name else given
+    if not isinstance(source, str):
+        return
+    path, mark, key = source.partition("#")
+    try:
+        whole = Path(path).expanduser()
+        if not (path.strip() and whole.exists()):
+            return
+        found = f"{whole.resolve()}{mark}{key}"
+    except (OSError, ValueError, RuntimeError):  # no file has such a name
+        return
+    setting["weights"] = {**given, name: found} if isinstance(given, dict) else found
 
 
 def set_method_path(raw: dict[str, Any], options: Namespace) -> None:

@@ -14,7 +14,6 @@ RATES = {
         name: PEAK_SHARE * peak
         for name, peak in {
             "T4": 65e12,
-            "V100": 125e12,
             "L4": 121e12,
             "A10": 125e12,
             "A10G": 70e12,

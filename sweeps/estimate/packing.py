@@ -46,12 +46,14 @@ def count_cores() -> int:
     Ray heeds the quota of a container, which those cores do not show, but not that a process may
     use only some of them.
     """
-    from ray._private.utils import get_num_cpus
-
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         usable = len(os.sched_getaffinity(0))
     else:
         usable = os.cpu_count() or 1
+    try:
+        from ray._private.utils import get_num_cpus
+    except ModuleNotFoundError:  # as where only benchmarks run
+        return usable
     return min(usable, int(get_num_cpus(override_docker_cpu_warning=True)))
 
 
@@ -106,6 +108,10 @@ def tune_packing(
         raise UserError("--tune-packing times the dense training, but this study trains no epoch")
     longest = max(dense, key=lambda trial: trial.epochs).spec
     say(f"trials at once of {longest.model} on {longest.dataset}, {seconds:g} s each:")
+    if gpus > 1:
+        say(f"  timed on GPU 0 alone; the other {gpus - 1} are taken to be like it")
+    if wants_gpu and longest.recipe.compile is not False:
+        say("  timed without torch.compile, which long trainings may use")
     timed: list[tuple[Packing, TrainingSpeed]] = []
     for packing in possible_packings(cores=count_cores(), gpus=gpus):
         speed = _time_packing(longest, packing, spec.data_dir, seconds)

@@ -15,6 +15,7 @@ from sweeps.estimate.time_per_trial import (
     time_from_timed_epochs,
 )
 from sweeps.planning.plan import Plan, PlannedTrial
+from sweeps.planning.start_weights import describe_start
 from sweeps.planning.trial_status import TrialStatus
 from sweeps.study_file.prices import Prices
 from sweeps.study_file.study import StudySpec
@@ -61,7 +62,8 @@ def disk_bytes(plan: Plan, data_dir: str | None) -> float:
     for trial in plan.trials:
         if not plan.keep_networks and trial.spec.method != "dense":
             continue
-        params = network_cost(trial.spec.model, trial.spec.dataset, data_dir)[1]
+        spec = trial.spec
+        params = network_cost(spec.model, spec.dataset, data_dir, spec.image_size)[1]
         if trial.spec.method == "dense":
             total += 4 * params * len({0, trial.spec.recipe.epochs, *trial.spec.rewind_epochs})
         if plan.keep_networks:
@@ -90,7 +92,7 @@ def describe_plan(
         f"{len(plan.trials)} trials, {len(status.done)} done, {len(status.missing)} missing, "
         f"{len(status.failed)} failed, {len(status.blocked)} not run because of those",
         "",
-        f"{'method':<18}{'trials':>8}{'done':>8}{'missing':>9}{'epochs':>9}"
+        f"{'method':<20}{'trials':>8}{'done':>8}{'missing':>9}{'epochs':>9}"
         + "".join(f"  {hours_unit(time.device):>14}" for time in times),
     ]
     for name, trials in plan.by_method().items():
@@ -105,7 +107,7 @@ def describe_plan(
         "if every sparsity of every method and seed trained its own start"
     )
     lines.append(f"disk: about {disk_bytes(plan, spec.data_dir) / 1e6:,.0f} MB")
-    lines += describe_prunable_shares(spec)
+    lines += [*describe_start(spec), *describe_prunable_shares(spec)]
     return "\n".join(lines)
 
 
@@ -121,7 +123,7 @@ def _describe_trials(
     hours = "".join(f"  {_describe_number(time.hours(missing)):>14}" for time in times)
     done = sum(trial.key in status.done for trial in trials)
     epochs = plan.epochs(trial.key for trial in missing)
-    return f"{name:<18}{len(trials):>8}{done:>8}{len(missing):>9}{epochs:>9}{hours}"
+    return f"{name:<20}{len(trials):>8}{done:>8}{len(missing):>9}{epochs:>9}{hours}"
 
 
 def select_missing(status: TrialStatus, trials: Iterable[PlannedTrial]) -> list[PlannedTrial]:

@@ -23,14 +23,16 @@ TRIAL = 2.0
 
 
 @cache
-def network_cost(model: str, dataset: str, data_dir: str | None) -> tuple[int, int]:
+def network_cost(
+    model: str, dataset: str, data_dir: str | None, image_size: int | None = None
+) -> tuple[int, int]:
     """Multiply-accumulates of one image and parameters of a network; 0 and 0 where it does not take
     images of the shape that is guessed for a data set whose files are not here.
 
     Raises:
         UserError: see `model_check.count_macs_and_parameters`.
     """
-    size, guessed = guess_data_size(dataset, data_dir)
+    size, guessed = guess_data_size(dataset, data_dir, image_size)
     if known := COSTS.get((model, size.image, size.classes)):
         return known
     try:
@@ -85,8 +87,9 @@ def expected_seconds(
 
     Training takes six operations a multiply-accumulate: forward, and twice that backward.
     """
-    size, _ = guess_data_size(trial.spec.dataset, data_dir)
-    macs, _ = network_cost(trial.spec.model, trial.spec.dataset, data_dir)
+    image_size = trial.spec.image_size
+    size, _ = guess_data_size(trial.spec.dataset, data_dir, image_size)
+    macs, _ = network_cost(trial.spec.model, trial.spec.dataset, data_dir, image_size)
     images = size.training_images(hold_out=trial.spec.recipe.hold_out)
     speed = training_rate(device) * share_of_device(resources)
     return TRIAL + trial.epochs * (
@@ -100,11 +103,14 @@ def time_from_device_table(spec: StudySpec, device: str) -> TimePerTrial:
     guessed = {
         setting.dataset
         for setting in spec.settings
-        if guess_data_size(setting.dataset, spec.data_dir)[1]
+        if guess_data_size(setting.dataset, spec.data_dir, setting.image_size)[1]
     }
     if guessed:
         basis += f", as if {', '.join(sorted(guessed))} were like CIFAR-10: its files are not here"
-    if not all(network_cost(one.model, one.dataset, spec.data_dir)[0] for one in spec.settings):
+    if not all(
+        network_cost(one.model, one.dataset, spec.data_dir, one.image_size)[0]
+        for one in spec.settings
+    ):
         basis += ", without the network's own work: it does not take such images"
     return TimePerTrial(device, basis, spec.resources, data_dir=spec.data_dir)
 

@@ -39,8 +39,9 @@ class EpochNumbers:
 
 def numbers_by_epoch(rows: Iterable[Mapping[str, Any]], *, after: int = 0) -> list[EpochNumbers]:
     """The numbers of each epoch, from rows of `curves` in their order; `after` epochs came before
-    them."""
+    them. Evaluations within an epoch are left out."""
     epochs = []
+    rows = [row for row in rows if row.get("iteration") is None]
     for epoch, (_, group) in enumerate(groupby(rows, key=lambda row: row["step"]), after + 1):
         numbers: dict[str, Any] = {}
         for row in group:

@@ -35,11 +35,10 @@ def count_macs_and_parameters(
     """
     import torch
 
-    from models.model_registry import build_model
     from pruning.cost import layer_costs, macs
 
     try:
-        network = build_model(model, image=image, classes=classes).eval()
+        network = build_once(model, image, classes).eval()
         with torch.no_grad():
             answer = network(torch.zeros(1, *image))
         if getattr(answer, "shape", None) != (1, classes):
@@ -66,6 +65,15 @@ def count_macs_and_parameters(
 
 
 @lru_cache(maxsize=1)
+def build_once(model: str, image: tuple[int, int, int], classes: int) -> nn.Module:
+    """A network with fresh weights, the same object to all who look at it in turn."""
+    from models.model_registry import build_model
+
+    with seeded_apart():
+        return build_model(model, image=image, classes=classes)
+
+
+@lru_cache(maxsize=1)
 def build_and_train(model: str, image: tuple[int, int, int], classes: int) -> nn.Module:
     """A network with fresh weights that has gone forward and backward once, in training mode.
 
@@ -73,11 +81,9 @@ def build_and_train(model: str, image: tuple[int, int, int], classes: int) -> nn
         Misfit: it cannot be trained on such images; or see `count_macs_and_parameters`.
         UserError: there is no such network, or it is none.
     """
-    from models.model_registry import build_model
-
     count_macs_and_parameters(model, image, classes)
     with seeded_apart():
-        network = build_model(model, image=image, classes=classes)
+        network = build_once(model, image, classes)
         try:
             _go_backward(network.train(), model, image, classes)
         except Misfit:

@@ -17,7 +17,13 @@ from models.sizes import COSTS
 from pruning import registry
 from pruning.method import Method, PruneInput
 from pruning.user_error import UserError
-from sweeps.planning.model_check import brief, build_and_train, draw_images, seeded_apart
+from sweeps.planning.model_check import (
+    brief,
+    build_and_train,
+    build_once,
+    draw_images,
+    seeded_apart,
+)
 from sweeps.study_file.study import StudySpec
 from trainables.data.data_size import DataSize, read_data_size
 from trainables.trial_spec import TrialSpec
@@ -44,20 +50,25 @@ def check_trials(study: StudySpec, specs: Iterable[TrialSpec]) -> None:
         UserError: see `check_networks` and `read_data_size`.
     """
     specs = list(specs)
-    datasets = {spec.dataset for spec in specs}
-    sizes = {name: read_data_size(name, study.data_dir) for name in datasets}
+    kinds = {(spec.dataset, spec.image_size) for spec in specs}
+    sizes = {
+        (name, image_size): read_data_size(name, study.data_dir, image_size)
+        for name, image_size in kinds
+    }
     names = [method.name for setting in study.settings for method in setting.methods]
     check_networks(specs, sizes, names)
 
 
 def check_networks(
-    specs: Iterable[TrialSpec], sizes: Mapping[str, DataSize], names: Iterable[str]
+    specs: Iterable[TrialSpec],
+    sizes: Mapping[tuple[str, int | None], DataSize],
+    names: Iterable[str],
 ) -> None:
     """Pass if the networks of trials can be trained, and pruned by their methods.
 
     Args:
         specs: the trials, of any seed.
-        sizes: of their data sets, by name.
+        sizes: of their data sets, by name and the size that images are brought to.
         names: all methods of the study, in its order, for the advice.
 
     Raises:
@@ -65,7 +76,7 @@ def check_networks(
     """
     unable: dict[str, dict[str, str]] = {}  # reasons by method, by network and images
     for spec in _one_of_each(specs):
-        size = sizes[spec.dataset]
+        size = sizes[spec.dataset, spec.image_size]
         if reason := find_obstacle(spec, size.image, size.classes):
             shape = "x".join(map(str, size.image))
             network = f"model '{spec.model}' ({shape} images, {size.classes} classes)"
@@ -91,7 +102,7 @@ def find_obstacle(spec: TrialSpec, image: tuple[int, int, int], classes: int) ->
 
 def forget_networks() -> None:
     """Forget what was tried in this process, for tests that change a network's file."""
-    for cached in (_find_obstacle, _select_for_any, build_and_train):
+    for cached in (_find_obstacle, _select_for_any, build_and_train, build_once):
         cached.cache_clear()
 
 
@@ -112,7 +123,10 @@ def _one_of_each(specs: Iterable[TrialSpec]) -> Iterator[TrialSpec]:
     chosen: dict[str, TrialSpec] = {}
     for spec in specs:
         fields = spec.model_dump(
-            include={"dataset", "model", "method", "knobs", "exclude", "layer_sparsity"}
+            include={
+                *("dataset", "model", "method", "knobs", "exclude", "layer_sparsity"),
+                "image_size",
+            }
         )
         chosen.setdefault(json.dumps(fields), spec)
     return iter(sorted(chosen.values(), key=lambda spec: (spec.model, spec.dataset)))
@@ -153,7 +167,8 @@ def _select(probed: _Probed, method: Method) -> Selection:
 
     kinds = [registry.find_method_class(name) for name in method.runs] or [type(method)]
     takes_all = all(kind.find_unfit is Method.find_unfit for kind in kinds)
-    if takes_all and method.prunes and not (probed.layer_sparsity and method.cuts_channels):
+    as_any = not probed.layer_sparsity or not method.cuts_channels
+    if takes_all and method.prunes and as_any:
         return _select_for_any(probed)
     return select_weights(
         build_and_train(probed.model, probed.image, probed.classes),

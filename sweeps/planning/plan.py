@@ -9,9 +9,10 @@ from itertools import groupby, product
 from typing import Any
 
 from pruning import registry
-from pruning.phases import Measure, Phase
+from pruning.phases import Measure, Phase, Reinitialise
 from pruning.user_error import UserError
 from sweeps.planning.trial_phases import list_phases
+from sweeps.planning.trial_start import find_start, name_augment_files
 from sweeps.study_file.study import StudySpec
 from trainables.trial_spec import TrialSpec, dense_spec, epochs_of, needs_dense, rewind_epochs_of
 
@@ -103,7 +104,10 @@ class Plan:
         """What is expected of the study, for the analysis: `plan.json`."""
         trials = [describe_trial(trial) for trial in self.trials]
         cards = {name: describe_method(name) for name in self.by_method()}
-        whole = {"trials": trials, "cards": cards, "sources": self.sources}
+        whole: dict[str, Any] = {"trials": trials, "cards": cards, "sources": self.sources}
+        for trial in self.trials:
+            if trial.spec.augment_sources:
+                whole.setdefault("augment_sources", {}).update(trial.spec.augment_sources)
         return json.dumps(whole, indent=1, default=str).encode()
 
 
@@ -185,13 +189,16 @@ class _Outline:
 
 def _dense_spec(setting: StudySpec, seed: int, test: bool) -> TrialSpec:
     """The dense trial of one setting and seed."""
-    return TrialSpec(
-        dataset=setting.dataset,
-        model=setting.model,
-        method="dense",
-        seed=seed,
-        recipe=setting.recipe,
-        test=test,
+    return name_augment_files(
+        TrialSpec(
+            dataset=setting.dataset,
+            model=setting.model,
+            method="dense",
+            seed=seed,
+            recipe=setting.recipe,
+            test=test,
+            **find_start(setting),
+        )
     )
 
 
@@ -209,6 +216,7 @@ def _list_specs(setting: StudySpec, seed: int, test: bool) -> list[TrialSpec]:
                 recipe=setting.recipe,
                 retrain=setting.retrain,
                 test=test,
+                **find_start(setting),
                 sources=registry.digest_user_files(entry.name, knobs),
             )
             method = first.build_method()
@@ -231,9 +239,16 @@ def _outline(spec: TrialSpec, phases: list[Phase]) -> _Outline:
             f"a trial must train at most {STEPS:,} epochs, but method '{spec.method}' would train "
             f"{epochs:,}"
         )
+    draws = any(isinstance(phase, Reinitialise) for phase in phases)
+    if draws and spec.weights and not spec.recipe.epochs:
+        raise UserError(
+            f"method '{spec.method}' draws its weights anew and trains them by the recipe, which "
+            "has no epochs: leave the method out, or give recipe.epochs"
+        )
     dense = spec.method != "dense" and needs_dense(spec.build_method(), phases)
     if not any(getattr(phase, "recipe", None) == "retrain" for phase in phases):
         spec = spec.model_copy(update={"retrain": None})
+    spec = name_augment_files(spec)
     return _Outline(spec, dense, epochs, _epochs_at_each_sparsity(phases), rewind_epochs_of(phases))
 
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from pruning.user_error import UserError, short
 from sweeps.planning.plan import Plan
+from sweeps.planning.start_weights import put_weights
 from sweeps.study_file.study import StudySpec
 from sweeps.study_file.yaml_reader import parse_yaml
 from trainables.storage.layout import PLAN_FILE, STUDY_FILE
@@ -17,6 +18,7 @@ from trainables.user_method_files import store_method_files
 
 RECIPES = ("recipe", "retrain")
 LAYER_CHOICES = ("exclude", "layer_sparsity")
+START = ("image_size", "weights", "normalise")
 
 
 def check_same_study(spec: StudySpec, store: Store) -> None:
@@ -24,15 +26,17 @@ def check_same_study(spec: StudySpec, store: Store) -> None:
     change.
 
     Raises:
-        UserError: data set, model, a recipe or a choice of layers differ from what the directory
-            holds.
+        UserError: data set, model, weights, a recipe or a choice of layers differ from what the
+            directory holds.
     """
     before = _read_study(store)
     if before is None:
         return
     now = spec.model_dump(mode="json")
-    for name in ("dataset", "model", *RECIPES, *LAYER_CHOICES):
+    for name in ("dataset", "model", *RECIPES, *LAYER_CHOICES, *START):
         old, new = before.get(name), now[name]
+        if name == "weights":  # wherever they come from
+            old, new = _digest(old), _digest(new)
         if name in LAYER_CHOICES:  # an older version had neither
             old = old or type(new)()
         if name in RECIPES:
@@ -43,6 +47,11 @@ def check_same_study(spec: StudySpec, store: Store) -> None:
                 f"{store.place()} holds a study with {field} = {_quote(old)}, but now it is "
                 f"{_quote(new)}; choose another --out, or --fresh to delete what is there"
             )
+
+
+def _digest(weights: object) -> object:
+    """The digest of a study's weights; None where it begins with random ones."""
+    return weights.get("digest") if isinstance(weights, dict) else None
 
 
 def _read_study(store: Store) -> dict[str, Any] | None:
@@ -94,9 +103,10 @@ def _quote(value: object) -> str:
 
 
 def write_study_description(spec: StudySpec, plan: Plan, store: Store) -> None:
-    """Write what was asked for, for the reader and the analysis, and the user's method files, for
-    the workers."""
+    """Write what was asked for, for the reader and the analysis, and for the workers the user's
+    method files and the weights that trials begin with."""
     store_method_files(plan.sources, store)
+    put_weights(spec, store)
     text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
     store.write(STUDY_FILE, text.encode())
     store.write(PLAN_FILE, plan.to_json())

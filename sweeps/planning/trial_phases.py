@@ -40,7 +40,7 @@ def list_phases(study: StudySpec, specs: list[TrialSpec]) -> list[list[Phase]]:
 def _lay_out(spec: TrialSpec, *, may_build: bool, data_dir: str | None = None) -> list[Phase]:
     """The phases of a trial; none where they depend on the network and it may not be built yet."""
     if may_build:
-        size, _ = guess_data_size(spec.dataset, data_dir)
+        size, _ = guess_data_size(spec.dataset, data_dir, spec.image_size)
         context = spec.phase_context(size.image, size.classes)
     else:
         context = replace(spec.phase_context(), build=_withhold_network)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from sweeps.planning.plan import Plan
 from sweeps.study_file.study import StudySpec
-from trainables.data.prepared import load_data_set
+from trainables.data.data_size import read_data_size
 from trainables.storage import layout, parquet_tables
 from trainables.storage.store import Store, StoreLost
 from trainables.timing.network_structure import NetworkStructure, collect_structures
 
-Images = Mapping[str, tuple[tuple[int, int, int], int]]
+Images = Mapping[tuple[str, int | None], tuple[tuple[int, int, int], int]]
 """By data set: (channels, height, width) of an image, and the number of classes."""
 
 
@@ -48,15 +48,16 @@ def find_pending_keys(plan: Plan, done: frozenset[str], store: Store) -> list[st
 
 
 def read_image_sizes(spec: StudySpec) -> Images:
-    """The image sizes and numbers of classes of the study's data sets.
+    """The image sizes and numbers of classes of the study's data sets, by name and the size that
+    images are brought to.
 
     Raises:
         UserError: a data set cannot be had.
     """
     sizes = {}
     for setting in spec.settings:
-        data = load_data_set(setting.dataset, data_dir=setting.data_dir)
-        sizes[setting.dataset] = (data.image, data.classes)
+        size = read_data_size(setting.dataset, setting.data_dir, setting.image_size)
+        sizes[setting.dataset, setting.image_size] = (size.image, size.classes)
     return sizes
 
 
@@ -75,7 +76,8 @@ def find_pending(plan: Plan, keys: Sequence[str], store: Store, images: Images) 
                 parquet_tables.read_table(store, table, key).to_pylist()
                 for table in (layout.ROWS, layout.LAYERS)
             )
-            return collect_structures(spec, *images[spec.dataset], rows=rows, layers=layers)
+            image, classes = images[spec.dataset, spec.image_size]
+            return collect_structures(spec, image, classes, rows=rows, layers=layers)
         except StoreLost:
             raise
         except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors

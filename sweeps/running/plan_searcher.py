@@ -7,6 +7,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from sweeps.planning.plan import Plan
+from sweeps.running.stop_request import StopRequest
 
 
 class PlanSearcher(Searcher):
@@ -48,7 +49,10 @@ class PlanSearcher(Searcher):
         self._key_of: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
-        """The next trial that can run; None while all others wait; FINISHED when none is left."""
+        """The next trial that can run; None while all others wait; FINISHED when none is left, or
+        the study is to stop."""
+        if StopRequest.reason:
+            return Searcher.FINISHED
         if not self._ready:
             return None if self._waiting else Searcher.FINISHED
         _, key = heapq.heappop(self._ready)

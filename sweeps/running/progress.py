@@ -83,6 +83,10 @@ class Progress:
             if mode not in self._modes:
                 self._modes.add(mode)
                 self.say(f"{mode}: {self._titles.get(key, key)}")  # a search has no titles
+        placement = str(result.get("images", ""))
+        if placement and (kind := placement.partition(":")[0]) not in self._modes:
+            self._modes.add(kind)
+            self.say(placement)
         if self._account and "seconds" in result:
             self._account.record(
                 key, DeviceTime(result["seconds"], result["device"], result["epochs"])

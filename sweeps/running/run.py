@@ -21,6 +21,7 @@ from sweeps.running.plan_searcher import PlanSearcher
 from sweeps.running.progress import Progress
 from sweeps.running.stop_request import INTERRUPTED, StopRequest, stop_on_signals
 from sweeps.running.tune_callback import TuneCallback
+from sweeps.running.unfit_nodes import UnfitNodes
 from sweeps.running.worker_failures import WorkerFailures
 from sweeps.study_file.study_fields import Resources
 from trainables.environment import Environment
@@ -29,8 +30,8 @@ from trainables.storage.store import Store
 
 
 class StopOnRequest(tune.Stopper):
-    """Stops each trial at its next report once a stop is requested, and Tune when none runs any
-    more."""
+    """Once a stop is requested, stops each trial that runs at its next report, and then Tune, with
+    whatever it has started meanwhile."""
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return bool(StopRequest.reason)
@@ -52,17 +53,19 @@ def run_plan(
     Returns: "" when the launch ran to its end, INTERRUPTED, or in one line why it had to stop.
     """
     store, failures = Store.at(environment.store), WorkerFailures()
+    nodes = UnfitNodes(resources, progress.say)
     with stop_on_signals(progress.say):
         while not StopRequest.reason:
             missing = read_trial_status(plan, store).missing
             if not missing:
                 break
             children = find_children(plan, missing)
-            callback = TuneCallback(progress, children, store, failures, observers)
+            callback = TuneCallback(progress, children, store, failures, observers, nodes=nodes)
             searcher = PlanSearcher(plan, missing, environment.model_dump(mode="json"))
             run_tuner(RayTrial, searcher, callback, resources, samples=len(missing))
             if not callback.dropped:
                 break
+        nodes.release()
     return StopRequest.take()
 
 

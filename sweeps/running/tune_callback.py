@@ -14,6 +14,7 @@ from sweeps.running.not_pickled import NotPickled
 from sweeps.running.observer import Observer
 from sweeps.running.progress import Progress
 from sweeps.running.stop_request import StopRequest
+from sweeps.running.unfit_nodes import UnfitNodes
 from sweeps.running.worker_failures import WorkerFailures, describe_failure
 from trainables.storage.layout import failure_file
 from trainables.storage.store import Store, StoreLost
@@ -24,6 +25,7 @@ class TuneCallback(NotPickled, tune.Callback):
 
     Args:
         children: by key of a trial, the keys of those of this launch that need it.
+        nodes: is told of every worker that was lost.
 
     dropped: trials that want another round, because Tune gave them up when their worker was lost
         before it had started, or because the weights of their dense training must be made anew.
@@ -36,13 +38,16 @@ class TuneCallback(NotPickled, tune.Callback):
         store: Store,
         failures: WorkerFailures,
         observers: Sequence[Observer] = (),
+        *,
+        nodes: UnfitNodes | None = None,
     ) -> None:
         self.progress, self.children, self.store = progress, children, store
-        self.failures, self.observers = failures, list(observers)
+        self.failures, self.observers, self.nodes = failures, list(observers), nodes
         self.dropped: set[str] = set()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        StopRequest.running.add(trial.trial_id)
+        if not StopRequest.reason:  # one that Tune still starts afterwards is not waited for
+            StopRequest.running.add(trial.trial_id)
         self.progress.started(_key(trial))
         self._notify(lambda observer: observer.started(_key(trial), trial.config["spec"]))
 
@@ -87,6 +92,8 @@ class TuneCallback(NotPickled, tune.Callback):
 
     def _worker_lost(self, key: str, error: str, *, shown: str) -> None:
         self._notify(lambda observer: observer.interrupted(key))
+        if self.nodes:
+            self.nodes.add(error)
         given_up = self.failures.add(key, error)
         if not given_up:
             self.progress.will_continue(key, shown)

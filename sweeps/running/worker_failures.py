@@ -1,9 +1,9 @@
 """Failures of workers: what took a worker, and when a trial that keeps losing its worker is given
 up.
 
-A machine that is taken away says nothing about the trial. A worker that runs out of memory, or dies
-again and again without its trial getting any further, is most likely killed by the trial itself,
-and would be killed for ever.
+A machine that is taken away, or that cannot run trials, says nothing about the trial. A worker
+that runs out of memory, or dies again and again without its trial getting any further, is most
+likely killed by the trial itself, and would be killed for ever.
 """
 
 import re
@@ -12,16 +12,20 @@ from typing import Literal
 
 from trainables.ray_trainable import MEMORY_ADVICE
 
-Cause = Literal["left", "node", "memory", "process"]
+Cause = Literal["left", "unfit", "crowded", "node", "memory", "process"]
 
 _SIGNS: dict[Cause, str] = {
     "left": r"\bLeaving\b|[Pp]reempted",
+    "unfit": r"\bNodeUnfit\b",
+    "crowded": r"\bNodeCrowded\b",
     "memory": r"OutOfMemoryError|running low on memory",
     "node": r"node (has )?died|node (was|is) (terminated|dead|removed)|NodeDied|lost node"
     r"|missed too many heartbeats",
 }
 _DESCRIPTIONS: dict[Cause, str] = {
     "left": "its machine is being taken away",
+    "unfit": "its node cannot run it",
+    "crowded": "others take its share of the GPU's memory",
     "memory": "Ray ended its worker because the machine ran out of memory",
     "node": "its machine is gone",
     "process": "its worker died",
@@ -38,6 +42,8 @@ def find_cause(error: str) -> Cause:
 def describe_failure(error: str) -> str:
     """The failure of a worker in one short line."""
     cause = find_cause(error)
+    if cause == "unfit" and (fault := re.search(r"NodeUnfit: node \w+ (\(.*)", error)):
+        return f"{_DESCRIPTIONS[cause]} {fault[1][:200]}"
     if cause != "process":
         return _DESCRIPTIONS[cause]
     detail = re.search(r"Worker exit detail: (.*?)(?: Some common causes|$)", error) or re.search(

@@ -32,6 +32,7 @@ from sweeps.search.search_summary import (
     print_best,
     search_as_json,
 )
+from sweeps.search.search_weights import resolve_search_weights
 from trainables.storage import layout
 from trainables.storage.store import Store
 
@@ -48,6 +49,7 @@ def run_search_command(options: Namespace, invocation: Invocation, *, default_pr
     check_loggers(options.log)
     spec = read_search(options, default_preset=default_preset)
     store = find_store(options, spec.name)
+    spec = resolve_search_weights(spec, store)
     check_search(spec)
     if not options.fresh:
         check_same_search(spec, store)

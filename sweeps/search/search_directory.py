@@ -13,6 +13,7 @@ from sweeps.planning.trial_status import erase_study
 from sweeps.search.candidate_records import Candidate
 from sweeps.search.proposals import Proposals
 from sweeps.search.search_spec import SearchSpec
+from sweeps.search.search_weights import put_search_weights
 from sweeps.study_file.yaml_reader import parse_yaml
 from trainables.storage import layout
 from trainables.storage.store import Store, StoreLost
@@ -44,7 +45,9 @@ def check_same_search(spec: SearchSpec, store: Store) -> None:
             raise UserError(f"{store.place()} holds a study, not a search; choose another --out")
         return
     advice = "choose another --out, or --fresh to delete what is there"
-    now = spec.model_dump(mode="json")
+    now = _name_weights_by_digest(spec.model_dump(mode="json"))
+    # An older version had neither a choice of layers nor weights.
+    before = {"exclude": [], "layer_sparsity": {}, **_name_weights_by_digest(before)}
     for field in now:
         if field not in MAY_CHANGE and before.get(field) != now[field]:
             raise UserError(
@@ -55,6 +58,12 @@ def check_same_search(spec: SearchSpec, store: Store) -> None:
         raise UserError(
             f"{store.place()} holds a search with another content of method '{name}'; {advice}"
         )
+
+
+def _name_weights_by_digest(search: dict[str, Any]) -> dict[str, Any]:
+    """A search with the digest of its weights in place of where they come from."""
+    weights = search.get("weights")
+    return {**search, "weights": weights["digest"] if isinstance(weights, dict) else None}
 
 
 def _digest_methods(spec: SearchSpec) -> dict[str, str]:
@@ -86,9 +95,10 @@ def _read_search_file(store: Store) -> dict[str, Any] | None:
 def write_search_description(
     spec: SearchSpec, candidates: Sequence[Candidate], store: Store
 ) -> None:
-    """Write what was asked for, and as a study what is expected: candidates with rows, and those
-    under way."""
+    """Write what was asked for, what candidates begin with, and as a study what is expected:
+    candidates with rows, and those under way."""
     store_method_files(_digest_methods(spec), store)
+    put_search_weights(spec, store)
     as_search = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
     store.write(layout.SEARCH_FILE, as_search.encode())
     study = spec.study_of(spec.sparsities[0], {}, seeds=[spec.seed]).model_dump(mode="json")

@@ -10,6 +10,7 @@ from sweeps.running.progress import Progress
 from sweeps.running.run import run_tuner
 from sweeps.running.stop_request import StopRequest, stop_on_signals
 from sweeps.running.tune_callback import TuneCallback
+from sweeps.running.unfit_nodes import UnfitNodes
 from sweeps.running.worker_failures import WorkerFailures
 from sweeps.search.candidate_searcher import CandidateSearcher
 from sweeps.search.candidate_trial import CandidateTrial
@@ -57,7 +58,7 @@ def run_search(search: Search, *, observers: Sequence[Observer] = ()) -> str:
     Returns: "" when it ended by itself, else why it had to stop: `search_state.OVER`,
         `stop_request.INTERRUPTED`, or another reason.
     """
-    failures = WorkerFailures()
+    failures, nodes = WorkerFailures(), UnfitNodes(search.spec.resources, search.say)
     # Ray draws the brackets of ASHA from numpy's own generator.
     numpy.random.seed(seed_for(search.spec.seed, "brackets"))
     seed_population_draws(search)
@@ -68,13 +69,16 @@ def run_search(search: Search, *, observers: Sequence[Observer] = ()) -> str:
             run_tuner(
                 CandidateTrial,
                 CandidateSearcher(search),
-                TuneCallback(SearchProgress(search), {}, search.store, failures, observers),
+                TuneCallback(
+                    SearchProgress(search), {}, search.store, failures, observers, nodes=nodes
+                ),
                 search.spec.resources,
                 samples=SAMPLES,
                 scheduler=PopulationScheduler(search) if population else StoppingScheduler(search),
             )
             search.active.clear()
             more = search.requeue_dropped()
+        nodes.release()
     delete_checkpoints_of_ended(search)
     return StopRequest.take()
 

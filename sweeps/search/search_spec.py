@@ -21,16 +21,20 @@ from sweeps.search.search_space import (
 from sweeps.search.strategy import Strategy
 from sweeps.study_file.method_entry import check_knobs
 from sweeps.study_file.method_path import MethodPath, register_user_methods
+from sweeps.study_file.start_fields import Normalisation, Size, Weights
 from sweeps.study_file.strict_model import Strict
 from sweeps.study_file.study import StudySpec, build_study
-from sweeps.study_file.study_fields import Resources, Seed, Sparsity
+from sweeps.study_file.study_fields import Pattern, Patterns, Resources, Seed, Sparsity
 from sweeps.validation_errors import describe_validation_error
 from trainables.training.recipe import Number, Recipe
 from trainables.trial_spec import Scalar
 
 RECIPES = ("recipe", "retrain")
 # Fields of a recipe that may change within a training.
-CHANGEABLE = ("batch", "lr", "momentum", "weight_decay", "label_smoothing", "augment")
+CHANGEABLE = (
+    *("batch", "accumulate", "lr", "momentum", "weight_decay", "clip", "ema"),
+    *("label_smoothing", "augment"),
+)
 _STUDY_FIELDS = StudySpec.model_fields
 
 
@@ -56,6 +60,11 @@ class SearchSpec(Strict):
     knobs: dict[str, Scalar] = Field(default={}, description="those that stay")
     recipe: dict[str, Any] = Field(default={}, description="as in a study; what stays of it")
     retrain: dict[str, Any] = Field(default={}, description="as in a study; what stays of it")
+    image_size: Size | None = _STUDY_FIELDS["image_size"]  # type: ignore[assignment]
+    weights: Weights = _STUDY_FIELDS["weights"]  # type: ignore[assignment]
+    normalise: Normalisation | None = _STUDY_FIELDS["normalise"]  # type: ignore[assignment]
+    exclude: Patterns = _STUDY_FIELDS["exclude"]  # type: ignore[assignment]
+    layer_sparsity: dict[Pattern, Sparsity] = _STUDY_FIELDS["layer_sparsity"]  # type: ignore[assignment]
     sparsities: list[Sparsity] = Field(
         min_length=1, description="searched side by side, each for itself"
     )
@@ -210,10 +219,18 @@ class SearchSpec(Strict):
             "methods": [{self.method: parts[""]}],
             "sparsities": [sparsity],
             "seeds": seeds,
+            **self.start_fields(),
+            "exclude": self.exclude,
+            "layer_sparsity": self.layer_sparsity,
             "resources": self.resources.model_dump(),
             "checkpoint_seconds": self.checkpoint_seconds,
         }
         return build_study(raw, where=format_configuration(configuration))
+
+    def start_fields(self) -> dict[str, Any]:
+        """What the trials begin with, as fields of a study."""
+        fields = self.model_dump(mode="json", include={"image_size", "weights", "normalise"})
+        return {name: value for name, value in fields.items() if value is not None}
 
     @property
     def changing_recipe(self) -> str:

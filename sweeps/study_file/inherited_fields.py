@@ -12,6 +12,9 @@ SETTING_FIELDS = frozenset(
     (
         "dataset",
         "model",
+        "image_size",
+        "weights",
+        "normalise",
         "recipe",
         "retrain",
         "methods",
@@ -21,6 +24,9 @@ SETTING_FIELDS = frozenset(
     )
 )
 SETTINGS = 100  # further settings of a study
+# Fields of a recipe that belong to one schedule.
+OF_MULTISTEP = ("milestones",)
+OF_ONECYCLE = ("pct_start", "div_factor", "final_div_factor", "cycle_momentum")
 
 
 def fill_inherited_fields(raw: Any) -> Any:
@@ -38,7 +44,9 @@ def fill_inherited_fields(raw: Any) -> Any:
     raw = {**raw, "also": [_fill_setting(raw, setting) for setting in also]}
     inherited = dict(recipe)
     if retrain.get("schedule", recipe.get("schedule")) != recipe.get("schedule"):
-        inherited.pop("milestones", None)
+        refused = ("warmup",) if retrain.get("schedule") == "onecycle" else ()
+        for field in (*OF_MULTISTEP, *OF_ONECYCLE, *refused):
+            inherited.pop(field, None)
     inherited.pop("changes", None)  # they belong to one training
     tenth = _tenth_of_rate(recipe.get("lr", Recipe.model_fields["lr"].default))
     return {**raw, "recipe": recipe, "retrain": {**inherited, **tenth, **retrain}}

@@ -43,7 +43,7 @@ class MethodEntry(Strict):
     """One method with its knobs; a list as a knob's value is an axis of the grid."""
 
     name: str = Field(
-        description="one of --list-methods, or all: those that are not named, without dense_longer"
+        description="one of --list-methods, or all: those that are not named and need not be"
     )
     knobs: dict[str, Scalar | list[Scalar]] = Field(
         default={}, description="a list of values is an axis of the grid"

@@ -12,6 +12,7 @@ from sweeps.study_file.inherited_fields import SETTINGS, fill_inherited_fields
 from sweeps.study_file.method_entry import MethodEntry
 from sweeps.study_file.method_path import MethodPath, register_user_methods
 from sweeps.study_file.prices import Prices
+from sweeps.study_file.start_fields import Normalisation, Size, Weights
 from sweeps.study_file.strict_model import Strict
 from sweeps.study_file.study_fields import Pattern, Patterns, Published, Resources, Seed, Sparsity
 from sweeps.validation_errors import describe_validation_error
@@ -28,7 +29,8 @@ class StudySpec(Strict):
     sparsities that replace those of the study. `exclude` and `layer_sparsity` choose layers: those
     that are left alone, and those with a sparsity of their own in place of the study's; sparsity is
     then over the weights that are not excluded. `keep_networks` says whether the network of every
-    measured level stays in the study directory, to be exported.
+    measured level stays in the study directory, to be exported. `weights` are trained weights that
+    every trial begins with; they bring their own `normalise`, where nothing else is said.
     """
 
     name: str = Field(
@@ -39,7 +41,18 @@ class StudySpec(Strict):
     model: str = Field(
         description="a name of the project, torchvision:NAME, timm:NAME or package.module:function"
     )
-    data_dir: str | None = Field(default=None, description="folder that holds data sets in Parquet")
+    data_dir: str | None = Field(
+        default=None, description="folder with data sets: images by class, or Parquet"
+    )
+    image_size: Size | None = Field(
+        default=None, description="height and width to which images are brought"
+    )
+    weights: Weights = Field(
+        default=None, description="trained weights to begin with; random ones without"
+    )
+    normalise: Normalisation | None = Field(
+        default=None, description="mean and std of images; those of the weights, else of the data"
+    )
     recipe: Recipe = Field(
         default=Recipe(), description="how the dense network is trained, and any in full"
     )

@@ -1,11 +1,12 @@
 """The types of a study file's fields: sparsities, seeds, resources and published numbers."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from sweeps.study_file.method_entry import check_knobs
 from sweeps.study_file.strict_model import LARGEST, Strict
+from trainables.data.image_mode import ImageChoice
 from trainables.training.recipe import Count, Number
 from trainables.trial_spec import Scalar
 
@@ -37,17 +38,42 @@ class Resources(Strict):
     gpus_per_trial: Number = Field(
         default=0, ge=0, le=1000, description="0.25: four trials on a GPU"
     )
+    images: ImageChoice = Field(
+        default="auto", description="where images live while trials run; auto: by what fits"
+    )
+    loader_workers: Annotated[Count, Field(ge=0, le=1000)] | None = Field(
+        default=None, description="processes that decode images; as many as cores are left over"
+    )
+
+    deterministic: bool = Field(
+        default=True, description="GPUs compute by kernels that give the same bits again"
+    )
+
+    @property
+    def workers(self) -> int:
+        """Processes of each trial that make batches of images which are not on its device."""
+        if self.loader_workers is not None:
+            return self.loader_workers
+        busy = 0 if self.gpus_per_trial else 1  # on a CPU the trial itself takes a core
+        return max(0, int(self.cpus_per_trial) - busy)
 
     @model_validator(mode="after")
     def _as_ray_counts(self) -> Self:
-        for name, value in self:
+        for name in ("cpus_per_trial", "gpus_per_trial"):
+            value = getattr(self, name)
             if value != round(value, 4):
                 raise ValueError(f"{name} must have at most 4 decimals, but got {value:g}")
-        if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
+        if self.gpus_per_trial > 1:
             raise ValueError(
-                f"gpus_per_trial must be whole above 1, but got {self.gpus_per_trial:g}"
+                "a trial runs on one GPU or a part of one: gpus_per_trial must be at most 1, but "
+                f"got {self.gpus_per_trial:g}"
             )
         return self
+
+
+SpreadKind = Literal[
+    "standard deviation", "standard error", "95 % interval", "half range", "reading"
+]
 
 
 class Published(Strict):
@@ -60,6 +86,13 @@ class Published(Strict):
     sparsity: Sparsity = Field(description="the fraction of zeros that the number is for")
     metric: str = Field(default="test_top1", description="a column of the rows")
     value: Number = Field(description="the number, in the unit of that column")
+    spread: Number | None = Field(
+        default=None, ge=0, description="what stands after ± there, in the same unit"
+    )
+    spread_is: SpreadKind | None = Field(
+        default=None, description="what that is; reading: how exactly a figure could be read"
+    )
+    n: Count | None = Field(default=None, ge=1, le=10_000, description="runs it is the mean of")
     source: str = Field(description="the paper or repository it stands in")
     note: str = Field(default="", description="what differs there, e.g. best epoch")
 
@@ -67,3 +100,9 @@ class Published(Strict):
     @classmethod
     def _values(cls, raw: Any) -> Any:
         return check_knobs(raw, axes=False)
+
+    @model_validator(mode="after")
+    def _spread(self) -> Self:
+        if (self.spread is None) != (self.spread_is is None):
+            raise ValueError("spread and spread_is belong together: give both or neither")
+        return self

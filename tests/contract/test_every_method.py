@@ -31,6 +31,8 @@ SMALL_KNOBS: dict[str, dict[str, Any]] = {
     "han_iterative": {"iterations": 2},
     "hrank": {"layer_epochs": 1, "images": 100},
     "lottery_ticket": {"levels": 2},
+    "random_ticket": {"levels": 2},
+    "reinitialised_ticket": {"levels": 2},
     "obc": {"max_columns": 150},  # some layers are within, some are not
 }
 

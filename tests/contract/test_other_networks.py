@@ -50,7 +50,7 @@ def specs(network: str, method: str, **choices: Any) -> tuple[TrialSpec, TrialSp
         {
             "name": "contract",
             "dataset": "digits",
-            "model": f"tests.networks_of_all_kinds:{network}",
+            "model": f"tests.networks.architectures:{network}",
             "recipe": {"epochs": 1, "batch": 700, "precision": "fp32", "augment": "none"},
             "retrain": {"epochs": 1},
             "methods": [{method: SMALL_KNOBS.get(method, {})}],

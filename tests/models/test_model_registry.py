@@ -51,7 +51,11 @@ def test_names_and_checks_without_torch() -> None:
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    listed = "resnet18 resnet8 resnet20 resnet32 resnet44 resnet56 resnet110 vgg16 simple_cnn mlp"
+    listed = (
+        "resnet18 resnet8 resnet20 resnet32 resnet44 resnet56 resnet110 resnet20a resnet32a "
+        "resnet44a resnet56a resnet110a vgg16 vgg16_hidden simple_cnn mlp lenet_300_100 "
+        "lenet5_caffe conv2 conv4 conv6"
+    )
     assert run.stdout.strip() == f"False False {listed}"
 
 
@@ -117,7 +121,7 @@ def test_sizes_below_one_are_refused(image: tuple[int, int, int], classes: int) 
 def test_lazy_layers_get_their_sizes_and_their_weights_from_the_seed() -> None:
     from trainables.trial_spec import build_without_storage
 
-    name, weights = "tests.kinds_of_networks:lazy", []
+    name, weights = "tests.networks.weights:lazy", []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
         model = model_registry.build_model(name, image=(1, 8, 8), classes=10)

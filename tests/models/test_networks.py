@@ -1,6 +1,7 @@
 """The networks: counts from the literature, any image size, and what pruning and training need.
 
-Covers: models/cifar_resnet.py, models/vgg.py, models/simple.py, models/initial.py.
+Covers: models/cifar_resnet.py, models/padded_resnet.py, models/vgg.py, models/simple.py,
+models/initial.py.
 """
 
 import copy
@@ -18,6 +19,7 @@ torch.set_num_threads(1)
 SMALL = [
     "resnet18",
     "resnet20",
+    "resnet20a",
     "vgg16",
     "simple_cnn",
     "mlp",
@@ -61,6 +63,62 @@ def test_resnet20_count_in_open_lth_form() -> None:
     assert weights(build("resnet20")) == 270_896
 
 
+@pytest.mark.parametrize(
+    ("depth", "millions"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7)]
+)
+def test_padded_resnets_have_the_papers_counts_and_depth(depth: int, millions: float) -> None:
+    """Table 6 of He et al. 2016: shortcuts of option A have no weights."""
+    model = build(f"resnet{depth}a")
+    assert params(model) / 1e6 == pytest.approx(millions, abs=0.03 if depth == 110 else 0.005)
+    assert len(prunable(model)) == depth
+
+
+@pytest.mark.parametrize("size", [(16, 16), (7, 5), (1, 1)])
+def test_a_padded_shortcut_takes_every_second_pixel_and_pads_on_both_sides(
+    size: tuple[int, int],
+) -> None:
+    shortcut = build("resnet20a").get_submodule("layer2.0.shortcut")
+    x = torch.randn(2, 16, *size)
+    out = shortcut(x)
+    assert out.shape == (2, 32, (size[0] + 1) // 2, (size[1] + 1) // 2)
+    assert torch.equal(out[:, 8:24], x[:, :, ::2, ::2])
+    assert not out[:, :8].any() and not out[:, 24:].any()
+    assert not list(shortcut.parameters())
+
+
+def test_padded_resnets_have_the_names_of_published_checkpoints() -> None:
+    block = ["conv1", "bn1", "conv2", "bn2"]
+    layers = ["conv1", "bn1"]
+    layers += [f"layer{s}.{n}.{part}" for s in (1, 2, 3) for n in range(3) for part in block]
+    names = [name.rpartition(".")[0] for name, _ in build("resnet20a").named_parameters()]
+    assert list(dict.fromkeys(names)) == [*layers, "linear"]
+
+
+def test_vgg16_with_hidden_layers_has_the_counts_and_names_of_pytorch_cifar100() -> None:
+    model = build("vgg16_hidden", classes=100)
+    assert params(model) == 34_015_396
+    indices = [
+        index
+        for index, m in model.get_submodule("features").named_children()
+        if list(m.parameters())
+    ]
+    assert [int(index) for index in indices[:5]] == [0, 1, 3, 4, 7] and indices[-1] == "41"
+    shapes = {
+        name: tuple(tensor.shape)
+        for name, tensor in model.get_submodule("classifier").state_dict().items()
+    }
+    assert shapes == {
+        "0.weight": (4096, 512),
+        "0.bias": (4096,),
+        "3.weight": (4096, 4096),
+        "3.bias": (4096,),
+        "6.weight": (100, 4096),
+        "6.bias": (100,),
+    }
+    features = model.eval().get_submodule("features")(torch.zeros(1, 3, 32, 32))
+    assert features.shape == (1, 512, 1, 1), "the mean over the map changes nothing"
+
+
 def test_vgg16_counts() -> None:
     model = build("vgg16")
     assert len(prunable(model)) == 14
@@ -86,7 +144,7 @@ def test_every_image_size_gives_logits(name: str, image: tuple[int, int, int]) -
         assert model(torch.randn(2, *image)).shape == (2, 7)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet20", "vgg16", "mlp"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet20", "resnet20a", "vgg16", "mlp"])
 def test_a_single_pixel_is_an_image(name: str) -> None:
     assert build(name, (3, 1, 1)).eval()(torch.randn(1, 3, 1, 1)).shape == (1, 10)
 
@@ -128,7 +186,8 @@ def test_traced_network_computes_the_same(name: str) -> None:
     targets = [node.target for node in traced.graph.nodes if node.op == "call_module"]
     assert len(targets) == len(set(targets)), "a module is used twice"
     functions = {node.target.__name__ for node in traced.graph.nodes if node.op == "call_function"}
-    assert functions <= {"add"}, "activations and pools must be modules"
+    padding = {"getitem", "pad"} if name.endswith("a") else set()
+    assert functions <= {"add", *padding}, "activations and pools must be modules"
 
 
 @pytest.mark.parametrize("name", model_registry.list_models())
@@ -141,6 +200,8 @@ def test_every_activation_is_a_relu_module_seen_by_hooks(name: str) -> None:
     with torch.no_grad():
         model(torch.randn(1, 3, 32, 32))
     hidden = [key for key in prunable(model) if "shortcut" not in key][:-1]
+    if name == "lenet5_caffe":  # Caffe's has none after its convolutions
+        hidden = [key for key in hidden if not key.startswith("conv")]
     assert seen == [True] * len(hidden), "one ReLU after every layer but the last"
 
 

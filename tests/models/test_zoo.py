@@ -26,8 +26,14 @@ def test_names_are_checked_without_importing_a_library() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("timm:resnet18.a1_in1k", "a tag after a dot names trained weights: leave it out"),
+        (
+            "timm:resnet18.a1_in1k",
+            "a tag after a dot names trained weights: --weights timm:a1_in1k",
+        ),
         ("timm:hf-hub:x/y", "a network of timm is named 'timm:NAME', but got"),
+        ("torchvision:resnet18+stem", "a network has no suffix '+stem'; there is '+cifar_stem'"),
+        ("torchvision:vgg16+cifar_stem", "is for torchvision's resnet, resnext and wide_resnet"),
+        ("timm:resnet18+cifar_stem", "is for torchvision's resnet, resnext and wide_resnet"),
         ("torchvision:", "a network of torchvision is named 'torchvision:NAME', but got"),
     ],
 )
@@ -81,6 +87,50 @@ def test_they_are_built_for_the_images_and_classes_with_fresh_weights(
     assert count_macs_and_parameters(name, image, 7)[1] == sum(
         parameter.numel() for parameter in models[0].parameters()
     )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2"),
+        *("wide_resnet101_2", "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
+    ],
+)
+def test_a_cifar_stem_keeps_the_size_of_the_map_and_all_other_layers(name: str) -> None:
+    import torchvision
+
+    with torch.device("meta"):
+        plain = model_registry.build_model(f"torchvision:{name}", image=(3, 32, 32), classes=7)
+        model = model_registry.build_model(
+            f"torchvision:{name}+cifar_stem", image=(3, 32, 32), classes=7
+        )
+        shapes = [
+            {key: tuple(tensor.shape) for key, tensor in net.state_dict().items()}
+            for net in (plain, model)
+        ]
+        assert shapes[0].pop("conv1.weight") == (64, 3, 7, 7)
+        assert shapes[1].pop("conv1.weight") == (64, 3, 3, 3)
+        assert shapes[0] == shapes[1]
+        sizes: list[torch.Size] = []
+        model.get_submodule("layer1").register_forward_hook(
+            lambda _m, inputs, _out: sizes.append(inputs[0].shape)
+        )
+        assert model.eval()(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
+    assert sizes == [(2, 64, 32, 32)]
+    stems = {f"torchvision:{known}" for known in torchvision.models.list_models(torchvision.models)}
+    assert f"torchvision:{name}" in stems
+
+
+def test_a_cifar_stem_is_drawn_from_the_seed_as_the_library_draws() -> None:
+    stems = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        model = model_registry.build_model(
+            "torchvision:resnet18+cifar_stem", image=(3, 32, 32), classes=10
+        )
+        stems.append(model.get_submodule("conv1").weight.detach())
+    assert torch.equal(stems[0], stems[1]) and not torch.equal(stems[0], stems[2])
+    assert stems[0].std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.1)
 
 
 def test_torchvisions_networks_with_side_branches_answer_with_logits_while_training() -> None:

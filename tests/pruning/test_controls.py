@@ -84,6 +84,12 @@ def test_what_a_control_cannot_take_is_refused_with_the_names_it_can(
     assert "changes masks while training" in refusal("shuffled", moving)
     free = add_method("control_of_free", reaches="own")
     assert "does not prune to a requested sparsity" in refusal("reinitialised", free)
+    failing = add_method("control_of_failing", prunes="int('one')")
+    assert "has no phases for one sparsity: invalid literal for int()" in refusal(
+        "reinitialised", failing
+    )
+    late = add_method("control_of_late", prunes="[Prune(0.5)] * (context.train_epochs > 50)")
+    assert build_method("reinitialised", {"of": late}).runs == (late,)
     idle = add_method("control_of_idle", prunes="[]")
     assert "has no prune" in refusal("reinitialised", idle)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -20,7 +21,7 @@ from torch.nn.functional import cross_entropy
 from models.model_registry import build_model
 from pruning.cost import layer_costs, macs
 from pruning.filters import FilterMethod, distance_sums, l1_norms, l2_norms, loss_changes
-from pruning.masks import all_kept
+from pruning.masks import all_kept, prunable
 from pruning.method import Card, PruneInput
 from pruning.methods.hrank import HRank
 from pruning.methods.taylor_filter import TaylorFilter
@@ -28,6 +29,7 @@ from pruning.structured.channel_groups import find_groups
 from pruning.structured.keep_plan import Smaller
 from pruning.structured.shrink import shrink
 from pruning.structured.unit_scores import Writer, writers_of
+from pruning.user_error import UserError
 from tests.pruning.structured.networks_to_cut import parameter_sparsity
 
 torch.set_num_threads(1)
@@ -246,6 +248,44 @@ def test_a_target_of_macs_removes_that_part_of_them(ranking: Literal["uniform", 
     counts = [macs(layer_costs(m, IMAGE)) for m in (shrink(model, plan, image=IMAGE), model)]
     assert counts[0] / counts[1] == pytest.approx(0.5, abs=0.03)
     assert f"{1 - counts[0] / counts[1]:.4f} of the MACs" in inputs.notes[-1]
+
+
+@pytest.mark.parametrize("ranking", ["uniform", "global"])
+def test_the_sparsity_is_that_of_the_layers_that_are_not_set_apart(
+    ranking: Literal["uniform", "global"],
+) -> None:
+    torch.manual_seed(0)
+    model = build_model("resnet20", image=IMAGE, classes=10)
+    apart = {"stages.2.0.conv1.weight": 0.75, "stages.2.1.conv1.weight": 0.0}
+    inputs = replace(prune_input(model, 0.6), fixed=apart)
+    plan = Longest(ranking=ranking).prune(inputs).keep
+    assert (len(plan["stages.2.0.conv1"]), len(plan["stages.2.1.conv1"])) == (16, 64)
+    assert list(plan) == [group.name for group in find_groups(model, IMAGE)]
+    whole, left = (prunable(m) for m in (model, shrink(model, plan, image=IMAGE)))
+    others = [name for name in whole if name not in apart]
+    gone = 1 - sum(left[n].numel() for n in others) / sum(whole[n].numel() for n in others)
+    assert gone == pytest.approx(0.6, abs=0.01)
+    assert inputs.notes[-1].startswith("channel ratio 0.") and "other layers" in inputs.notes[-1]
+
+
+def test_where_all_layers_are_set_apart_nothing_is_left_to_choose() -> None:
+    model = build_model("simple_cnn", image=IMAGE, classes=10)
+    apart = {f"{group.name}.weight": 0.5 for group in find_groups(model, IMAGE)}
+    inputs = replace(prune_input(model, 0.9), fixed=apart)
+    plan = Longest(ranking="global").prune(inputs).keep
+    assert {name: len(index) for name, index in plan.items()} == {
+        group.name: group.channels // 2 for group in find_groups(model, IMAGE)
+    }
+    assert inputs.notes == [
+        "no layer follows the study's sparsity, as all have a fraction of their own"
+    ]
+
+
+def test_layers_that_cannot_lose_what_is_asked_are_an_obstacle_before_the_study() -> None:
+    model = build_model("simple_cnn", image=IMAGE, classes=10)
+    inputs = replace(prune_input(model, 0.5), fixed={"fc2.weight": 0.5})
+    with pytest.raises(UserError, match=r"^layer_sparsity: no filters of fc2\.weight"):
+        Longest().find_obstacle(inputs)
 
 
 def test_hrank_has_nothing_to_rank_across_groups() -> None:

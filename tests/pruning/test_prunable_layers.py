@@ -12,26 +12,33 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from pruning.masks import prunable
+from pruning.method import Card, Method
 from pruning.methods.dense import Dense
 from pruning.methods.l1_filter import L1Filter
 from pruning.methods.magnitude import Magnitude
 from pruning.methods.wanda import Wanda
 from pruning.prunable_layers import select_weights
 from pruning.user_error import UserError
-from tests import networks_of_all_kinds as networks
+from tests.networks import architectures, weights
 
 IMAGE = (1, 8, 8)
+
+
+class Cutting(Method):
+    """A user's method that removes channels without the base for those."""
+
+    card = Card(title="Cutting", paper="", summary="", kind="structured", cost="", when="")
 
 
 @pytest.mark.parametrize(
     "build",
     [
-        networks.weight_norm,
-        networks.weight_norm_by_hook,
-        networks.spectral_norm,
-        networks.spectral_norm_by_hook,
-        networks.pruned_by_torch,
-        networks.standardised,
+        weights.weight_norm,
+        weights.weight_norm_by_hook,
+        weights.spectral_norm,
+        weights.spectral_norm_by_hook,
+        weights.pruned_by_torch,
+        weights.standardised,
     ],
 )
 def test_a_weight_that_the_forward_pass_makes_of_others_is_refused_by_name(build) -> None:
@@ -46,14 +53,14 @@ def test_a_weight_that_the_forward_pass_makes_of_others_is_refused_by_name(build
 
 
 def test_how_many_layers_are_like_the_one_that_is_named() -> None:
-    network = networks.standardised(IMAGE, 10)
-    network[0] = networks.Standardised(1, 8, 3)
+    network = weights.standardised(IMAGE, 10)
+    network[0] = weights.Standardised(1, 8, 3)
     with pytest.raises(UserError, match=r"cannot prune layer '0' \(Standardised\) and 1 more: "):
         select_weights(network, IMAGE)
 
 
 def test_a_shared_tensor_is_there_once_with_a_note() -> None:
-    network = networks.tied(IMAGE, 10)
+    network = weights.tied(IMAGE, 10)
     chosen = select_weights(network, IMAGE)
     assert chosen.names == ("0.weight", "2.weight", "7.weight")
     assert chosen.notes == ("2.weight is one tensor with 3.weight: counted and masked once",)
@@ -61,7 +68,7 @@ def test_a_shared_tensor_is_there_once_with_a_note() -> None:
 
 
 def test_frozen_and_unused_layers_are_left_out_with_notes() -> None:
-    chosen = select_weights(networks.unused(IMAGE, 10), IMAGE)
+    chosen = select_weights(weights.unused(IMAGE, 10), IMAGE)
     assert chosen.names == ("body.weight", "fc.weight")
     assert set(chosen.notes) == {
         "not pruned (frozen: it gets no gradient): frozen.weight, inside_no_grad.weight",
@@ -70,9 +77,9 @@ def test_frozen_and_unused_layers_are_left_out_with_notes() -> None:
 
 
 def test_attention_recurrent_and_transposed_layers_are_pruned() -> None:
-    chosen = select_weights(networks.attention(IMAGE, 10), IMAGE)
+    chosen = select_weights(architectures.attention(IMAGE, 10), IMAGE)
     assert {"attend.in_proj_weight", "attend.out_proj.weight"} <= set(chosen.names)
-    recurrent = select_weights(networks.recurrent(IMAGE, 10), IMAGE)
+    recurrent = select_weights(architectures.recurrent(IMAGE, 10), IMAGE)
     assert recurrent.notes == ()
     assert set(recurrent.names) == {
         "lstm.weight_ih_l0",
@@ -107,11 +114,12 @@ def test_separate_projections_are_pruned_too() -> None:
 
 
 def test_a_method_leaves_out_what_it_cannot_prune() -> None:
-    names = select_weights(networks.recurrent(IMAGE, 10), IMAGE, method=Wanda())
+    names = select_weights(architectures.recurrent(IMAGE, 10), IMAGE, method=Wanda())
     assert names.names == ("fc.weight",)
     (note,) = names.notes
-    assert note.startswith("not pruned (Wanda needs the inputs of a linear map that runs once): ")
-    attention = select_weights(networks.attention(IMAGE, 10), IMAGE, method=Wanda())
+    why = "not pruned (Wanda prunes convolutions and linear layers that run once): "
+    assert note.startswith(why)
+    attention = select_weights(architectures.attention(IMAGE, 10), IMAGE, method=Wanda())
     assert (
         "attend.in_proj_weight" in attention.names and "attend.out_proj.weight" in attention.names
     )
@@ -119,7 +127,7 @@ def test_a_method_leaves_out_what_it_cannot_prune() -> None:
 
 
 def test_layers_are_excluded_by_name_pattern_and_place() -> None:
-    network = networks.group_norm_cat(IMAGE, 10)
+    network = architectures.group_norm_cat(IMAGE, 10)
 
     def left(*patterns: str) -> tuple[str, ...]:
         return select_weights(network, IMAGE, exclude=patterns).names
@@ -134,7 +142,7 @@ def test_layers_are_excluded_by_name_pattern_and_place() -> None:
 
 
 def test_a_layer_that_is_called_first_is_meant_by_its_name() -> None:
-    network = networks.attention(IMAGE, 10)
+    network = architectures.attention(IMAGE, 10)
     assert "first.weight" not in select_weights(network, IMAGE, exclude=["first"]).names
     assert "embed.weight" in select_weights(network, IMAGE, exclude=["first"]).names
 
@@ -146,17 +154,33 @@ def test_a_layer_that_is_called_first_is_meant_by_its_name() -> None:
         ({"exclude": ["*"]}, r"^nothing is left to prune in this network: not pruned \(excluded\)"),
         ({"exclude": ["fc"], "layer_sparsity": {"last": 0.1}}, "which exclude leaves alone by"),
         ({"layer_sparsity": {"*t": 0.1, "left": 0.2}}, "two sparsities, 0.1 and 0.2; name each"),
-        ({"layer_sparsity": {"fc": 0.5}, "method": L1Filter()}, "removes whole channels"),
+        (
+            {"layer_sparsity": {"fc": 0.5}, "method": Cutting()},
+            "^method 'Cutting' takes no layer_sparsity; exclude the layers instead$",
+        ),
     ],
 )
 def test_a_choice_that_does_not_fit_is_one_line(choices, line) -> None:
     with pytest.raises(UserError, match=line):
-        select_weights(networks.group_norm_cat(IMAGE, 10), IMAGE, **choices)
+        select_weights(architectures.group_norm_cat(IMAGE, 10), IMAGE, **choices)
+
+
+def test_fractions_of_filters_are_told_apart_from_sparsities() -> None:
+    chosen = select_weights(
+        architectures.group_norm_cat(IMAGE, 10),
+        IMAGE,
+        method=L1Filter(),
+        layer_sparsity={"left": 0.5},
+    )
+    assert chosen.fixed == {"left.weight": 0.5}
+    assert chosen.notes == (
+        "layers with a fraction of filters to remove of their own: left.weight 0.5",
+    )
 
 
 def test_sparsities_of_layers_are_resolved_and_told() -> None:
     chosen = select_weights(
-        networks.group_norm_cat(IMAGE, 10), IMAGE, layer_sparsity={"fc": 0.5, "*t": 0.25}
+        architectures.group_norm_cat(IMAGE, 10), IMAGE, layer_sparsity={"fc": 0.5, "*t": 0.25}
     )
     assert chosen.fixed == {"fc.weight": 0.5, "left.weight": 0.25, "right.weight": 0.25}
     assert chosen.notes == (
@@ -172,7 +196,7 @@ def test_a_lazy_layer_is_refused_by_name() -> None:
 
 
 def test_the_look_leaves_the_network_as_it_was() -> None:
-    network = networks.depthwise_se(IMAGE, 10).train()
+    network = architectures.depthwise_se(IMAGE, 10).train()
     before = copy.deepcopy(network.state_dict())
     select_weights(network, IMAGE, method=Magnitude())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
@@ -180,15 +204,15 @@ def test_the_look_leaves_the_network_as_it_was() -> None:
 
 
 def test_first_and_last_are_layers_that_run_also_with_a_weight_that_is_made_anew() -> None:
-    network = networks.weight_norm(IMAGE, 10)
+    network = weights.weight_norm(IMAGE, 10)
     with pytest.raises(UserError, match=r"cannot prune layer '2'"):
         select_weights(network, IMAGE, exclude=["last"])
     assert select_weights(network, IMAGE, exclude=["last", "2"]).names == ("0.weight",)
     parametrizations.weight_norm(network[0])
     parametrizations.weight_norm(network[6])
     assert select_weights(network, IMAGE, exclude=["2", "first"], method=Dense()).names == ()
-    network = networks.plain(IMAGE, 10)
+    network = weights.plain(IMAGE, 10)
     parametrizations.weight_norm(network[6])
     assert select_weights(network, IMAGE, exclude=["last"]).names == ("0.weight", "2.weight")
-    unused = networks.unused(IMAGE, 10)
+    unused = weights.unused(IMAGE, 10)
     assert select_weights(unused, IMAGE, exclude=["last"]).names == ("body.weight",)

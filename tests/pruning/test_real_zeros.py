@@ -11,14 +11,14 @@ from pruning.methods.magnitude import Magnitude
 from pruning.methods.wanda import Wanda
 from pruning.real_zeros import WrongZerosError, check_promise, count_zeros
 from pruning.weight_uses import ForwardUses, trace_weights
-from tests import networks_of_all_kinds as networks
+from tests.networks.weights import plain, standardised
 
 IMAGE = (1, 8, 8)
 
 
 def pruned(sparsity: float) -> tuple[nn.Module, dict[str, torch.Tensor], ForwardUses]:
     torch.manual_seed(0)
-    network = networks.plain(IMAGE, 10)
+    network = plain(IMAGE, 10)
     weights = prunable(network)
     masks = keep_best({name: weight.abs() for name, weight in weights.items()}, sparsity)
     apply_masks(network, masks)
@@ -45,7 +45,7 @@ def test_a_masked_weight_that_is_not_zero_fails_with_the_layer_and_the_numbers()
 
 def test_a_mask_on_a_tensor_that_is_not_used_fails_with_the_layer() -> None:
     torch.manual_seed(0)
-    network = networks.standardised(IMAGE, 10)
+    network = standardised(IMAGE, 10)
     masks = {name: torch.zeros_like(mask) for name, mask in all_kept(network).items()}
     apply_masks(network, masks)
     with pytest.raises(WrongZerosError, match=r"'2\.weight': its mask removes 576 of 576 weights"):
@@ -82,7 +82,7 @@ def test_a_sparsity_that_is_missed_by_one_weight_fails_with_the_numbers() -> Non
 
 
 def test_sparsities_of_layers_are_promises_of_their_own() -> None:
-    network = networks.plain(IMAGE, 10)
+    network = plain(IMAGE, 10)
     scores = {name: weight.abs() for name, weight in prunable(network).items()}
     masks = keep_best(scores, 0.9, fixed={"6.weight": 0.25})
     check_promise(Magnitude(), masks, 0.9, {"6.weight": 0.25})
@@ -92,7 +92,7 @@ def test_sparsities_of_layers_are_promises_of_their_own() -> None:
 
 
 def test_a_pattern_that_is_broken_in_one_run_fails_with_the_layer() -> None:
-    network = networks.plain(IMAGE, 10)
+    network = plain(IMAGE, 10)
     masks = all_kept(network)
     for name in ("2.weight", "6.weight"):
         masks[name][:, 0::4] = masks[name][:, 1::4] = False

@@ -10,7 +10,7 @@ from models.model_registry import build_model
 from pruning import cost
 from pruning.masks import prunable
 from pruning.weight_uses import plain_kernels, trace_weights
-from tests import networks_of_all_kinds as networks
+from tests.networks import architectures, weights
 
 IMAGE = (1, 8, 8)
 
@@ -20,7 +20,7 @@ def uses(network: nn.Module, image: tuple[int, int, int] = IMAGE):
 
 
 def test_attention_is_counted_projections_by_name_and_products_apart() -> None:
-    found = uses(networks.attention(IMAGE, 10))
+    found = uses(architectures.attention(IMAGE, 10))
     macs = {name: use.macs for name, use in found.weights.items()}
     assert macs == {
         "embed.weight": 8 * 8 * 16,
@@ -35,7 +35,9 @@ def test_attention_is_counted_projections_by_name_and_products_apart() -> None:
 
 
 def test_recurrent_and_transposed_layers_are_counted() -> None:
-    macs = {name: use.macs for name, use in uses(networks.recurrent(IMAGE, 10)).weights.items()}
+    macs = {
+        name: use.macs for name, use in uses(architectures.recurrent(IMAGE, 10)).weights.items()
+    }
     assert macs["lstm.weight_ih_l0"] == macs["lstm.weight_ih_l0_reverse"] == 8 * 40 * 8
     assert macs["lstm.weight_hh_l0"] == 8 * 40 * 10
     assert (macs["cell.weight_ih"], macs["cell.weight_hh"]) == (8 * 36 * 20, 8 * 36 * 12)
@@ -56,7 +58,7 @@ def test_a_weight_that_is_called_functionally_counts_under_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("build", "operation"), [(networks.standardised, "mean"), (networks.weight_norm, "")]
+    ("build", "operation"), [(weights.standardised, "mean"), (weights.weight_norm, "")]
 )
 def test_what_is_made_of_a_weight_is_not_the_weight(build, operation: str) -> None:
     found = uses(build(IMAGE, 10))

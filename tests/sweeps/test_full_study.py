@@ -57,9 +57,9 @@ def start(folder: Path, *words: str, **env: str) -> subprocess.Popen[str]:
     )
 
 
-def finish(running: subprocess.Popen[str]) -> tuple[int, str]:
+def finish(running: subprocess.Popen[str], seconds: float = 240) -> tuple[int, str]:
     """Wait for the command; its exit code and what it printed."""
-    told, _ = running.communicate(timeout=240)
+    told, _ = running.communicate(timeout=seconds)
     return running.returncode, told
 
 

@@ -23,10 +23,13 @@ SPEC = TrialSpec(
 STORED = {
     "": {"format", "step", "attempts", "seconds", "course"},
     "course": {
-        *("level", "epochs", "train_seconds", "train_macs", "best_test", "started", "notes"),
+        *("level", "epochs", "train_seconds", "train_macs", "best_test", "early_stop"),
+        *("started", "notes"),
         *("memory", "rows", "curves", "layers", "paused", "network"),
     },
-    "network": {"model", "masks", "keeps", "optimizer", "scaler", "precision", "compiled"},
+    "network": {
+        *("model", "masks", "keeps", "optimizer", "average", "scaler", "precision", "compiled"),
+    },
     "paused": {"index", "seen", "loss_sum", "correct", "random", "stream", "recipe_epoch"},
 }
 

@@ -25,7 +25,7 @@ def make_spec(method: str, **given: Any) -> TrialSpec:
     fields |= {"retrain": RECIPE, "method": method, "sparsities": (0.8,)}
     model = given.pop("network", None)
     if model:
-        fields["model"] = f"tests.networks_of_all_kinds:{model}"
+        fields["model"] = f"tests.networks.{model}"
     return TrialSpec.model_validate(fields | given)
 
 
@@ -52,7 +52,7 @@ def zeros(trial: Trial, name: str) -> int:
 
 def test_a_tied_weight_is_counted_once(run: Callable[..., Trial]) -> None:
     """The version before said -1659 of 2762 nonzero, and compression -1.66."""
-    trial = run("magnitude", network="tied", sparsities=(0.9,))
+    trial = run("magnitude", network="weights:tied", sparsities=(0.9,))
     row = trial.records.rows[-1]
     assert row["prunable"] == 72 + 576 + 80 and 0 < row["nonzero"] < row["params"]
     assert row["zeros"] == row["prunable"] - kept_count(0.9, row["prunable"])
@@ -64,7 +64,7 @@ def test_a_tied_weight_is_counted_once(run: Callable[..., Trial]) -> None:
 def test_frozen_and_unused_layers_stay_whole(method: str, run: Callable[..., Trial]) -> None:
     """The version before: torch's own error text, hollowed frozen layers, all zeros in the unused
     one."""
-    trial = run(method, network="unused", sparsities=(0.6,))
+    trial = run(method, network="weights:unused", sparsities=(0.6,))
     row = trial.records.rows[-1]
     assert "not pruned (frozen: it gets no gradient): frozen.weight" in row["notes"]
     assert "idle.weight" in row["notes"]
@@ -75,7 +75,7 @@ def test_frozen_and_unused_layers_stay_whole(method: str, run: Callable[..., Tri
 
 def test_a_refused_network_names_the_layer(open_trial: Callable[..., Trial]) -> None:
     with pytest.raises(UserError, match=r"cannot prune layer '2' \(Conv2d\)"):
-        open_trial(make_spec("random", network="weight_norm"))
+        open_trial(make_spec("random", network="weights:weight_norm"))
 
 
 EVERY = [name for name in registry.list_methods() if registry.build_method(name, {}).prunes]
@@ -132,6 +132,73 @@ def test_layers_have_the_sparsity_that_the_study_gives_them(
         total = sum(other.numel() for other in others)
         kept = sum(int(other.sum()) for other in others)
         assert kept == kept_count(sparsities[-1], total)
+
+
+CUTTING = [name for name in EVERY if registry.build_method(name, {}).cuts_channels]
+
+
+@pytest.mark.parametrize("method", CUTTING)
+def test_layers_lose_the_fraction_of_filters_that_the_study_gives_them(
+    method: str, run: Callable[..., Trial]
+) -> None:
+    """The row's sparsity is that of the layers whose filters are not set apart."""
+    choices = {"stages.1.0.conv1": 0.25, "stages.0.0.conv1": 0}
+    trial = run(
+        method, knobs=SMALL_KNOBS.get(method, {}), sparsities=(0.5,), layer_sparsity=choices
+    )
+    row, network = trial.records.rows[-1], trial.runner.network
+    left = prunable(network.model)
+    assert left["stages.1.0.conv1.weight"].shape[0] == 24  # of 32
+    assert left["stages.0.0.conv1.weight"].shape[0] == 16  # of 16
+    assert (
+        "layers with a fraction of filters to remove of their own: stages.0.0.conv1.weight 0, "
+        "stages.1.0.conv1.weight 0.25; " in row["notes"]
+    )
+    assert "of the other layers" in row["notes"]
+    whole = prunable(network._build("init"))
+    others = [name for name in whole if name.removesuffix(".weight") not in choices]
+    gone = 1 - sum(left[n].numel() for n in others) / sum(whole[n].numel() for n in others)
+    assert gone == pytest.approx(0.5, abs=0.03)
+    total = sum(weight.numel() for weight in whole.values())
+    assert row["sparsity_reached"] == 1 - sum(weight.numel() for weight in left.values()) / total
+    assert row["layer_sparsity"] and row["sparsity"] == 0.5
+
+
+NOT_LINEAR = [
+    *("lstm.weight_ih_l0", "lstm.weight_hh_l0", "lstm.weight_ih_l0_reverse"),
+    *("lstm.weight_hh_l0_reverse", "cell.weight_ih", "cell.weight_hh", "up.weight"),
+]
+
+
+@pytest.mark.parametrize("method", ["magnitude_post", "obc", "sparsegpt", "wanda"])
+@pytest.mark.parametrize(
+    ("network", "whole", "pruned"),
+    [
+        ("architectures:recurrent", NOT_LINEAR, ["fc.weight"]),
+        (
+            "architectures:attention",
+            ["first.weight"],  # one tensor with second.weight, which runs twice
+            ["embed.weight", "attend.in_proj_weight", "attend.out_proj.weight", "fc.weight"],
+        ),
+        ("weights:tied", ["2.weight"], ["0.weight", "7.weight"]),
+    ],
+)
+def test_layer_by_layer_methods_leave_whole_what_is_no_layer_that_runs_once(
+    network: str, whole: list[str], pruned: list[str], method: str, run: Callable[..., Trial]
+) -> None:
+    """The excluded layer is left alone beside them; the row says why each of them is whole."""
+    excluded, pruned = pruned[0] if len(pruned) > 1 else "", pruned[len(pruned) > 1 :]
+    exclude = (excluded.removesuffix(".weight"),) if excluded else ()
+    trial = run(method, network=network, knobs=SMALL_KNOBS.get(method, {}), exclude=exclude)
+    row, model = trial.records.rows[-1], trial.runner.network.model
+    title = trial.runner.method.card.title
+    why = f"not pruned ({title} prunes convolutions and linear layers that run once): "
+    assert f"{why}{', '.join(whole)}" in row["notes"]
+    assert not any(zeros(trial, name) for name in [*whole, *filter(None, [excluded])])
+    assert list(trial.runner.network.masks) == pruned
+    assert row["prunable"] == sum(model.get_parameter(name).numel() for name in pruned)
+    assert row["zeros"] == sum(zeros(trial, name) for name in pruned)
+    assert row["zeros"] == row["prunable"] - kept_count(0.8, row["prunable"])
 
 
 def test_choices_of_layers_are_part_of_the_key_only_where_there_are_any() -> None:

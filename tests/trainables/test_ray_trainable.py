@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from tests.pretended_gpu.cuda_process import in_cuda_process
 from trainables import ray_trainable
 from trainables.environment import Environment
+from trainables.node_faults import NodeCrowded, NodeUnfit
 from trainables.ray_trainable import MAX_EXCEPTIONS, Leaving, RayTrial
 from trainables.storage import checkpoints
 from trainables.storage.store import Store, StoreFull
@@ -240,3 +242,61 @@ def test_reused_for_another_trial_it_starts_from_nothing(worker: RayTrial, tmp_p
     assert callable(worker._end) or isinstance(worker._end, signal.Handlers)
     results(worker)
     assert Store.at(tmp_path).exists(f"rows/{other.key}.parquet")
+
+
+NO_DRIVER = RuntimeError("Found no NVIDIA driver on your system. Please check that you have one")
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that a worker makes, none of which takes time."""
+    made: list[float] = []
+    monkeypatch.setattr(RayTrial, "_wait", lambda worker, seconds: made.append(seconds))
+    monkeypatch.setattr(ray_trainable, "_node", lambda: "node 3f2a (10.0.0.7)")
+    return made
+
+
+def test_a_fault_of_the_node_is_not_counted_against_the_trial(
+    worker: RayTrial, pauses: list[float], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Trial, "advance", breaking(lambda: NO_DRIVER, 10))
+    for attempt in range(5):
+        with pytest.raises(NodeUnfit) as raised:
+            results(worker)
+        assert str(raised.value).startswith(
+            "node 3f2a (10.0.0.7): its GPU cannot be used: Found no NVIDIA driver"
+        )
+        assert len(pauses) == attempt + 1 and pauses[-1] >= 10
+    assert worker.exceptions == 0 and worker.trial is None
+    assert not list((tmp_path / "failures").rglob("*.json"))
+
+
+def test_a_worker_waits_for_memory_that_others_hold_and_then_leaves(
+    worker: RayTrial, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RayTrial, "_is_crowded", lambda worker, error: True)
+    monkeypatch.setattr(
+        Trial, "advance", breaking(lambda: torch.OutOfMemoryError("CUDA out of memory"), 10)
+    )
+    for count in (1, 2, 3):
+        said = next(r for r in iter(worker.step, None) if r["status"] == "retrying")
+        assert said["error"] == "others take the GPU's memory" and len(pauses) == count
+    with pytest.raises(NodeCrowded, match="10.0.0.7"):
+        results(worker)
+    assert pauses == sorted(pauses) and worker.exceptions == 0
+
+
+@in_cuda_process
+def test_memory_beyond_the_own_share_is_the_trials_fault(tmp_path: Path) -> None:
+    from tests.pretended_gpu.instrument import PretendedGpu
+
+    store = {"store": str(tmp_path), "device": "cuda", "sharing_gpu": 4}
+    own = RayTrial.__new__(RayTrial)
+    own.environment = Environment.model_validate(store)
+    GiB = 2**30  # noqa: N806
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    with PretendedGpu(memory=40 * GiB):
+        assert own._is_crowded(error)
+        held = torch.empty(8 * GiB, dtype=torch.uint8, device="cuda")
+        assert not own._is_crowded(error)
+        del held

@@ -52,7 +52,7 @@ def test_a_saved_network_is_the_measured_one_bit_for_bit(tmp_path: Path) -> None
 
 def mean_of_pixels(trial: Trial) -> tuple[float, ...]:
     """Computed anew from the training images."""
-    x = trial.runner.loader.data.train_x.double() / 255
+    x = trial.runner.loader.images["training"][0].double() / 255  # type: ignore[attr-defined]
     return (pytest.approx(float(x.mean()), rel=1e-6),)  # type: ignore[return-value]
 
 

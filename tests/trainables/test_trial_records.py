@@ -14,6 +14,7 @@ def test_every_field_is_saved_and_restored() -> None:
         train_seconds=1.5,
         train_macs=10**18 + 1,
         best_test=91.0,
+        early_stop={"iteration": 5, "loss": 0.5, "top1": 80.0, "weights": {}},
         started="2026-01-01T00:00:00+00:00",
         rows=[{"level": 2}],
         curves=[{"epoch": 6}],

@@ -3,14 +3,14 @@ them. Imports torch only where tensors are made."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from trainables.data.catalog import DATASETS
-from trainables.data.data_size import check_training_images, count_held_out
+from pruning.user_error import UserError
+from trainables.data.image_source import SPLITS, sizes_differ
 from trainables.data.loader_interface import DataSetInfo, Split
-from trainables.data.readers import Images, choose_fixed
+from trainables.data.prepared_data import PreparedData
+from trainables.data.stored_images import map_pixels
 
 if TYPE_CHECKING:
     import torch
@@ -70,45 +70,36 @@ class DataSet(DataSetInfo):
         names = ("train_x", "train_y", "val_x", "val_y", "test_x", "test_y")
         return {name: getattr(self, name) for name in names}
 
-    def plain_values(self) -> dict[str, object]:
-        """All fields by name, to be stored."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def is_intact(self) -> bool:
-        """Whether all tensors have their types, and the content has its digest."""
-        types = {"x": "torch.uint8", "y": "torch.int64"}
-        typed = all(str(tensor.dtype) == types[name[-1]] for name, tensor in self.tensors().items())
-        return typed and content_digest(self) == self.digest
-
-
-def split_data(name: str, train: Images, test: Images) -> DataSet:
-    """The data set with a tenth of the training images, at least one, held out for validation.
+def map_data_set(prepared: PreparedData) -> DataSet:
+    """A prepared data set as tensors mapped from its files.
 
     Raises:
-        UserError: there are too few training images.
+        UserError: the images differ in size.
     """
     import torch
 
-    check_training_images(name, len(train.x))
-    held_out = choose_fixed(len(train.x), count_held_out(len(train.x)))
-    train_x = torch.from_numpy(train.x[~held_out])
-    mean, std = channel_statistics(train_x)
-    _, height, width, channels = train.x.shape
-    data = DataSet(
-        name=name,
-        classes=DATASETS.get(name, 1 + int(max(train.y.max(), test.y.max()))),
-        image=(channels, height, width),
-        mean=mean,
-        std=std,
+    if prepared.image is None:
+        raise UserError(sizes_differ(prepared.name, prepared.smallest, prepared.largest))
+    channels, height, width = prepared.image
+    pixels = map_pixels(prepared.folder).view(-1, height, width, channels)
+    labels = torch.cat([prepared.images(split, encoded=False).labels for split in SPLITS])
+    train_x, val_x, test_x = pixels.split(prepared.counts)
+    train_y, val_y, test_y = labels.split(prepared.counts)
+    return DataSet(
+        name=prepared.name,
+        classes=prepared.classes,
+        image=prepared.image,
+        mean=prepared.mean,
+        std=prepared.std,
         train_x=train_x,
-        train_y=torch.from_numpy(train.y[~held_out]),
-        val_x=torch.from_numpy(train.x[held_out]),
-        val_y=torch.from_numpy(train.y[held_out]),
-        test_x=torch.from_numpy(test.x),
-        test_y=torch.from_numpy(test.y),
-        digest="",
+        train_y=train_y,
+        val_x=val_x,
+        val_y=val_y,
+        test_x=test_x,
+        test_y=test_y,
+        digest=prepared.digest,
     )
-    return replace(data, digest=content_digest(data))
 
 
 def channel_statistics(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -128,14 +119,3 @@ def channel_statistics(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]
     std = (squares / count - mean.square()).clamp_min(0).sqrt()
     std[std == 0] = 255
     return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
-
-
-def content_digest(data: DataSet) -> str:
-    """The first 16 hex digits of the SHA-256 of a data set: its facts, images and labels."""
-    state = hashlib.sha256(
-        repr((data.name, data.classes, data.image, data.mean, data.std)).encode()
-    )
-    for name, tensor in data.tensors().items():
-        state.update(f"{name} {tuple(tensor.shape)}".encode())
-        state.update(tensor.numpy().data)
-    return state.hexdigest()[:16]

@@ -15,10 +15,30 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-Augment = Literal["none", "crop", "crop_flip"]
+Augment: TypeAlias = str | tuple[str, ...]
+"""One of the names in `augment_names.py`, or several in the order in which they are applied."""
 Split = Literal["training", "validation", "test"]
 Batch: TypeAlias = "tuple[Tensor, Tensor]"
 """Images, float32 [B, C, H, W], normalised, in channels_last memory; and labels, int64 [B]."""
+
+# Images: what fits the caches of a CPU, and what keeps a GPU of 16 GB busy with any network here.
+EVALUATION_BATCH = {"cpu": 250, "cuda": 1000}
+LARGE = 64 * 64  # pixels from which on batches have a quarter as many images
+
+
+def evaluation_batch(device: str, image: tuple[int, int, int]) -> int:
+    """Images (C, H, W) in a batch of evaluation on a device, "cpu" or "cuda"."""
+    most = EVALUATION_BATCH[device]
+    return most if image[1] * image[2] <= LARGE else most // 4
+
+
+class TestSetWithheld(RuntimeError):
+    """A trial that may not read the test set tried to."""
+
+    __test__ = False  # pytest takes classes of such names for tests
+
+    def __init__(self) -> None:
+        super().__init__("the test set must not be read in a search, but this trial asked for it")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -45,11 +65,15 @@ class Loader(Protocol):
     def data(self) -> DataSetInfo:
         """What is known of the data set."""
 
+    @property
+    def placement(self) -> str:
+        """Where the images live, and why, in one line."""
+
     def count(self, split: Split) -> int:
         """How many images a split has."""
 
     def batches_per_epoch(self, batch: int) -> int:
-        """Optimiser steps of one epoch with that batch size."""
+        """Batches of one epoch with that batch size."""
 
     def training_batches(
         self, *, batch: int, augment: Augment, generator: torch.Generator, skip: int = 0
@@ -58,8 +82,8 @@ class Loader(Protocol):
 
         Args:
             batch: images per batch; the last one may be short.
-            augment: none, random crop, or crop and horizontal flip.
-            generator: it alone decides order, crops and flips.
+            augment: one of `augment_names.py`, or a list of them.
+            generator: it alone decides the order, and with it and its index an image is augmented.
             skip: batches at the beginning to leave out, where an epoch continues after a pause.
         """
 

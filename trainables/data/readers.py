@@ -1,143 +1,103 @@
-"""Read the images of a data set: from Parquet files, torchvision's downloads or scikit-learn.
+"""Open the source of a data set, of whatever kind: Parquet files, folders of image files, the
+Hugging Face Hub, torchvision's downloads or scikit-learn."""
 
-Each reader returns a training and a test split as arrays; Parquet files are as the Hugging Face Hub
-has them. torchvision is imported only in the function that downloads, torch nowhere.
-"""
-
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from http.client import HTTPException
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pruning.user_error import UserError
-from trainables.data.catalog import TORCHVISION, ParquetFiles, one_line
-from trainables.data.parquet_rows import (
-    check_label,
-    count_rows,
-    decode_image,
-    label_limit,
-    read_rows,
-)
+from trainables.data.catalog import HubDataSet, ImageFolders, ParquetFiles, fingerprint_files
+from trainables.data.hub import download_parquet
+from trainables.data.image_folders import FolderListing, list_images
+from trainables.data.image_source import NO_TEST_SPLIT, ImageSource, Record, choose_fixed
+from trainables.data.parquet_rows import open_parquet
+from trainables.data.torchvision_sets import open_torchvision
 
-SPLIT_SEED = 20240229  # of the fixed splits, which must not change with a study's seeds
+Files = ParquetFiles | ImageFolders | HubDataSet | None
+"""What `find_files` finds."""
 
 
-@dataclass(frozen=True)
-class Images:
-    """One split: uint8 [N, H, W, C] and int64 [N]."""
+class FoundSource:
+    """A source whose images can be told from others without being read.
 
-    x: np.ndarray
-    y: np.ndarray
-
-
-def read_images(
-    dataset: str, files: ParquetFiles | None, *, downloads: Path
-) -> tuple[Images, Images]:
-    """The training and test split of a data set that `find_parquet_files` has accepted.
-
-    Args:
-        downloads: the folder for torchvision's files.
-
-    Raises:
-        UserError: a file is damaged or has other columns, or the download fails.
+    Listing is done when it is made; downloads by torchvision wait until it is opened.
     """
-    if files:
-        return _read_parquet(dataset, files)
-    return _read_digits() if dataset == "digits" else _read_torchvision(dataset, downloads)
+
+    def __init__(self, dataset: str, files: Files) -> None:
+        """The source of a data set that `find_files` has found.
+
+        Raises:
+            UserError: files cannot be listed, or those of the Hub not be downloaded.
+        """
+        self.dataset = dataset
+        self.files = download_parquet(files) if isinstance(files, HubDataSet) else files
+        self._listing: FolderListing | None = None
+        if isinstance(self.files, ImageFolders):
+            self._listing = list_images(self.files.train, self.files.test)
+            self.fingerprint = self._listing.fingerprint
+        else:
+            self.fingerprint = fingerprint_files(self.files)
+
+    def open(self, downloads: Path) -> ImageSource:
+        """The images, not read yet.
+
+        Args:
+            downloads: the folder for torchvision's files.
+
+        Raises:
+            UserError: a file is damaged or has other columns, or the download fails.
+        """
+        if self._listing:
+            return open_folders(self.dataset, self._listing)
+        if isinstance(self.files, ParquetFiles):
+            return open_parquet(self.dataset, self.files)
+        if self.dataset == "digits":
+            return _open_digits()
+        return open_torchvision(self.dataset, downloads)
 
 
-def choose_fixed(total: int, count: int) -> np.ndarray:
-    """A fixed random choice of `count` of `total` images as a bool array [total]; the same on every
-    machine."""
-    chosen = np.zeros(total, dtype=bool)
-    # RandomState's streams are frozen by numpy's policy, those of its and torch's generators are
-    # not.
-    chosen[np.random.RandomState(SPLIT_SEED).permutation(total)[:count]] = True
-    return chosen
+def open_folders(dataset: str, listing: FolderListing) -> ImageSource:
+    """The images of a data set in folders."""
+    notes = []
+    if not listing.test:
+        notes.append(NO_TEST_SPLIT)
+    elif listing.test_folder and listing.test_folder.name != "test":
+        notes.append(f"the images in {listing.test_folder.name}/ are the test split")
+    if listing.skipped:
+        notes.append(f"{listing.skipped} files are no images by their names and are left out")
+    return ImageSource(
+        name=dataset,
+        train=listing.count(listing.train),
+        test=listing.count(listing.test),
+        classes=len(listing.classes),
+        records=partial(_read_files, listing),
+        class_names=listing.classes,
+        notes=tuple(notes),
+    )
 
 
-def _read_digits() -> tuple[Images, Images]:
+def _read_files(listing: FolderListing, start: int) -> Iterator[Record]:
+    for folder in (*listing.train, *listing.test):
+        skip = min(start, len(folder.names))
+        start -= skip
+        for name in folder.names[skip:]:
+            path = folder.folder / name
+            yield Record(path, folder.label, f"'{path}'")
+
+
+def _open_digits() -> ImageSource:
     from sklearn.datasets import load_digits
 
     bunch: Any = load_digits()
-    x = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
-    y = bunch.target.astype(np.int64)
-    test = choose_fixed(len(x), len(x) // 5)
-    return Images(x[~test], y[~test]), Images(x[test], y[test])
+    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
+    test = choose_fixed(len(images), len(images) // 5)
+    order = np.argsort(test, kind="stable")
 
+    def read(start: int) -> Iterator[Record]:
+        for index in order[start:]:
+            yield Record(images[index], int(bunch.target[index]), f"'digits', image {index}")
 
-def _read_torchvision(dataset: str, downloads: Path) -> tuple[Images, Images]:
-    try:
-        from torchvision import datasets
-    # It is not there, or fits another torch.
-    except (ImportError, RuntimeError, AttributeError) as error:
-        raise UserError(
-            f"torchvision, which downloads '{dataset}', cannot be imported ({one_line(error)}); "
-            "install the one that fits this torch, or give Parquet files by --data-dir"
-        ) from error
-    kind = getattr(datasets, TORCHVISION[dataset])
-    try:
-        splits = [kind(str(downloads), train=train, download=True) for train in (True, False)]
-    except (OSError, RuntimeError, HTTPException) as error:
-        raise UserError(
-            f"torchvision cannot download '{dataset}' ({one_line(error)}); "
-            "give Parquet files by --data-dir or connect to the network"
-        ) from error
-    pairs = [
-        (np.asarray(split.data), np.asarray(split.targets, dtype=np.int64)) for split in splits
-    ]
-    train, test = (
-        Images(np.ascontiguousarray(x if x.ndim == 4 else x[..., None]), y) for x, y in pairs
-    )
-    return train, test
-
-
-def _read_parquet(dataset: str, files: ParquetFiles) -> tuple[Images, Images]:
-    size: tuple[int, int] | None = None
-    pictures: dict[str, list[np.ndarray]] = {"train": [], "test": []}
-    labels: dict[str, list[int]] = {"train": [], "test": []}
-    limit = label_limit(dataset, sum(count_rows(path) for path in (*files.train, *files.test)))
-    for split, paths in (("train", files.train), ("test", files.test)):
-        for picture, label, where in _decode_rows(dataset, paths, limit):
-            size = size or picture.shape[:2]
-            if picture.shape[:2] != size:
-                raise UserError(
-                    f"all images must have one size, {size[0]}x{size[1]} as the first, but {where} "
-                    f"is {picture.shape[0]}x{picture.shape[1]}; resize them"
-                )
-            pictures[split].append(picture)
-            labels[split].append(label)
-        if not pictures[split]:
-            raise UserError(f"the {split} split must not be empty, but '{paths[0]}' has no rows")
-    # Grey only where all are grey: a colour data set may hold grey images, in any place.
-    colour = any(picture.ndim == 3 for split in pictures.values() for picture in split)
-    train, test = (
-        Images(_stack(pictures[split], colour), np.array(labels[split], dtype=np.int64))
-        for split in ("train", "test")
-    )
-    return train, test
-
-
-def _decode_rows(
-    dataset: str, paths: Sequence[Path], limit: int
-) -> Iterator[tuple[np.ndarray, int, str]]:
-    """The image and the label of each row of some Parquet files, and where it is, for messages."""
-    for path in paths:
-        for row, (encoded, label) in enumerate(read_rows(path, dataset)):
-            where = f"'{path}', row {row}"
-            picture = decode_image(encoded, where)
-            yield picture, check_label(label, dataset, limit, where), where
-
-
-def _stack(pictures: Sequence[np.ndarray], colour: bool) -> np.ndarray:
-    """All images of a split as uint8 [N, H, W, C]."""
-    if not colour:
-        return np.stack(pictures)[..., None]
-    coloured = (
-        picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
-        for picture in pictures
-    )
-    return np.stack(list(coloured))
+    names = tuple(str(name) for name in bunch.target_names)
+    return ImageSource("digits", int((~test).sum()), int(test.sum()), 10, read, names)

@@ -10,7 +10,7 @@ FileFormat = Literal["safetensors", "onnx", "state_dict"]
 ExportForm = Literal["dense", "masks", "slim"]
 
 PACKAGES: dict[FileFormat, tuple[str, ...]] = {
-    "safetensors": ("safetensors",),
+    "safetensors": (),
     "state_dict": (),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
 }

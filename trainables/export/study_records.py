@@ -13,6 +13,7 @@ import yaml
 
 from pruning import registry
 from pruning.user_error import UserError
+from trainables.data.augment_names import find_own_functions
 from trainables.storage import layout, parquet_tables
 from trainables.storage.store import Store
 from trainables.training.recipe import Recipe
@@ -108,11 +109,17 @@ def spec_of_rows(rows: list[Row], plan: Mapping[str, Any]) -> TrialSpec:
             },
             exclude=tuple(json.loads(first.get("exclude") or "[]")),
             layer_sparsity=json.loads(first.get("layer_sparsity") or "{}"),
+            weights=first.get("weights") or "",
+            normalise=json.loads(first.get("normalise") or "null"),
+            image_size=first.get("image_size"),
         )
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"the rows of {first['key']} do not say which trial it is: {error}"
         ) from None
+    files = plan.get("augment_sources", {})
+    used = {name: files[name] for name in find_own_functions(spec.augments) if name in files}
+    spec = spec.model_copy(update={"augment_sources": used})
     if spec.key != first["key"]:
         raise UserError(
             f"the rows of {first['key']} are those of {spec.key} today: "

@@ -11,7 +11,7 @@ import torch
 from pruning.masks import all_kept
 from pruning.user_error import UserError
 from trainables import saved_networks
-from trainables.data.prepared import load_data_set
+from trainables.data.loader import describe_data
 from trainables.dense_weights import DenseWeightsMissing
 from trainables.environment import Environment
 from trainables.saved_networks import SavedNetwork
@@ -47,10 +47,15 @@ def train_again(spec: TrialSpec, row: Row, store: Store, *, data_dir: str | None
     except UserError as error:
         raise UserError(f"{spec.key} cannot be trained again: {error}") from None
     try:
-        data = load_data_set(spec.dataset, data_dir=data_dir)
+        data = describe_data(
+            spec.dataset,
+            data_dir,
+            hold_out=spec.recipe.hold_out,
+            image_size=spec.image_size,
+            normalise=spec.normalise,
+        )
     except UserError as error:
         raise UserError(f"{error}; name the folder with --data-dir") from None
-    data = data if spec.recipe.hold_out else data.joined()
     if spec.method == "dense" and (stored := _read_dense_network(spec, row, store, data)):
         return stored
     # What may lie there is damaged, and would make the trial look done.

@@ -6,8 +6,11 @@
     artifacts/<key>/epoch-<n>-<checksum>.pt   weights of dense trainings, for other trials
     checkpoints/<key>/step-<n>-<checksum>.pt  states from which trials continue
     networks/<key>/level-<n>-<checksum>.pt    measured networks, where the study saves them
+    precision/<network>.json                  in which precision a network trains on GPUs
     failures/<key>.json                       trials that were given up
     methods/<name>-<digest>.py                method files of the user
+    weights/<digest>.safetensors              trained weights that trials begin with, and
+                                              weights/<name>.json, which source has which digest
     report/                                   figures, tables and the page, made of the rows
     logs/, logged/<logger>/<key>.json         files of TensorBoard, and what each logger has
     lease.json                                the process that holds the directory
@@ -29,13 +32,14 @@ STUDY_FILE, PLAN_FILE, LEASE_FILE = "study.yaml", "plan.json", "lease.json"
 ROWS, CURVES, LAYERS, LATENCY = "rows", "curves", "layers", "latency"
 ARTIFACTS, CHECKPOINTS, NETWORKS = "artifacts", "checkpoints", "networks"
 FAILURES, METHODS, REPORT, LOGS, LOGGED = "failures", "methods", "report", "logs", "logged"
+WEIGHTS, PRECISION = "weights", "precision"
 SEARCH_FILE, BEST_FILE, CANDIDATES, BEST = "search.yaml", "best.yaml", "candidates", "best"
 IDENTITY_FILE = f"{LOGGED}/identity"  # a random name that tells a study from all others
 
 # What a study directory holds besides the lease: `--fresh` deletes these and nothing else.
 STUDY_PARTS = (
     *(ROWS, CURVES, LAYERS, LATENCY, ARTIFACTS, CHECKPOINTS, NETWORKS),
-    *(FAILURES, METHODS, REPORT, LOGS, LOGGED, STUDY_FILE, PLAN_FILE),
+    *(FAILURES, METHODS, WEIGHTS, PRECISION, REPORT, LOGS, LOGGED, STUDY_FILE, PLAN_FILE),
 )
 SEARCH_PARTS = (SEARCH_FILE, BEST_FILE, BEST, CANDIDATES)  # and the directory of a search
 
@@ -65,6 +69,11 @@ def table_key(table: str, path: str) -> str:
 def failure_file(key: str) -> str:
     """Path of the record of a trial that was given up."""
     return f"{FAILURES}/{key}.json"
+
+
+def probe_file(process: str) -> str:
+    """Path of a file by which a process sees whether the directory can be written to."""
+    return f"{LOGS}/probe-{re.sub(r'[^A-Za-z0-9.-]+', '-', process)}"
 
 
 def failure_key(path: str) -> str:
@@ -105,6 +114,21 @@ def method_file(name: str, digest: str) -> str:
 def method_name(path: str) -> str:
     """The name of the user's method that a method file holds."""
     return path.removeprefix(f"{METHODS}/").rpartition("-")[0]
+
+
+def precision_file(model: str) -> str:
+    """Path of the record of the precision in which a network, by its name, trains on GPUs."""
+    return f"{PRECISION}/{re.sub('[^A-Za-z0-9_.-]', '-', model)}.json"
+
+
+def weights_file(digest: str) -> str:
+    """Path of the trained weights whose tensors have that digest."""
+    return f"{WEIGHTS}/{digest}.safetensors"
+
+
+def weights_record_file(name: str) -> str:
+    """Path of the record of what a request for weights gave."""
+    return f"{WEIGHTS}/{name}.json"
 
 
 def logged_folder(logger: str) -> str:

@@ -1,6 +1,7 @@
 """The row schema: every column of the four Parquet tables of a study, with its type.
 
-*rows*: one row per measured level and stage. *curves*: one per epoch and split. *layers*: one per
+*rows*: one row per measured level and stage. *curves*: one per epoch and split, and one per
+evaluation within an epoch. *layers*: one per
 layer of a measured level. *latency*: one per measured level, stage and batch size, made afterwards
 by `--measure`. To add a column to *rows*, name it here, fill it in `trainables/measured_row.py`,
 raise `SCHEMA_VERSION` and say below what is new. Files without the column are read with nulls; an
@@ -13,8 +14,9 @@ import pyarrow as pa
 from trainables.storage import layout
 
 # 2: `test_images` and `train_macs`; `prunable`, `zeros`, `product_macs`, `exclude` and
-# `layer_sparsity`.
-SCHEMA_VERSION = 2
+# `layer_sparsity`. 3: `weights`, `normalise`, `image_size` and `images`; `early_stop_*`, and
+# `iteration` of the curves.
+SCHEMA_VERSION = 3
 
 _text, _int, _float, _bool = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
@@ -34,6 +36,12 @@ ROW_SCHEMA = pa.schema(
         # JSON: the layers that are left alone, and sparsities of single layers; null without any
         ("exclude", _text),
         ("layer_sparsity", _text),
+        # where the network began with given weights: the digest of their tensors
+        ("weights", _text),
+        # JSON of the mean and std per channel by which images were normalised, and the height and
+        # width to which they were brought; null where that is as the data are
+        ("normalise", _text),
+        ("image_size", _int),
         ("seed", _int),
         ("level", _int),
         ("stage", _text),
@@ -43,6 +51,11 @@ ROW_SCHEMA = pa.schema(
         ("test_loss", _float),
         ("val_top1", _float),
         ("best_epoch_test_top1", _float),
+        # where the recipe evaluates by iteration: that of the smallest validation loss of the last
+        # training, the loss, and what the network of then answers on the test set
+        ("early_stop_iteration", _int),
+        ("early_stop_val_loss", _float),
+        ("early_stop_test_top1", _float),
         ("test_images", _int),  # measured for test_*; null where the trial may not read them
         # size
         ("params", _int),
@@ -62,6 +75,7 @@ ROW_SCHEMA = pa.schema(
         ("threads", _int),
         ("precision", _text),
         ("compiled", _bool),
+        ("images", _text),  # where they lived while the trial ran, and why
         # cost up to and including this level, without what was shared
         ("epochs", _int),
         ("train_seconds", _float),
@@ -98,6 +112,7 @@ CURVE_SCHEMA = pa.schema(
         ("loss", _float),
         ("top1", _float),
         ("lr", _float),
+        ("iteration", _int),  # of an evaluation within an epoch, counted from the recipe's start
     ]
 )
 
@@ -157,6 +172,7 @@ CIRCUMSTANCES = frozenset(
         "train_seconds",
         "trial_seconds",
         "attempts",
+        "images",
         "host",
         "started",
         "finished",

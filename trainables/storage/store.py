@@ -90,6 +90,16 @@ class Store:
         _check(path)
         self._retry(lambda files: files.write(path, content))
 
+    def find_loss(self, path: str) -> str:
+        """Why the directory cannot be written to; empty where it can. `path`: of a file that is
+        written and deleted."""
+        try:
+            self.write(path, b"")
+            self.delete(path)
+        except StoreLost as lost:
+            return str(lost)
+        return ""
+
     def read(self, path: str) -> bytes:
         """The content of a file.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Literal
 
@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch._functorch import config as differentiation
 
-# Steps of a trial from which on compiling pays: it takes half a minute and saves milliseconds a
+from pruning.phases import Phase, Prune, Train
+
+# Steps of a network from which on compiling pays: it takes half a minute and saves milliseconds a
 # step.
 STEPS = 20_000
 COMPILERS = ("g++", "clang++", "c++")
@@ -24,15 +26,40 @@ def choose_compiled(
     a clock.
 
     Convolutional networks are compiled from 20,000 optimiser steps on, where that is possible:
-    `torch.compile` makes a step of ResNet-20 13 % shorter on a CPU (measured, one thread).
+    `torch.compile` makes a step of ResNet-20 13 % shorter on a CPU with AMX (measured, one thread).
+    On one without it a step was not shorter, and compiling took 35 s, so that it stays eager.
 
     Args:
-        steps: optimiser steps of the whole trial, so that one that continues decides as it did.
+        steps: optimiser steps of each network that the whole trial trains, see
+            `count_trained_networks`, so that one that continues decides as it did.
     """
     if requested != "auto":
         return requested
     convolutions = any(isinstance(module, nn.Conv2d) for module in model.modules())
-    return convolutions and steps >= STEPS and can_compile(device)
+    return convolutions and steps >= STEPS and can_compile(device) and _gains(device)
+
+
+def _gains(device: torch.device) -> bool:
+    """Whether compiled steps are shorter on this machine."""
+    if device.type != "cpu":
+        return True
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(capabilities.get("amx_bf16"))
+
+
+def count_trained_networks(phases: Sequence[Phase], *, smaller: bool) -> int:
+    """How many networks a trial trains one after the other, each of which is compiled anew.
+
+    Args:
+        smaller: whether every prune removes channels, and so makes another network.
+    """
+    networks, trained = 0, False
+    for phase in phases:
+        if isinstance(phase, Prune) and smaller:
+            trained = False
+        elif isinstance(phase, Train) and phase.end > phase.start and not trained:
+            networks, trained = networks + 1, True
+    return max(1, networks)
 
 
 def can_compile(device: torch.device) -> bool:
@@ -49,17 +76,25 @@ class CompiledForward:
     Every trial compiles anew, in seconds where the machine's cache on disk has it, so that what an
     earlier trial left behind in this process decides nothing.
 
-    lenient: continue without compiling where that fails; `error` then says why.
+    lenient: continue without compiling where that fails; `error` then says why. accumulates:
+    whether gradients of several batches are added up.
     """
 
     def __init__(
-        self, model: nn.Module, *, batch: int, device: torch.device, lenient: bool
+        self,
+        model: nn.Module,
+        *,
+        batch: int,
+        device: torch.device,
+        lenient: bool,
+        accumulates: bool = False,
     ) -> None:
         torch.compiler.reset()
         self.model, self.batch, self.lenient, self.error = model, batch, lenient, ""
         # On a GPU this records CUDA graphs: eagerly, starting a step's small kernels takes longer
-        # than running them.
-        mode = "reduce-overhead" if device.type == "cuda" else "default"
+        # than running them. Not with accumulated gradients, which the next replay would overwrite.
+        graphs = device.type == "cuda" and not accumulates
+        mode = "reduce-overhead" if graphs else "default"
         self._compiled: Callable[[Tensor], Tensor] = torch.compile(model, dynamic=False, mode=mode)
 
     def __call__(self, x: Tensor) -> Tensor:

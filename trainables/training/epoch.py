@@ -1,14 +1,14 @@
 """One epoch of training: the loop over its batches, the training loss and the optimiser step.
 
-`Epoch._step` is where gradient accumulation or gradient clipping would go; the learning rate is
-that of `learning_rate.py`. Written for speed without changing the science: convolutions run
-channels_last, in bf16 where the hardware has it, and sums stay on the device until the epoch ends,
-so that nothing waits inside it.
+`Epoch._step` is one batch, `Epoch._optimise` the optimiser step after one or, with accumulated
+gradients, several of them; the learning rate is that of `learning_rate.py`. Written for speed
+without changing the science: convolutions run channels_last, in bf16 where the hardware has it, and
+sums stay on the device until the epoch ends, so that nothing waits inside it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import ceil, isfinite
 from typing import Any
 
 import torch
@@ -17,6 +17,8 @@ from torch.nn import functional
 
 from pruning.masks import Masks, prunable
 from trainables.training.logits import main_logits
+from trainables.training.mixing import main_labels
+from trainables.training.optimizer import set_rate
 from trainables.training.precision import Precision, autocast
 
 
@@ -24,10 +26,18 @@ class HeldMasks:
     """Masks held on the weights through training: one fused multiplication after every optimiser
     step."""
 
-    def __init__(self, model: nn.Module, masks: Masks) -> None:
-        weights = prunable(model)
-        names = [name for name, mask in masks.items() if not bool(mask.all())]
-        self.weights = [weights[name].data for name in names]
+    def __init__(self, model: nn.Module, masks: Masks, *, leave_out_whole: bool = True) -> None:
+        """
+        Args:
+            leave_out_whole: do not hold masks that keep everything; the host waits once to see
+                which these are. It changes no number.
+        """
+        weights, names = prunable(model), list(masks)
+        if leave_out_whole and names:
+            whole = torch.stack([mask.all() for mask in masks.values()]).tolist()
+            names = [name for name, keeps_all in zip(names, whole, strict=True) if not keeps_all]
+        self._parameters = [weights[name] for name in names]
+        self.weights = [weight.data for weight in self._parameters]
         self.factors = [torch.empty_like(weights[name]).copy_(masks[name]) for name in names]
 
     @torch.no_grad()
@@ -35,6 +45,17 @@ class HeldMasks:
         """Set the masked weights to zero."""
         if self.weights:
             torch._foreach_mul_(self.weights, self.factors)
+
+    @torch.no_grad()
+    def apply_to_gradients(self) -> None:
+        """Set the gradients of masked weights to zero."""
+        pairs = [
+            (weight.grad, factor)
+            for weight, factor in zip(self._parameters, self.factors, strict=True)
+            if weight.grad is not None
+        ]
+        if pairs:
+            torch._foreach_mul_([grad for grad, _ in pairs], [factor for _, factor in pairs])
 
 
 @dataclass(frozen=True)
@@ -56,11 +77,19 @@ class Epoch:
     before an epoch begins.
 
     Args:
-        batches: (x float [B, C, H, W], y int64 [B]) on the device, beginning with the next one.
+        batches: (x float [B, C, H, W], y int64 [B]) on the device, beginning with the next one; y
+            may be float [B, classes], the shares of the classes, of which the largest is the one
+            that the accuracy counts.
         steps: number of batches in the whole epoch.
-        learning_rate: rate at a fraction 0..1 of this epoch.
-        update: called with the step's index after the backward pass; may return new masks that
-            hold from then on.
+        learning_rate, momentum: of an optimiser step, at a fraction 0..1 of this epoch; a momentum
+            of None stays as it is.
+        accumulate: batches in an optimiser step; the last one of the epoch may have fewer. Its
+            gradient is the mean over all their images.
+        batch, images: of a full batch and of the whole epoch; not used where `accumulate` is 1.
+        clip: largest norm of the gradient of all kept weights.
+        update: called with the optimiser step's index before it, when the gradients are there; may
+            return new masks that hold from then on.
+        stepped: called after each optimiser step.
         paused: what `state` returned, to continue from there.
         forward: the model's forward pass, if not the model itself.
     """
@@ -78,13 +107,22 @@ class Epoch:
         precision: Precision,
         device: torch.device,
         label_smoothing: float = 0.0,
+        momentum: Callable[[float], float | None] | None = None,
+        accumulate: int = 1,
+        batch: int = 0,
+        images: int = 0,
+        clip: float | None = None,
         update: Callable[[int], HeldMasks | None] | None = None,
+        stepped: Callable[[], None] | None = None,
         paused: Mapping[str, Any] | None = None,
         forward: Callable[[Tensor], Any] | None = None,
     ) -> None:
         self.forward = forward or model
         self.model, self.steps, self.optimizer, self.scaler = model, steps, optimizer, scaler
         self.held, self.learning_rate, self.update = held, learning_rate, update
+        self.momentum, self.clip, self.stepped = momentum, clip, stepped
+        self.accumulate, self.batch, self.images = accumulate, batch, images
+        self.optimizer_steps = ceil(steps / accumulate)
         self.precision, self.device, self.label_smoothing = precision, device, label_smoothing
         self._batches = iter(batches)
         self.index, self._seen, self._random = 0, 0, None
@@ -94,16 +132,25 @@ class Epoch:
             self.index, self._seen, self._random = paused["index"], paused["seen"], paused["random"]
             self._loss_sum = paused["loss_sum"].to(device)
             self._correct = paused["correct"].to(device)
+            self._set_gradients(paused.get("gradients", []))
 
     def state(self) -> dict[str, Any]:
-        """Where a pause left the epoch; weights, masks and optimiser are saved by their owner."""
-        return {
+        """Where a pause left the epoch, with the gradients so far where it is within an optimiser
+        step; weights, masks and optimiser are saved by their owner."""
+        state = {
             "index": self.index,
             "seen": self._seen,
             "loss_sum": self._loss_sum,
             "correct": self._correct,
             "random": self._random,
         }
+        if self.index % self.accumulate and self.index < self.steps:
+            state["gradients"] = [parameter.grad for parameter in self.model.parameters()]
+        return state
+
+    def _set_gradients(self, gradients: list[Tensor | None]) -> None:
+        for parameter, gradient in zip(self.model.parameters(), gradients, strict=False):
+            parameter.grad = None if gradient is None else gradient.to(self.device)
 
     def train(self, pause: Callable[[], bool]) -> EpochResult | None:
         """Train until the epoch ends or, after at least one batch, `pause` returns True.
@@ -127,39 +174,68 @@ class Epoch:
             raise FloatingPointError(
                 f"the training loss is {mean_loss}; try a smaller lr or precision: fp32"
             )
-        rate = self.learning_rate((self.steps - 1) / self.steps)
+        rate = self.learning_rate((self.optimizer_steps - 1) / self.optimizer_steps)
         top1 = 100 * int(self._correct) / max(1, self._seen)
         return EpochResult(mean_loss, top1, rate, self._seen)
 
     def _step(self, x: Tensor, y: Tensor) -> None:
-        """One optimiser step on one batch: forward, loss, backward, mask update, weights."""
-        rate = self.learning_rate(self.index / self.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        """One batch: forward, loss, backward, and the optimiser step that it completes."""
+        step, position = divmod(self.index, self.accumulate)
         with autocast(self.precision, self.device):
             logits = main_logits(self.forward(x))
         loss = functional.cross_entropy(logits.float(), y, label_smoothing=self.label_smoothing)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
-        self.held = (self.update(self.index) if self.update else None) or self.held
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.held.apply()
+        if position == 0:
+            self.optimizer.zero_grad(set_to_none=True)
+        part = loss if self.accumulate == 1 else loss * (len(y) / self._images_of_step(step))
+        self.scaler.scale(part).backward()
+        if position + 1 == self.accumulate or self.index + 1 == self.steps:
+            self._optimise(step)
         with torch.no_grad():
             self._loss_sum += loss.detach() * len(y)
-            self._correct += (logits.argmax(1) == y).sum()
+            self._correct += (logits.argmax(1) == main_labels(y)).sum()
         self._seen += len(y)
         self.index += 1
 
+    def _images_of_step(self, step: int) -> int:
+        """Images in the batches of an optimiser step; the last one has all that are left."""
+        whole = self.accumulate * self.batch
+        return whole if step + 1 < self.optimizer_steps else self.images - step * whole
+
+    def _optimise(self, step: int) -> None:
+        """One optimiser step with the gradients that are there: mask update, clipping, weights."""
+        at = step / self.optimizer_steps
+        momentum = self.momentum(at) if self.momentum else None
+        set_rate(self.optimizer, self.learning_rate(at), momentum)
+        self.held = (self.update(step) if self.update else None) or self.held
+        if self.clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            self.held.apply_to_gradients()
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.held.apply()
+        if self.stepped:
+            self.stepped()
+
 
 def _random_state(device: torch.device) -> list[Tensor]:
-    """The state of torch's global generators that a forward pass on this device draws from."""
+    """The state of torch's global generators that a forward pass on this device draws from: of the
+    CPU's, and of the GPU's where it is one."""
     on_device = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
     return [torch.get_rng_state(), *on_device]
 
 
 def _set_random_state(states: list[Tensor], device: torch.device) -> None:
-    """Put back what `_random_state` returned."""
-    torch.set_rng_state(states[0])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(states[1], device)
+    """Put back what `_random_state` returned, also on another kind of device: a GPU's generator of
+    which nothing was saved is seeded from the state of the CPU's."""
+    host, *on_device = states
+    torch.set_rng_state(host)
+    if device.type != "cuda":
+        return
+    if on_device:
+        torch.cuda.set_rng_state(on_device[0], device)
+    else:
+        copy = torch.Generator()
+        copy.set_state(host)
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(int(torch.randint(2**62, (), generator=copy)))

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainables.training.evaluation_batch import EvaluationBatch
 from trainables.training.precision import Precision, autocast
 
 
@@ -28,18 +29,30 @@ def evaluate(
     *,
     precision: Precision,
     device: torch.device,
+    at_once: EvaluationBatch | None = None,
 ) -> Accuracy | None:
-    """Accuracy of the model in eval mode; None where there are no images."""
+    """Accuracy of the model in eval mode; None where there are no images.
+
+    Args:
+        at_once: how many images fit, which it learns; what an earlier evaluation learned counts.
+    """
     model.eval()
+    at_once = at_once or EvaluationBatch()
     totals = torch.zeros(3, dtype=torch.float64, device=device)
     seen = 0
-    for x, y in batches:
+
+    def compute(x: Tensor, y: Tensor) -> Tensor:
+        """Images that are top-1 and top-5, and the sum of their losses."""
         with autocast(precision, device):
             logits = model(x)
         logits = logits.float()
         ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == y[:, None]
         loss = functional.cross_entropy(logits, y, reduction="sum")
-        totals += torch.stack([ranked[:, 0].sum(), ranked.sum(), loss]).double()
+        return torch.stack([ranked[:, 0].sum(), ranked.sum(), loss]).double()
+
+    for x, y in batches:
+        for part in at_once.in_parts(x, y, compute):
+            totals += part
         seen += len(y)
     if not seen:
         return None

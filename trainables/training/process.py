@@ -1,6 +1,8 @@
-"""Set up a process that trains: its threads, denormal numbers as zero, and its memory."""
+"""Set up a process that trains: its threads, denormal numbers as zero, its memory, and how exactly
+a GPU computes."""
 
 import ctypes
+import os
 import platform
 from functools import cache
 
@@ -9,6 +11,9 @@ import torch
 RETAINED = 2**30  # bytes of freed memory that a process retains for its next tensors
 # Bytes up to which a tensor may lie in that memory; older glibc takes no more than the second.
 HEAP = (RETAINED, 2**25)
+
+# Bytes that a process takes of a GPU beside its tensors: the context, and kernels.
+GPU_CONTEXT = 600 * 2**20
 
 
 def set_up_process(threads: int) -> None:
@@ -20,6 +25,38 @@ def set_up_process(threads: int) -> None:
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     _retain_memory()
+
+
+def set_up_gpu(*, sharing: int, deterministic: bool) -> None:
+    """Prepare this process for trials on a GPU.
+
+    fp32 means fp32: no TF32, in which convolutions run by default from Ampere on. A process takes
+    no more memory than its share, so that a trial that wants too much fails itself and not its
+    neighbours.
+
+    Args:
+        sharing: processes that share the GPU.
+        deterministic: use kernels that give the same bits again, and choose them by rule, not by a
+            clock. Where there is no such kernel torch warns and takes another.
+    """
+    # cuBLAS reads it when it begins; without it, its sums may come in any order.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    # Else torch fills all memory that it gets, which costs a kernel each time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.cuda.set_per_process_memory_fraction(gpu_share(sharing))
+
+
+def gpu_share(sharing: int) -> float:
+    """The fraction of a GPU's memory, 0..1, that the tensors of one of so many processes may
+    take."""
+    if sharing == 1:
+        return 1.0
+    total = torch.cuda.get_device_properties().total_memory
+    return max(0.01, 1 / sharing - GPU_CONTEXT / total)
 
 
 @cache

@@ -74,6 +74,34 @@ def test_what_is_done_and_how_many_networks_there_are(tmp_path: Path) -> None:
     assert summary[1].startswith("2 trials measured 3 networks in 4 rows: some at several stages")
 
 
+def test_a_small_share_of_parameters_that_can_be_pruned_is_told(tmp_path: Path) -> None:
+    def summarise_rows(name: str, rows: Sequence[tuple[str, float, int, int, int]]) -> list[str]:
+        """Rows of a network of 1000 parameters: sparsity, then how many it has, how many of these
+        can be pruned, and how many are not zero."""
+        writer = Writer(tmp_path / name)
+        for method, sparsity, params, prunable, nonzero in rows:
+            counts = {"params": params, "prunable": prunable, "nonzero": nonzero}
+            counts |= {"compression": 1000 / nonzero, "sparsity_reached": sparsity}
+            writer.add([make_row(method, sparsity, 1, **counts)])
+        return summarise(writer.finish())
+
+    dense = ("dense", 0.0, 1000, 1000, 1000)
+    masked = [dense, ("magnitude", 0.5, 1000, 400, 800), ("magnitude", 0.9, 1000, 400, 640)]
+    sentence = find(summarise_rows("masked", masked), "Sparsities are of")
+    assert sentence == (
+        "Sparsities are of 40 % of the parameters, those that can be pruned: the sparsest network "
+        "(90 %) still has 64 % of all parameters."
+    )
+    # Of 400 prunable weights 100 are left in a network of 550 parameters.
+    both = [*masked, ("l1_filter", 0.75, 550, 100, 550), ("wanda", 0.5, 1000, 200, 900)]
+    sentence = find(summarise_rows("both", both), "Sparsities are of")
+    assert sentence.startswith("Sparsities are of 20 to 40 %, depending on the method, of the")
+    most = [dense, ("magnitude", 0.9, 1000, 950, 145)]
+    assert not any("Sparsities are of" in line for line in summarise_rows("most", most))
+    unknown = [dense, ("magnitude", 0.9, 1000, None, 145)]
+    assert not any("Sparsities are of" in line for line in summarise_rows("unknown", unknown))  # type: ignore[arg-type]
+
+
 def test_the_dense_network(tmp_path: Path) -> None:
     sentence = find(write_rows(tmp_path / "a", MEANS), "The dense network has")
     assert sentence.startswith("The dense network has a test top-1 accuracy of 94.00 [93.9")

@@ -80,6 +80,22 @@ def make_table(study: Study) -> Table:
             ),
         ),
         (
+            name("magnitude", 0.5, 93.6, spread=0.2, spread_is="standard error", n=5),
+            (
+                "Magnitude",
+                "A 2020",
+                "50",
+                "93.6 ± 0.2 (standard error, n 5)",
+                "94.00 […]",
+                "2",
+                "+0.40",
+            ),
+        ),
+        (
+            name("magnitude", 0.5, 93.6, n=3),
+            ("Magnitude", "A 2020", "50", "93.6 (n 3)", "94.00 […]", "2", "+0.40"),
+        ),
+        (
             name("magnitude", 0.504, 93.6),
             ("Magnitude", "A 2020", "50.4", "93.6", "not run", "0", "–"),
         ),
@@ -137,6 +153,13 @@ def test_another_network_and_another_metric(tmp_path: Path) -> None:
     ]
     raw = list(csv.DictReader(io.StringIO(table.to_csv())))
     assert [line["difference"] for line in raw] == ["1.0", "", ""]
+
+
+def test_the_raw_table_holds_both_numbers_of_runs(tmp_path: Path) -> None:
+    entry = name("magnitude", 0.5, 93.6, spread=0.2, spread_is="half range", n=7)
+    (row,) = csv.DictReader(io.StringIO(make_table(make_study(tmp_path, entry)).to_csv()))
+    assert (row["spread"], row["spread_is"]) == ("0.2", "half range")
+    assert (float(row["published_n"]), float(row["n"])) == (7, 2)
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pruning.layerwise.layer_inputs import (
     to_matrix,
     unfold,
 )
-from tests.networks_of_all_kinds import attention
+from tests.networks.architectures import attention
 
 torch.set_num_threads(1)
 

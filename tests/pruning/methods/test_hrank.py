@@ -13,10 +13,11 @@ from pruning.method import PruneInput
 from pruning.methods.hrank import HRank
 from pruning.phases import Measure, PhaseContext, Prune, Rewind, Train
 from pruning.structured.channel_groups import find_groups
-from pruning.structured.channel_widths import find_ratio, kept_widths
+from pruning.structured.channel_widths import kept_widths
 from pruning.structured.keep_plan import Smaller
 from pruning.structured.shrink import shrink
 from tests.pruning.ranked_networks import IMAGE, RESNET8, SIMPLE, VGG, images, naive_ranks, network
+from tests.pruning.structured.networks_to_cut import ratio_near
 from trainables.storage import checkpoints
 from trainables.trial import Trial
 from trainables.trial_spec import TrialSpec
@@ -52,7 +53,7 @@ def test_the_highest_ranks_are_kept_and_ties_fall_to_the_l1_norm(
     inputs = prune_input(model)
     pruned = HRank(layer_by_layer=False, images=6).prune(inputs)
     found = find_groups(model, IMAGE)
-    kept = kept_widths(found, find_ratio(model, found, 0.5))
+    kept = kept_widths(found, ratio_near(model, found, 0.5))
     ranks = naive_ranks(model, activations, 6)
     weights = prunable(model)
     ties = 0

@@ -85,9 +85,9 @@ def test_the_density_is_exact(iterations: int, schedule: str, sparsity: float) -
 
 
 def test_the_density_after_each_iteration_follows_the_schedule() -> None:
-    assert SynFlow(iterations=4).counts(0.9999, 10**8) == [10**7, 10**6, 10**5, 10**4]
-    assert SynFlow(iterations=4, schedule="linear").counts(0.8, 1000) == [800, 600, 400, 200]
-    assert SynFlow(iterations=1).counts(0.9, 1000) == [100]
+    assert SynFlow(iterations=4).kept_counts(0.9999, 10**8) == [10**7, 10**6, 10**5, 10**4]
+    assert SynFlow(iterations=4, schedule="linear").kept_counts(0.8, 1000) == [800, 600, 400, 200]
+    assert SynFlow(iterations=1).kept_counts(0.9, 1000) == [100]
 
 
 def naive(model: nn.Module, density: float, iterations: int, *, linear: bool) -> dict[str, Tensor]:
@@ -230,3 +230,62 @@ def test_at_99_percent_the_network_is_connected(name: str, iterations: int) -> N
     assert is_connected(model, masks, CIFAR)
     # Only a layer beside another path may be empty.
     assert all("shortcut" in layer for layer, mask in masks.items() if not mask.any())
+
+
+class Authors:
+    """SynFlow as the authors' code computes it: masks as float factors inside the layers, scores of
+    all weights, the removed ones among them, a threshold by the k-th smallest, k cut to a whole
+    number; gone is what does not exceed it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model.double().eval()
+        self.state = {name: value.detach().abs() for name, value in model.state_dict().items()}
+        self.masks = {name: torch.ones_like(self.state[name]) for name in prunable(model)}
+
+    def score(self) -> dict[str, Tensor]:
+        weights = {name: self.state[name].clone().requires_grad_() for name in self.masks}
+        masked = {name: self.masks[name] * weight for name, weight in weights.items()}
+        ones = torch.ones(1, *CIFAR, dtype=torch.float64)
+        functional_call(self.model, {**self.state, **masked}, ones).sum().backward()
+        return {name: (w.grad * w).detach().abs() for name, w in weights.items()}  # type: ignore[operator]
+
+    def run(self, density: float, rounds: int, *, linear: bool) -> dict[str, Tensor]:
+        for done in range(1, rounds + 1):
+            scores = self.score()
+            flat = torch.cat([score.flatten() for score in scores.values()])
+            aim = 1.0 - (1.0 - density) * (done / rounds) if linear else density ** (done / rounds)
+            gone = int((1.0 - aim) * flat.numel())
+            if gone >= 1:
+                threshold = flat.kthvalue(gone).values
+                self.masks = {name: (score > threshold).double() for name, score in scores.items()}
+        return {name: mask.bool() for name, mask in self.masks.items()}
+
+
+@pytest.mark.parametrize("schedule", ["exponential", "linear"])
+@pytest.mark.parametrize("sparsity", [0.95, 0.9987])
+def test_official_counts_give_the_masks_of_the_authors_bit_for_bit(
+    schedule: str, sparsity: float
+) -> None:
+    expected = Authors(made("resnet20")).run(1 - sparsity, 20, linear=schedule == "linear")
+    knobs: dict[str, Any] = {"iterations": 20, "schedule": schedule}
+    assert equal(prune(made("resnet20"), sparsity, counts="official", **knobs), expected)
+    ours = prune(made("resnet20"), sparsity, **knobs)
+    assert not equal(ours, expected), "one weight more in an iteration changes those after it"
+
+
+def test_official_counts_remove_ties_together_and_promise_no_count() -> None:
+    model = chain()
+    with torch.no_grad():
+        model.get_parameter("10.weight").fill_(0.5)  # its columns tie, row by row
+        model.get_parameter("10.weight")[:, 3:] = 0
+    masks = prune(model, 0.3, image=(2, 8, 8), counts="official", iterations=1)
+    total = sum(mask.numel() for mask in masks.values())
+    assert kept(masks) < total - int(0.3 * total), "all scores of 0 go, though fewer were asked for"
+    assert not build_method("synflow", {"counts": "official"}).keeps_exact_count
+    assert build_method("synflow", {}).keeps_exact_count
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 1.0])
+def test_official_counts_at_the_ends(sparsity: float) -> None:
+    masks = prune(chain(), sparsity, image=(2, 8, 8), counts="official", iterations=3)
+    assert kept(masks) == (1 - sparsity) * sum(mask.numel() for mask in masks.values())

@@ -1,12 +1,14 @@
 """Networks, plans to cut them, and counts of what is left, for tests of structured pruning."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from models.model_registry import build_model
 from pruning.masks import prunable
 from pruning.structured.channel_groups import find_groups
-from pruning.structured.channel_widths import sparsity_of_widths
+from pruning.structured.channel_widths import kept_widths, nearest_ratio, sparsity_of_widths
 from pruning.structured.group_parts import Group
 
 NETWORKS = {
@@ -25,6 +27,17 @@ def parameter_sparsity(
     """Fraction of the prunable weights that a plan takes away, counted by its widths."""
     kept = {name: len(index) for name, index in plan.items()}
     return sparsity_of_widths(model, find_groups(model, image), kept)
+
+
+def ratio_near(
+    model: nn.Module, groups: Sequence[Group], sparsity: float, *, round_to: int = 1
+) -> float:
+    """The channel ratio of all groups that comes nearest to a sparsity."""
+
+    def reached(ratio: float) -> float:
+        return sparsity_of_widths(model, groups, kept_widths(groups, ratio, round_to=round_to))
+
+    return nearest_ratio(reached, sparsity)
 
 
 def lived_in(name: str, seed: int = 0) -> nn.Module:

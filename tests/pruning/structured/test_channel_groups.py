@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.model_registry import build_model, list_models
+from models.padded_resnet import PaddedResNet
 from pruning.structured.channel_groups import analyse, find_groups
 from pruning.user_error import UserError
-from tests.kinds_of_networks import optional
+from tests.networks.forward_passes import optional
 from tests.pruning.structured.networks_to_cut import layers_of
 
 torch.set_num_threads(1)
@@ -57,10 +58,16 @@ def test_groups_equal_those_of_torch_pruning(name: str) -> None:
                 )
         theirs.add((channels, *(frozenset(role) for role in roles.values())))
 
-    assert theirs == {
+    found = {
         (group.channels, *(frozenset(layers_of(group, model)[kind]) for kind in KINDS))
         for group in ours
     }
+    if isinstance(model, PaddedResNet):
+        # torch-pruning takes the stages that zeros are padded between for one group of channels;
+        # ours are left alone there.
+        assert found < theirs and len(theirs - found) == 1
+    else:
+        assert found == theirs
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ KINDS = ["group_norm_cat", "attention", "depthwise_se"]
 def test_networks_of_other_kinds_are_rebuilt_and_widened(kind: str) -> None:
     """Blocks of channels, attention heads, gates: stored as widths and weights like any other."""
     image = (3, 64, 64) if kind == "swin" else IMAGE
-    name = "torchvision:swin_t" if kind == "swin" else f"tests.networks_of_all_kinds:{kind}"
+    name = "torchvision:swin_t" if kind == "swin" else f"tests.networks.architectures:{kind}"
 
     def build(seed: int) -> nn.Module:
         torch.manual_seed(seed)

@@ -13,10 +13,10 @@ import torch
 from pruning.structured.channel_groups import analyse, find_groups
 from pruning.structured.structure_proof import prove
 from pruning.user_error import UserError
-from tests import kinds_of_networks
+from tests.networks.channel_case_parts import IMAGE, Net
+from tests.networks.channel_cases import CASES
+from tests.networks.forward_passes import untraceable
 from tests.pruning.structured.networks_to_cut import random_plan
-from tests.pruning.structured.odd_network_parts import IMAGE, Net
-from tests.pruning.structured.odd_networks import CASES
 
 torch.set_num_threads(1)
 
@@ -57,6 +57,6 @@ def test_a_network_without_storage_that_looks_at_values_is_followed_too() -> Non
     """Plans lay out phases of networks without storage; a branch on values needs some."""
     image = (1, 8, 8)
     with torch.device("meta"):
-        network = kinds_of_networks.untraceable(image, 10)
-    of_values = find_groups(kinds_of_networks.untraceable(image, 10), image)
+        network = untraceable(image, 10)
+    of_values = find_groups(untraceable(image, 10), image)
     assert [group.name for group in find_groups(network, image)] == [g.name for g in of_values]

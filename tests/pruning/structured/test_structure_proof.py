@@ -16,12 +16,14 @@ from pruning.structured.group_parts import Part, Structure
 from pruning.structured.structure_proof import (
     TOLERANCE,
     find_fault,
+    find_training_fault,
     first_tensor,
     proof_error,
     prove,
     random_half,
 )
 from pruning.user_error import UserError
+from tests.networks import forward_passes
 from tests.pruning.structured.library_networks import SIZES
 from tests.pruning.structured.networks_to_cut import random_plan
 
@@ -85,6 +87,23 @@ def test_a_fault_is_a_line_and_is_looked_for_once(monkeypatch: pytest.MonkeyPatc
     for _ in range(2):
         fault = find_fault(other, (3, 8, 8))
         assert fault.endswith("they differ by 1.0e-03") and f"{TOLERANCE:g}" in fault
+
+
+def test_a_network_of_given_widths_is_tried_in_training_mode_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = (3, 8, 8)
+    model, other = forward_passes.auxiliary(image, 10), forward_passes.optional(image, 10)
+    x = torch.randn(2, *image)
+    keep, same_widths = {"first": torch.arange(4)}, {"first": torch.arange(4, 8)}
+    assert find_training_fault(other, keep, x, image=image) == ""
+    fault = find_training_fault(model, {"body": torch.arange(8)}, x, image=image)
+    assert "does not run in training mode" in fault and "\n" not in fault
+    monkeypatch.setattr("pruning.structured.structure_proof.shrink", None)
+    assert find_training_fault(other, same_widths, x, image=image) == ""
+    assert find_training_fault(model, {"body": torch.arange(8)}, x, image=image) == fault
+    with pytest.raises(TypeError):  # other widths are tried
+        find_training_fault(other, {"first": torch.arange(5)}, x, image=image)
 
 
 def test_the_first_tensor_of_several_outputs_is_the_logits() -> None:

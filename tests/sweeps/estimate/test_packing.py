@@ -1,5 +1,7 @@
 """Trials at once on a device: what is tried, what is picked, and real ones side by side."""
 
+import os
+import sys
 from typing import Any
 
 import pytest
@@ -130,3 +132,28 @@ def test_what_cannot_be_timed_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     with pytest.raises(UserError, match="has no GPU"):
         tune_packing(wants_gpu, make_plan(wants_gpu), say=lambda line: None)
+
+
+def test_it_says_what_it_did_not_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "trainables.timing.concurrent_trials.time_concurrent_trials",
+        lambda *given, **named: TrainingSpeed(100.0),
+    )
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    said: list[str] = []
+    study = spec(resources={"gpus_per_trial": 1})
+    tune_packing(study, make_plan(study), say=said.append)
+    assert said[1:3] == [
+        "  timed on GPU 0 alone; the other 3 are taken to be like it",
+        "  timed without torch.compile, which long trainings may use",
+    ]
+    said.clear()
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    eager = spec(resources={"gpus_per_trial": 1}, recipe={"epochs": 3, "compile": False})
+    tune_packing(eager, make_plan(eager), say=said.append)
+    assert not any("timed" in line for line in said)
+
+
+def test_without_ray_the_cores_of_this_process_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray._private.utils", None)
+    assert packing.count_cores() == len(os.sched_getaffinity(0))

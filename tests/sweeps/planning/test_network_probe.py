@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from models import sizes
+from models import model_registry, sizes
 from pruning import registry
 from pruning.user_error import UserError
-from sweeps.planning import network_probe
+from sweeps.planning import model_check, network_probe
 from sweeps.planning.network_probe import check_networks, check_trials, find_obstacle
 from sweeps.planning.plan import make_plan
 from sweeps.study_file.study import StudySpec, build_study
@@ -25,7 +25,7 @@ def make_study(kind: str, methods: list[Any], **fields: Any) -> StudySpec:
     raw = {
         "name": "kinds",
         "dataset": "digits",
-        "model": f"tests.kinds_of_networks:{kind}",
+        "model": f"tests.networks.{kind}",
         "recipe": {"epochs": 2},
         "methods": methods,
         "sparsities": [0.5, 0.9],
@@ -44,17 +44,17 @@ def refusal(kind: str, methods: list[Any], **fields: Any) -> str:
     return ""
 
 
-NETWORK = "model 'tests.kinds_of_networks:{}' (1x8x8 images, 10 classes) cannot be pruned by {}"
+NETWORK = "model 'tests.networks.{}' (1x8x8 images, 10 classes) cannot be pruned by {}"
 LINES = [
     (
-        "deformable",
+        "forward_passes:deformable",
         ["grasp", "snip"],
         "grasp: it takes second derivatives, which the network does not have: "
         "double backwards on deform_conv2d not supported; "
         "the others can run: --methods snip",
     ),
     (
-        "odd_widths",
+        "architectures:odd_widths",
         ["wanda", {"sparsegpt": {"pattern": "2:4"}}],
         "sparsegpt: pattern 2:4 fits no layer: 4 divides the input channels of none, "
         "the most are 5 of '6.weight'; the others can run: --methods wanda",
@@ -69,20 +69,20 @@ def test_a_method_that_cannot_work_is_one_line(kind: str, methods: list[Any], li
 
 def test_methods_with_one_reason_are_named_together_and_the_others_can_be_run() -> None:
     methods = ["l1_filter", "magnitude", "fpgm"]
-    assert refusal("frozen", methods) == ""
-    assert refusal("frozen", methods, exclude=["2"]) == NETWORK.format(
-        "frozen",
+    assert refusal("weights:frozen", methods) == ""
+    assert refusal("weights:frozen", methods, exclude=["2"]) == NETWORK.format(
+        "weights:frozen",
         "fpgm, l1_filter: mode must leave channels to cut, but 'all' finds none in this network; "
         "the others can run: --methods magnitude",
     )
 
 
 def test_the_layers_that_a_study_chooses_are_tried() -> None:
-    assert refusal("weight_norm", ["magnitude"], exclude=["1"]) == ""
+    assert refusal("weights:weight_norm", ["magnitude"], exclude=["2"]) == ""
     line = NETWORK.format(
-        "weight_norm", "magnitude: cannot prune layer '1' (Linear): its weight is"
+        "weights:weight_norm", "magnitude: cannot prune layer '2' (Conv2d): its weight is"
     )
-    assert refusal("weight_norm", ["magnitude"]).startswith(line)
+    assert refusal("weights:weight_norm", ["magnitude"]).startswith(line)
     assert refusal("x", ["magnitude"], model="mlp", exclude=["conv"]).startswith(
         "model 'mlp' (1x8x8 images, 10 classes) cannot be pruned by magnitude: "
         "exclude: no prunable layer matches 'conv'"
@@ -90,21 +90,21 @@ def test_the_layers_that_a_study_chooses_are_tried() -> None:
 
 
 WHOLE = {
-    "untrainable": "model 'tests.kinds_of_networks:untrainable' cannot be trained on 1x8x8 images: "
-    "NotImplementedError: no training here",
-    "features_first": "model 'tests.kinds_of_networks:features_first' must return logits [B, 10], "
-    "alone or first, but for 2 images in training mode the first tensor is (2, 16)",
-    "all_frozen": "model 'tests.kinds_of_networks:all_frozen' cannot be trained on 1x8x8 images: "
-    "RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn",
+    "forward_passes:untrainable": "cannot be trained on 1x8x8 images: NotImplementedError: no "
+    "training here",
+    "forward_passes:features_first": "must return logits [B, 10], alone or first, but for 2 images "
+    "in training mode the first tensor is (2, 16)",
+    "weights:all_frozen": "cannot be trained on 1x8x8 images: RuntimeError: element 0 of tensors "
+    "does not require grad and does not have a grad_fn",
 }
 
 
 @pytest.mark.parametrize("kind", WHOLE)
 def test_a_network_that_no_method_can_train_is_one_line(kind: str) -> None:
-    assert refusal(kind, ["magnitude", "hrank"]) == WHOLE[kind]
+    assert refusal(kind, ["magnitude", "hrank"]) == f"model 'tests.networks.{kind}' {WHOLE[kind]}"
 
 
-@pytest.mark.parametrize("kind", ["auxiliary", "auxiliary_dict"])
+@pytest.mark.parametrize("kind", ["forward_passes:auxiliary", "forward_passes:auxiliary_dict"])
 def test_layers_that_run_in_training_only_are_an_obstacle_to_fewer_channels(kind: str) -> None:
     line = refusal(kind, ["l1_filter", "small_from_scratch", "magnitude", "snip"])
     assert line.startswith(
@@ -118,20 +118,20 @@ def test_layers_that_run_in_training_only_are_an_obstacle_to_fewer_channels(kind
     assert line.endswith("; the others can run: --methods magnitude,snip")
 
 
-@pytest.mark.parametrize("kind", ["lazy", "optional"])
+@pytest.mark.parametrize("kind", ["weights:lazy", "forward_passes:optional"])
 def test_what_used_to_fail_in_training_or_tracing_is_fit_for_all_methods(kind: str) -> None:
     assert refusal(kind, ["all"]) == ""
 
 
 def test_phases_that_need_the_network_are_refused_with_what_can_be_run() -> None:
     """HRank's phases are a prune for each group: what has none is found when they are laid out."""
-    study = make_study("deformable", ["hrank", "magnitude"])
+    study = make_study("forward_passes:deformable", ["hrank", "magnitude"])
     with pytest.raises(UserError, match="cannot be pruned by hrank: .* --methods magnitude$"):
         make_plan(study)
 
 
 def test_a_trial_that_is_done_is_not_tried() -> None:
-    study = make_study("deformable", ["grasp", "snip"])
+    study = make_study("forward_passes:deformable", ["grasp", "snip"])
     specs = [trial.spec for trial in make_plan(study).trials if trial.spec.method != "grasp"]
     check_trials(study, specs)
 
@@ -164,7 +164,7 @@ class Picky(Method):
 
 def test_it_is_tried_once_and_draws_no_random_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = TrialSpec(
-        dataset="digits", model="tests.kinds_of_networks:deformable", method="grasp", seed=0
+        dataset="digits", model="tests.networks.forward_passes:deformable", method="grasp", seed=0
     )
     network_probe.forget_networks()
     torch.manual_seed(3)
@@ -174,6 +174,24 @@ def test_it_is_tried_once_and_draws_no_random_numbers(monkeypatch: pytest.Monkey
     monkeypatch.setattr("pruning.prunable_layers.select_weights", None)
     again = spec.model_copy(update={"seed": 5, "sparsities": (0.9,)})
     assert first and find_obstacle(again, (1, 8, 8), 10) == first
+
+
+def test_a_network_is_built_once_for_all_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    network_probe.forget_networks()
+    model_check.count_macs_and_parameters.cache_clear()
+    built = []
+    build = model_registry.build_model
+
+    def counted(name: str, **sizes: Any) -> Any:
+        built.append(name)
+        return build(name, **sizes)
+
+    monkeypatch.setattr(model_registry, "build_model", counted)
+    model = "tests.networks.architectures:cat"
+    for method in ("magnitude", "wanda", "l1_filter", "fpgm"):
+        spec = TrialSpec(dataset="digits", model=model, method=method, seed=0, sparsities=(0.5,))
+        assert find_obstacle(spec, (1, 8, 8), 10) is None
+    assert built == [model]
 
 
 def test_the_projects_networks_are_planned_without_torch() -> None:
@@ -198,8 +216,9 @@ def test_the_projects_networks_are_fit_for_all_methods(
     """They are not tried when a study is planned, so here they are."""
     monkeypatch.setattr(network_probe, "COSTS", {})
     built_in = [name for name in registry.list_methods() if not registry.find_user_method(name)]
+    dataset = "mnist" if model == "lenet5_caffe" else "digits"  # it needs 16 x 16
     specs = [
-        TrialSpec(dataset="digits", model=model, method=name, seed=0, sparsities=(0.5,))
+        TrialSpec(dataset=dataset, model=model, method=name, seed=0, sparsities=(0.5,))
         for name in ["dense", *built_in]
     ]
-    check_networks(specs, KNOWN, built_in)
+    check_networks(specs, {(name, None): size for name, size in KNOWN.items()}, built_in)

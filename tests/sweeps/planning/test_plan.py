@@ -1,6 +1,8 @@
 """From a study to its trials."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,3 +171,24 @@ def test_choices_of_layers_make_other_trials_but_no_other_dense_training() -> No
     assert plain["magnitude"].key != chosen["magnitude"].key
     assert chosen["magnitude"].spec.exclude == ("last",)
     assert chosen["magnitude"].spec.layer_sparsity == {"first": 0.1}
+
+
+def test_a_changed_file_of_an_own_augmentation_makes_new_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    raw: dict[str, Any] = {"name": "own", "dataset": "digits", "model": "mlp", "seeds": [0]}
+    raw |= {"methods": ["magnitude"], "sparsities": [0.5]}
+
+    def keys(text: str, **recipes: Any) -> set[str]:
+        (tmp_path / "my_augment.py").write_text(f"def turn(x):\n    return {text}\n")
+        return {trial.key for trial in make_plan(build_study({**raw, **recipes}, where="x")).trials}
+
+    own = {"augment": "my_augment:turn"}
+    before = keys("x", recipe=own)
+    assert keys("x", recipe=own) == before and not keys("x.flip(-1)", recipe=own) & before
+    # Only the retraining uses it: the dense network stays.
+    plain = {"recipe": {"augment": "none"}, "retrain": own}
+    assert len(keys("x", **plain) & keys("x.flip(-1)", **plain)) == 1
+    with pytest.raises(UserError, match="no function 'spin' in 'my_augment'"):
+        keys("x", recipe={"augment": "my_augment:spin"})

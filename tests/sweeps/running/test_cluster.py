@@ -27,7 +27,7 @@ def test_slots_are_counted_on_nodes_that_are_alive() -> None:
 
 
 def test_what_no_node_can_hold_is_said() -> None:
-    assert cluster.find_shortage(Resources(cpus_per_trial=16, gpus_per_trial=2)) is None
+    assert cluster.find_shortage(Resources(cpus_per_trial=16, gpus_per_trial=1)) is None
     reason = cluster.find_shortage(Resources(cpus_per_trial=32))
     assert reason == (
         "a trial asks for 32 CPUs, but the largest node of the cluster has 16; "
@@ -37,9 +37,9 @@ def test_what_no_node_can_hold_is_said() -> None:
 
 def test_a_cluster_that_can_grow_is_waited_for_and_this_machine_is_not() -> None:
     printed: list[str] = []
-    large = Resources(gpus_per_trial=4)
+    large = Resources(cpus_per_trial=64)
     cluster.check_cluster(large, say=printed.append, started_here=False)
-    assert printed[0].startswith("waiting for the cluster to grow: a trial asks for 4 GPUs")
+    assert printed[0].startswith("waiting for the cluster to grow: a trial asks for 64 CPUs")
     assert printed[1] == "Ray's dashboard: http://127.0.0.1:8265"
-    with pytest.raises(UserError, match="a trial asks for 4 GPUs"):
+    with pytest.raises(UserError, match="a trial asks for 64 CPUs"):
         cluster.check_cluster(large, say=printed.append, started_here=True)

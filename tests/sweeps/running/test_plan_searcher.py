@@ -7,6 +7,7 @@ from ray.tune.search import Searcher
 
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.running.plan_searcher import PlanSearcher
+from sweeps.running.stop_request import StopRequest
 from sweeps.study_file.study import build_study
 
 RAW: dict[str, Any] = {
@@ -59,3 +60,14 @@ def test_a_plan_in_the_wrong_order_is_refused(plan: Plan) -> None:
     dense = plan.trials[0].key
     with pytest.raises(ValueError, match="which comes after it"):
         PlanSearcher(plan, (plan.children[dense][0], dense), {})
+
+
+def test_nothing_is_handed_out_once_the_study_is_to_stop(plan: Plan) -> None:
+    searcher = PlanSearcher(plan, tuple(plan.by_key), {})
+    assert isinstance(searcher.suggest("0"), dict)
+    StopRequest.make("interrupted")
+    try:
+        assert searcher.suggest("1") == Searcher.FINISHED
+    finally:
+        StopRequest.take()
+    assert isinstance(searcher.suggest("2"), dict)

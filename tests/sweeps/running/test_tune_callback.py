@@ -14,7 +14,8 @@ import pytest
 
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.running.progress import Progress
-from sweeps.running.run import find_children
+from sweeps.running.run import StopOnRequest, find_children
+from sweeps.running.stop_request import StopRequest
 from sweeps.running.tune_callback import TuneCallback
 from sweeps.running.worker_failures import WorkerFailures
 from sweeps.study_file.study import build_study
@@ -79,3 +80,24 @@ def test_an_observer_that_fails_is_one_warning_and_called_no_more(
 def test_tune_can_pickle_a_callback_whatever_observes_the_run(tmp_path: Path) -> None:
     callback = make_callback(tmp_path, Broken())
     assert pickle.loads(pickle.dumps(callback)).__dict__ == {}
+
+
+def test_a_stop_waits_for_the_trials_that_ran_then_and_not_for_all_that_follow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tune starts the next trial in place of each that stops: waiting for those, too, would open
+    all trials that are left, one after the other."""
+    monkeypatch.setattr(StopRequest, "running", set())
+    monkeypatch.setattr(StopRequest, "reason", "")
+    callback, stopper = make_callback(tmp_path), StopOnRequest()
+    first, second = (
+        SimpleNamespace(trial_id=name, config={"key": name, "spec": {}}, last_result={})
+        for name in ("a", "b")
+    )
+    callback.on_trial_start(0, [], first)
+    assert not stopper.stop_all() and not stopper("a", {})
+    StopRequest.make("interrupted")
+    assert stopper("a", {}) and not stopper.stop_all()
+    callback.on_trial_complete(0, [], first)
+    callback.on_trial_start(0, [], second)
+    assert stopper.stop_all()

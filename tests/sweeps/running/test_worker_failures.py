@@ -32,6 +32,14 @@ TEXTS: dict[Cause, list[str]] = {
         "trainables.ray_trainable.Leaving",
         "The actor died because its node was preempted. The actor was preempted.",
     ],
+    "unfit": [
+        "ray::RayTrial.train() trainables.node_faults.NodeUnfit: node 3f2a (10.0.0.7): its GPU "
+        "cannot be used: Found no NVIDIA driver on your system",
+    ],
+    "crowded": [
+        "ray::RayTrial.train() trainables.node_faults.NodeCrowded: node 3f2a (10.0.0.7): others "
+        "take the GPU's memory",
+    ],
     "memory": [
         "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.",
         "The actor died because of the node running low on memory: memory used 15.1GB / 16.0GB",
@@ -57,6 +65,19 @@ def test_a_loss_is_told_without_rays_guesses() -> None:
     assert (
         describe_failure(KILLED)
         == "its worker died (Worker unexpectedly exits with a connection error code 2. End of file)"
+    )
+
+
+@pytest.mark.parametrize("cause", ["unfit", "crowded", "left"])
+def test_a_trial_is_never_given_up_for_its_node(cause: Cause) -> None:
+    failures = WorkerFailures()
+    assert [failures.add("a", TEXTS[cause][0]) for _ in range(100)] == [None] * 100
+
+
+def test_the_line_about_an_unfit_node_names_the_node_and_the_fault() -> None:
+    assert describe_failure(TEXTS["unfit"][0]) == (
+        "its node cannot run it (10.0.0.7): its GPU cannot be used: Found no NVIDIA driver on your "
+        "system"
     )
 
 

@@ -88,6 +88,26 @@ def test_the_study_of_the_best_has_the_trials_of_the_candidates_with_other_seeds
     assert made.also and made.sparsities == [0.8, 0.95]  # equal ones are one setting
 
 
+def test_the_choices_of_layers_are_those_of_the_candidates() -> None:
+    choices = {"exclude": ["first"], "layer_sparsity": {"last": 0.5}}
+    spec = make_spec(**choices, space={"iterations": {"choices": [5, 100]}})
+    points = {0.9: {"iterations": 5}, 0.95: {"iterations": 100}}
+    chosen = {s: [Candidate(s, 0, "k", point, "done")] for s, point in points.items()}
+    made = build_study(study_of_the_best(spec, chosen), where="best.yaml")
+    assert [s.exclude for s in made.settings] == [["first"]] * 2
+    trials = [trial.spec for trial in make_plan(made).trials if trial.spec.method == "synflow"]
+    wanted = [Proposals(spec, s).resolve(point).trial.spec for s, point in points.items()]
+    assert {t.key for t in trials} == {
+        w.model_copy(update={"seed": seed, "test": True}).key
+        for w in wanted
+        for seed in spec.confirm_seeds
+    }
+    assert all((t.exclude, t.layer_sparsity) == (("first",), {"last": 0.5}) for t in trials)
+    plain = make_spec(space={"iterations": {"choices": [5, 100]}})
+    assert wanted[0].key != Proposals(plain, 0.9).resolve(points[0.9]).trial.spec.key
+    assert "exclude" not in study_of_the_best(plain, chosen)
+
+
 def test_the_study_of_the_best_keeps_a_retraining_recipe_that_is_used() -> None:
     spec = make_spec(
         method="magnitude", space={"retrain.lr": {"range": [0.001, 0.1]}}, retrain={"epochs": 2}

@@ -17,7 +17,7 @@ import yaml
 
 from pruning.user_error import UserError
 from sweeps import synflow_search
-from sweeps.search.search_check import check_search
+from sweeps.search.search_check import check_network, check_search
 from sweeps.search.search_directory import check_same_search, erase_search, write_search_description
 from sweeps.search.search_presets import find_search_presets, read_search_preset
 from sweeps.search.search_spec import build_search
@@ -193,6 +193,14 @@ def test_a_dry_run_imports_neither_torch_nor_ray() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
 
 
+def test_choices_of_layers_are_tried_before_anything_runs() -> None:
+    check_network(make_spec(exclude=["first"], layer_sparsity={"last": 0.5}))
+    with pytest.raises(UserError, match="exclude: no prunable layer matches 'conv'"):
+        check_network(make_spec(exclude=["conv"]))
+    with pytest.raises(UserError, match="test: layer_sparsity.last: sparsity must be in"):
+        make_spec(layer_sparsity={"last": 1})
+
+
 def test_two_searches_are_not_mixed_but_one_may_grow(tmp_path: Path) -> None:
     store, spec = Store.at(tmp_path), make_spec()
     write_search_description(spec, open_search(spec, tmp_path).candidates.all, store)
@@ -207,6 +215,14 @@ def test_two_searches_are_not_mixed_but_one_may_grow(tmp_path: Path) -> None:
         check_same_search(make_spec(recipe={"epochs": 9}), store)
     with pytest.raises(UserError, match="holds a search with seed = 0, but now it is 3"):
         check_same_search(make_spec(seed=3), store)
+    with pytest.raises(UserError, match=r"a search with exclude = \[\], but now it is \['first'\]"):
+        check_same_search(make_spec(exclude="first"), store)
+    older = yaml.safe_load(store.read("search.yaml"))
+    del older["exclude"], older["layer_sparsity"]  # as an older version wrote it
+    store.write("search.yaml", yaml.safe_dump(older).encode())
+    check_same_search(spec, store)
+    with pytest.raises(UserError, match="with layer_sparsity = {}, but now"):
+        check_same_search(make_spec(layer_sparsity={"last": 0.5}), store)
     store.delete("search.yaml")
     with pytest.raises(UserError, match="holds a study, not a search"):
         check_same_search(spec, store)

@@ -63,8 +63,8 @@ FAULTS = [
     ({"also": 5}, "also is a list of at most 100 mappings, but got 5"),
     (
         {"also": [{1: 2, "a": 3}]},
-        "also may change dataset, exclude, layer_sparsity, methods, model, recipe, retrain, "
-        "sparsities, but got '1'",
+        "also may change dataset, exclude, image_size, layer_sparsity, methods, model, normalise, "
+        "recipe, retrain, sparsities, weights, but got '1'",
     ),
     ({"methods": [["magnitude"]]}, "methods.0: input should be a mapping, but got ['magnitude']"),
     (
@@ -166,7 +166,8 @@ FAULTS = [
     ),
     (
         {"resources": {"gpus_per_trial": 1.5}},
-        "resources: gpus_per_trial must be whole above 1, but got 1.5",
+        "resources: a trial runs on one GPU or a part of one: gpus_per_trial must be at most 1, "
+        "but got 1.5",
     ),
     (
         {"resources": {"cpus_per_trial": 1 / 3}},

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from pruning.user_error import UserError
 from sweeps.study_file.study import build_study
+from sweeps.study_file.study_fields import Published
 from sweeps.study_file.study_reader import find_study_presets, read_study_file, read_study_preset
 
 GOOD: dict[str, Any] = {
@@ -127,6 +129,18 @@ def test_retraining_inherits_what_it_does_not_say() -> None:
     )
 
 
+def test_retraining_by_another_schedule_leaves_out_what_belongs_to_the_first() -> None:
+    onecycle = {"schedule": "onecycle", "pct_start": 0.2, "cycle_momentum": True, "epochs": 5}
+    cosine = {"schedule": "cosine", "warmup": 2, "epochs": 5, "ema": 0.9}
+    study = build_study({**GOOD, "recipe": onecycle, "retrain": {"schedule": "cosine"}}, where="x")
+    assert (study.retrain.pct_start, study.retrain.cycle_momentum) == (0.3, False)
+    assert study.retrain.epochs == 5
+    study = build_study({**GOOD, "recipe": cosine, "retrain": {"schedule": "onecycle"}}, where="x")
+    assert (study.retrain.warmup, study.retrain.ema) == (0, 0.9)
+    study = build_study({**GOOD, "recipe": cosine, "retrain": {"schedule": "constant"}}, where="x")
+    assert study.retrain.warmup == 2, "as before there was onecycle"
+
+
 def test_a_list_of_values_is_an_axis_and_defaults_leave_the_key_alone() -> None:
     spec = build_study(
         {**GOOD, "methods": {"magnitude": {"scope": ["global", "layer"], "rewind_to": [0, 2]}}},
@@ -144,7 +158,8 @@ def test_all_stands_for_the_methods_not_named() -> None:
     from pruning import registry
 
     spec = build_study({**GOOD, "methods": ["all", {"random": {"layers": "erk"}}]}, where="x")
-    included = [name for name in registry.list_methods() if name != "dense_longer"]
+    named = {"dense_longer", "magnitude_init", "random_ticket", "reinitialised_ticket"}
+    included = [name for name in registry.list_methods() if name not in named]
     assert sorted(entry.name for entry in spec.methods) == included
     assert next(entry for entry in spec.methods if entry.name == "random").knobs == {
         "layers": "erk"
@@ -182,7 +197,8 @@ def test_further_settings_change_what_they_say() -> None:
         [0, 1],
     )
     with pytest.raises(
-        UserError, match="also may change dataset, exclude, layer_sparsity, methods, model"
+        UserError,
+        match="also may change dataset, exclude, image_size, layer_sparsity, methods, model",
     ):
         build_study({**GOOD, "also": [{"seeds": [3]}]}, where="x")
 
@@ -204,3 +220,20 @@ def test_layers_are_chosen_by_name_for_a_study_and_its_settings() -> None:
     ]
     assert all(setting.layer_sparsity == {"last": 0.5} for setting in study.settings)
     assert build_study(GOOD, where="x").exclude == []
+
+
+def test_a_published_number_may_have_a_spread_of_a_named_kind_and_a_number_of_runs() -> None:
+    entry = {"dataset": "digits", "model": "mlp", "method": "dense", "sparsity": 0.0}
+    entry |= {"value": 97.0, "source": "A 2020"}
+    given = {"spread": 0.3, "spread_is": "standard deviation", "n": 3}
+    published = Published.model_validate(entry | given)
+    assert (published.spread, published.spread_is, published.n) == (0.3, "standard deviation", 3)
+    plain = Published.model_validate(entry)
+    assert (plain.spread, plain.spread_is, plain.n) == (None, None, None)
+    for wrong in ({"spread": 0.3}, {"spread_is": "reading"}):
+        with pytest.raises(ValidationError, match="spread and spread_is belong together"):
+            Published.model_validate(entry | wrong)
+    unfit = ({"spread": -1, "spread_is": "reading"}, {"n": 0}, {"spread": 1, "spread_is": "?"})
+    for wrong in unfit:
+        with pytest.raises(ValidationError):
+            Published.model_validate(entry | wrong)

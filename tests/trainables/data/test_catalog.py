@@ -1,5 +1,9 @@
-"""Names of data sets, and the files of those of the user."""
+"""Names of data sets, and the files of those of the user.
 
+Covers: trainables/data/error_text.py.
+"""
+
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -63,15 +67,15 @@ def test_a_folder_without_one_of_the_splits_is_refused(tmp_path):
 @pytest.mark.parametrize("place", [".", "data", "own", "own/data"])
 def test_parquet_is_found_in_every_usual_place(tmp_path, place):
     write_dataset(tmp_path / place)
-    files = catalog.find_parquet_files("own", tmp_path)
-    assert files is not None
+    files = catalog.find_files("own", tmp_path)
+    assert isinstance(files, catalog.ParquetFiles)
     assert [path.name[:11] for path in files.train] == ["train-00000", "train-00001"]
 
 
 def test_the_fingerprint_sees_one_changed_byte_and_a_changed_name(tmp_path):
     write_dataset(tmp_path)
-    files = catalog.find_parquet_files("own", tmp_path)
-    assert files is not None
+    files = catalog.find_files("own", tmp_path)
+    assert isinstance(files, catalog.ParquetFiles)
     before, path = catalog.fingerprint_files(files), files.train[1]
     content = path.read_bytes()
     path.write_bytes(content[:50] + bytes([content[50] ^ 1]) + content[51:])
@@ -79,4 +83,59 @@ def test_the_fingerprint_sees_one_changed_byte_and_a_changed_name(tmp_path):
     path.write_bytes(content)
     assert catalog.fingerprint_files(files) == before
     path.rename(path.with_name("train-00002-of-00002.parquet"))
-    assert catalog.fingerprint_files(catalog.find_parquet_files("own", tmp_path)) != before
+    renamed = catalog.find_files("own", tmp_path)
+    assert isinstance(renamed, catalog.ParquetFiles)
+    assert catalog.fingerprint_files(renamed) != before
+
+
+def test_of_large_files_time_size_and_ends_count(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "HASHED_WHOLE", 1000)
+    monkeypatch.setattr(catalog, "_END", 64)
+    write_dataset(tmp_path)
+    files = catalog.find_files("own", tmp_path)
+    assert isinstance(files, catalog.ParquetFiles)
+    path = files.train[1]
+    times = (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    before, content = catalog.fingerprint_files(files), path.read_bytes()
+    assert before == catalog.fingerprint_files(files)
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(path, ns=times)
+    assert catalog.fingerprint_files(files) != before, "its end"
+    path.write_bytes(content)
+    os.utime(path, ns=times)
+    assert catalog.fingerprint_files(files) == before
+    os.utime(path, ns=(times[0], times[1] + 1))
+    assert catalog.fingerprint_files(files) != before, "its time"
+
+
+def test_parquet_goes_before_folders_and_the_own_folder_before_the_one_above(tmp_path):
+    for place in ("train/cat", "own/train/dog", "other/cat"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "a.jpg").touch()
+    assert catalog.find_files("own", tmp_path) == catalog.ImageFolders(tmp_path / "own/train", None)
+    assert catalog.find_files("other", tmp_path) == catalog.ImageFolders(tmp_path / "other", None)
+    assert catalog.find_files("new", tmp_path) == catalog.ImageFolders(tmp_path / "train", None)
+    write_dataset(tmp_path)
+    assert isinstance(catalog.find_files("own", tmp_path), catalog.ParquetFiles)
+
+
+@pytest.mark.parametrize(
+    ("name", "repository", "configuration"),
+    [
+        ("hf:uoft-cs/cifar100", "uoft-cs/cifar100", None),
+        ("hf:mnist", "mnist", None),
+        ("hf:a/b:fine_1", "a/b", "fine_1"),
+    ],
+)
+def test_names_of_the_hub_need_no_folder(name, repository, configuration):
+    catalog.check_data_set(name)
+    found = catalog.find_files(name, None)
+    assert found == catalog.HubDataSet(repository, configuration)
+    assert "/" not in catalog.file_name(name) and ":" not in catalog.file_name(name)
+
+
+@pytest.mark.parametrize("name", ["hf:", "hf:a/b/c", "hf:../x", "hf:a b", "hf:a/b:", "hf:a/.b"])
+def test_a_name_that_the_hub_cannot_have_is_refused(name):
+    with pytest.raises(UserError, match="named hf:OWNER/NAME") as caught:
+        catalog.check_data_set(name)
+    assert "\n" not in str(caught.value)

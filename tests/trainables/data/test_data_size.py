@@ -1,7 +1,4 @@
-"""The size of a data set before it is prepared is the one that it has afterwards.
-
-Covers: trainables/data/parquet_rows.py.
-"""
+"""The size of a data set before it is prepared is the one that it has afterwards."""
 
 from pathlib import Path
 
@@ -10,8 +7,17 @@ import pytest
 from pruning.user_error import UserError
 from tests.trainables.data.parquet_images import draw_images, encode, write_parquet
 from trainables.data import data_size, prepared
+from trainables.data.catalog import DATASETS
 from trainables.data.data_set import DataSet
-from trainables.data.data_size import KNOWN, DataSize, guess_data_size, read_data_size
+from trainables.data.data_size import (
+    KNOWN,
+    KNOWN_OF_MANY_SIZES,
+    DataSize,
+    guess_data_size,
+    read_data_size,
+    read_found_size,
+)
+from trainables.data.image_decoding import ImageHeader
 
 
 def size_of(data: DataSet) -> DataSize:
@@ -72,3 +78,50 @@ def test_a_label_that_no_class_has_is_one_line_and_no_network_of_so_many_logits(
         with pytest.raises(UserError) as caught:
             read("mine", str(tmp_path))
         assert str(caught.value) == line
+
+
+@pytest.mark.parametrize("name", [*KNOWN, *KNOWN_OF_MANY_SIZES])
+def test_data_sets_by_name_are_planned_without_a_download(name: str) -> None:
+    assert set(KNOWN) | set(KNOWN_OF_MANY_SIZES) == set(DATASETS)
+    size = read_data_size(name, None, 224)
+    assert size.image[1:] == (224, 224) and size.classes == DATASETS[name]
+    if name in KNOWN:
+        assert read_data_size(name, None) == KNOWN[name]
+    else:
+        with pytest.raises(UserError) as caught:
+            read_data_size(name, None)
+        assert str(caught.value) == (
+            f"the images of '{name}' differ in size; give image_size: 224, or another size that "
+            "all are brought to"
+        )
+        assert guess_data_size(name, None)[1], "a guess: there is no size"
+    assert guess_data_size(name, None, 64)[0].image[1:] == (64, 64)
+
+
+def test_parquet_of_different_sizes_needs_an_image_size(tmp_path: Path) -> None:
+    write_mixed(tmp_path / "mine", [(4, 6, 3), (5, 6, 3), (4, 7, 3)], [0, 1, 2])
+    with pytest.raises(UserError, match=r"\(4 to 5 high, 6 to 7 wide\); give image_size: 224"):
+        read_data_size("mine", tmp_path)
+    assert read_data_size("mine", tmp_path, 8) == DataSize(3, (3, 8, 8), 3)
+    found = read_found_size("mine", tmp_path)
+    assert (found.training, found.test, found.smallest, found.largest) == (3, 1, (4, 6), (5, 7))
+
+
+def test_of_a_large_folder_few_images_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = encode(draw_images(1, (4, 4, 3), seed=1)[0])
+    for number in range(600):
+        path = tmp_path / f"train/{number % 3}/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture)
+    read = []
+    original = data_size.read_header
+
+    def count(content: bytes | None, where: str) -> ImageHeader:
+        read.append(where)
+        return original(content, where)
+
+    monkeypatch.setattr(data_size, "read_header", count)
+    assert read_data_size("mine", tmp_path) == DataSize(540, (3, 4, 4), 3)
+    assert data_size.SAMPLED <= len(read) <= 300

@@ -1,8 +1,8 @@
-"""Images from Parquet files, from torchvision and from scikit-learn; damaged ones are refused."""
+"""Images from Parquet files; damaged ones are refused.
 
-import gzip
-import hashlib
-import pickle
+Covers: trainables/data/readers.py, trainables/data/parquet_rows.py.
+"""
+
 import random
 import struct
 import zlib
@@ -17,7 +17,7 @@ from PIL import Image
 
 from pruning.user_error import UserError
 from tests.trainables.data.parquet_images import draw_images, encode, write_dataset, write_parquet
-from trainables.data import catalog, prepared, readers
+from trainables.data import prepared
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 needs_shared = pytest.mark.skipif(
@@ -56,17 +56,23 @@ def test_cifar100_takes_the_fine_label(tmp_path):
         images = [{"bytes": content, "path": None} for content in encoded]
         table = pa.table({"img": images, "coarse_label": [1, 2, 3], "fine_label": [7, 8, 99]})
         pq.write_table(table, tmp_path / f"{split}.parquet")
+        coarse = table.drop_columns(["fine_label"])
+        (tmp_path / "coarse").mkdir(exist_ok=True)
+        pq.write_table(coarse, tmp_path / "coarse" / f"{split}.parquet")
     found = prepared.load_data_set("cifar100", data_dir=tmp_path, cache=tmp_path / "cache")
     assert found.test_y.tolist() == [7, 8, 99] and found.classes == 100
-    with pytest.raises(UserError, match="integer column 'label'.*coarse_label: int64"):
-        prepared.load_data_set("own", data_dir=tmp_path, cache=tmp_path / "cache")
+    assert prepared.load_data_set("own", data_dir=tmp_path, cache=tmp_path / "cache").classes == 100
+    with pytest.raises(
+        UserError, match="integer column 'label' .or 'labels' or 'fine_label'.*coarse_label: int64"
+    ):
+        prepared.load_data_set("coarse", data_dir=tmp_path, cache=tmp_path / "cache")
 
 
 def refusal(tmp_path: Path) -> str:
     with pytest.raises(UserError) as caught:
         prepared.prepare("own", data_dir=tmp_path, cache=tmp_path / "cache")
     assert "\n" not in str(caught.value)
-    assert not list((tmp_path / "cache").glob("*.pt"))
+    assert all(path.suffix == ".lock" for path in (tmp_path / "cache").glob("*"))
     return str(caught.value)
 
 
@@ -98,9 +104,7 @@ def test_parquet_damaged_anywhere_is_read_or_refused_in_one_line(tmp_path):
             damaged[draw.randrange(len(damaged))] ^= 1 << draw.randrange(8)
         shard.write_bytes(damaged)
         try:
-            readers.read_images(
-                "own", catalog.find_parquet_files("own", tmp_path), downloads=tmp_path
-            )
+            prepared.prepare("own", data_dir=tmp_path, cache=tmp_path / "cache")
         except UserError as error:
             refusals.append(str(error))
     assert len(refusals) > 150 and "\n" not in "".join(refusals)
@@ -151,14 +155,18 @@ def test_a_damaged_image_is_named_by_file_and_row(tmp_path, kind, damage):
     assert f"cannot decode the image in '{tmp_path / 'train.parquet'}', row 2" in refusal(tmp_path)
 
 
-def test_images_of_two_sizes_are_refused_by_file_and_row(tmp_path):
+def test_images_of_two_sizes_are_no_tensor_and_the_way_out_is_named(tmp_path):
     small, large = (
         [encode(p) for p in draw_images(3, shape, seed=6)] for shape in ((4, 4, 3), (4, 5, 3))
     )
     write_parquet(tmp_path / "train.parquet", small, [0, 1, 2])
     write_parquet(tmp_path / "test.parquet", [small[0], large[0]], [0, 1])
-    message = refusal(tmp_path)
-    assert f"4x4 as the first, but '{tmp_path / 'test.parquet'}', row 1 is 4x5" in message
+    with pytest.raises(UserError) as caught:
+        prepared.load_data_set("own", data_dir=tmp_path, cache=tmp_path / "cache")
+    assert str(caught.value) == (
+        "the images of 'own' differ in size (4 to 4 high, 4 to 5 wide); give image_size: 224, or "
+        "another size that all are brought to"
+    )
 
 
 @pytest.mark.parametrize("label", [None, -1])
@@ -201,80 +209,6 @@ def test_deep_images_and_empty_splits_are_refused(tmp_path):
     write_parquet(tmp_path / "train.parquet", [fine], [0])
     write_parquet(tmp_path / "test.parquet", [fine], [0])
     assert "at least 2 images" in refusal(tmp_path)
-
-
-def write_idx(path: Path, values: np.ndarray) -> None:
-    header = struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(header + values.tobytes())
-    with gzip.open(f"{path}.gz", "wb") as stream:
-        stream.write(header + values.tobytes())
-
-
-@pytest.mark.parametrize(
-    ("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")]
-)
-def test_torchvisions_idx_files_are_read(tmp_path, name, folder):
-    raw = tmp_path / "torchvision" / folder / "raw"
-    train, test = draw_images(20, (28, 28), seed=9), draw_images(5, (28, 28), seed=10)
-    for prefix, images in (("train", train), ("t10k", test)):
-        write_idx(raw / f"{prefix}-images-idx3-ubyte", images)
-        write_idx(raw / f"{prefix}-labels-idx1-ubyte", np.arange(len(images), dtype=np.uint8) % 10)
-    found = prepared.load_data_set(name, cache=tmp_path)
-    assert (found.image, found.classes) == ((1, 28, 28), 10)
-    assert (len(found.train_x), len(found.val_x)) == (18, 2)
-    assert torch.equal(found.test_x[..., 0], torch.from_numpy(test)) and found.test_y.tolist() == [
-        0,
-        1,
-        2,
-        3,
-        4,
-    ]
-    joined = {p.tobytes(): i % 10 for i, p in enumerate(train)}
-    assert all(
-        joined[p.numpy().tobytes()] == int(y)
-        for p, y in zip(found.train_x, found.train_y, strict=True)
-    )
-
-
-@pytest.mark.parametrize(("name", "kind"), [("cifar10", "CIFAR10"), ("cifar100", "CIFAR100")])
-def test_torchvisions_cifar_batches_are_read(tmp_path, monkeypatch, name, kind):
-    from torchvision import datasets
-
-    family = getattr(datasets, kind)
-    folder = tmp_path / "torchvision" / family.base_folder
-    folder.mkdir(parents=True)
-    x = draw_images(12, (3, 32, 32), seed=11)
-    key = "labels" if name == "cifar10" else "fine_labels"
-
-    def write(file: str, content: dict) -> str:
-        (folder / file).write_bytes(pickle.dumps(content))
-        return hashlib.md5((folder / file).read_bytes()).hexdigest()
-
-    train = write("first", {"data": x[:8].reshape(8, -1), key: list(range(8))})
-    test = write("second", {"data": x[8:].reshape(4, -1), key: [8, 9, 0, 1]})
-    meta = write("names", {family.meta["key"]: ["a"] * catalog.DATASETS[name]})
-    monkeypatch.setattr(family, "train_list", [["first", train]])
-    monkeypatch.setattr(family, "test_list", [["second", test]])
-    monkeypatch.setattr(family, "meta", {**family.meta, "filename": "names", "md5": meta})
-    found = prepared.load_data_set(name, cache=tmp_path)
-    assert (found.image, found.classes) == ((3, 32, 32), catalog.DATASETS[name])
-    assert torch.equal(found.test_x, torch.from_numpy(x[8:].transpose(0, 2, 3, 1).copy()))
-    assert found.test_x.is_contiguous() and found.test_y.tolist() == [8, 9, 0, 1]
-
-
-@pytest.mark.parametrize("name", catalog.TORCHVISION)
-def test_a_failed_download_is_one_line_that_names_the_way_out(tmp_path, monkeypatch, name):
-    import urllib.error
-    import urllib.request
-
-    def refuse(*_, **__):
-        raise urllib.error.URLError("no route\nto host")
-
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    with pytest.raises(UserError, match="torchvision cannot download.*--data-dir") as caught:
-        prepared.prepare(name, cache=tmp_path)
-    assert "\n" not in str(caught.value)
 
 
 @needs_shared

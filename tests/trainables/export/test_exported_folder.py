@@ -85,7 +85,7 @@ def test_a_tensor_that_two_layers_share_comes_back_in_both(tmp_path: Path) -> No
     """The format of safetensors knows no shared memory."""
     spec = TrialSpec(
         dataset="digits",
-        model="tests.networks_of_all_kinds:attention",
+        model="tests.networks.architectures:attention",
         method="random",
         sparsities=(0.5,),
         seed=1,

@@ -1,6 +1,7 @@
 """The contract of a study directory, on a disk and in a bucket: files appear whole or not at all,
 and stay inside."""
 
+import errno
 import hashlib
 import itertools
 import os
@@ -9,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 
@@ -189,3 +191,11 @@ def test_items_go_to_several_threads_only_where_a_task_waits(
     assert [item for item, _ in found] == list(range(4 + 2 * threads))
     assert ({worker for _, worker in found} == {threading.get_ident()}) is not waits
     assert Store.at(tmp_path).parallel_map(work, []) == []
+
+
+def test_why_a_directory_cannot_be_written_to(tmp_path: Path) -> None:
+    store = Store.at(tmp_path / "study")
+    assert store.find_loss("logs/probe") == "" and not store.exists("logs/probe")
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with mock.patch("trainables.storage.local_disk.Disk.write", side_effect=full):
+        assert "is full" in store.find_loss("logs/probe")

@@ -15,11 +15,12 @@ from models.model_registry import build_model
 from pruning import cost, registry
 from pruning.masks import prunable
 from pruning.structured.channel_groups import find_groups
-from pruning.structured.channel_widths import find_ratio, kept_widths
+from pruning.structured.channel_widths import kept_widths
 from pruning.structured.shrink import shrink
 from pruning.user_error import UserError
 from tests.contract.test_every_method import specs
 from tests.pruning.nm_check import is_nm
+from tests.pruning.structured.networks_to_cut import ratio_near
 from trainables.environment import Environment
 from trainables.storage import parquet_tables
 from trainables.timing.network_structure import NetworkStructure, collect_structures
@@ -140,13 +141,13 @@ OTHER_KINDS = ["group_norm_cat", "attention", "depthwise_se"]
     "name",
     [
         *("resnet20", "vgg16", "simple_cnn", "mlp"),
-        *(f"tests.networks_of_all_kinds:{kind}" for kind in OTHER_KINDS),
+        *(f"tests.networks.architectures:{kind}" for kind in OTHER_KINDS),
     ],
 )
 def test_channels_before_a_flatten_and_in_residual_streams(name: str) -> None:
     model = build_model(name, image=IMAGE, classes=10)
     found = find_groups(model, IMAGE)
-    kept = kept_widths(found, find_ratio(model, found, 0.7), round_to=1)
+    kept = kept_widths(found, ratio_near(model, found, 0.7))
     highest = {
         group.name: torch.arange(group.channels - kept[group.name], group.channels)
         for group in found

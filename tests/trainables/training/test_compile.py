@@ -11,8 +11,17 @@ from torch import Tensor, nn
 from torch._dynamo.backends.common import aot_autograd
 
 from models.model_registry import build_model
+from pruning.phases import Measure, Phase, Prune, Train
+from trainables.environment import Environment
+from trainables.phase_runner import PhaseRunner
 from trainables.training import compile
-from trainables.training.compile import STEPS, CompiledForward, can_compile, choose_compiled
+from trainables.training.compile import (
+    STEPS,
+    CompiledForward,
+    can_compile,
+    choose_compiled,
+    count_trained_networks,
+)
 from trainables.training.recipe import Recipe
 from trainables.trial_spec import TrialSpec
 
@@ -52,13 +61,71 @@ def test_compiling_is_decided_by_counts(
     asked: Any, model: nn.Module, steps: int, chosen: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compile, "can_compile", lambda device: True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
     assert choose_compiled(asked, model, steps=steps, device=CPU) is chosen
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "chosen"),
+    [({"amx_bf16": True}, True), ({"avx512_bf16": True}, False), ({}, False)],
+)
+def test_a_cpu_without_amx_stays_eager(
+    capabilities: dict[str, bool], chosen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compile, "can_compile", lambda device: True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert choose_compiled("auto", CONVOLUTIONS, steps=STEPS, device=CPU) is chosen
+    assert choose_compiled("auto", CONVOLUTIONS, steps=STEPS, device=torch.device("cuda"))
+
+
+HRANK = [
+    *(phase for level in (1, 2, 3) for phase in (Prune(0.5), Train("retrain", 30), Measure(0.5))),
+    Train("retrain", 30),
+]
+
+
+@pytest.mark.parametrize(
+    ("phases", "smaller", "networks"),
+    [
+        ([Train("train", 5), Measure(None)], False, 1),
+        (HRANK, True, 3),
+        (HRANK, False, 1),
+        ([Train("train", 5), Prune(0.5), Train("retrain", 5), Measure(0.5)], True, 2),
+        ([Prune(0.5), Train("train", 0), Measure(0.5)], True, 1),
+    ],
+)
+def test_every_network_that_is_trained_is_counted(
+    phases: list[Phase], smaller: bool, networks: int
+) -> None:
+    assert count_trained_networks(phases, smaller=smaller) == networks
+
+
+def test_a_trial_of_many_short_trainings_stays_eager(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(compile, "can_compile", lambda device: True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    monkeypatch.setattr(compile, "STEPS", 16)  # more than one training of 8 steps
+    for method, compiled in (("lottery_ticket", True), ("hrank", False)):
+        trial = TrialSpec(
+            dataset="digits",
+            model="simple_cnn",
+            method=method,
+            sparsities=(0.5,),
+            seed=0,
+            knobs={"layer_epochs": 1} if method == "hrank" else {},
+            recipe=Recipe(epochs=2, batch=400),
+            retrain=Recipe(epochs=2, batch=400),
+        )
+        runner = PhaseRunner(trial, Environment(store=str(tmp_path)))
+        assert runner.network.compiled is compiled, method
 
 
 def test_without_a_compiler_auto_trains_eagerly(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
     assert not can_compile(CPU)
     assert not choose_compiled("auto", CONVOLUTIONS, steps=STEPS, device=CPU)
     (tmp_path / "c++").write_text("#!/bin/sh\n")

@@ -1,18 +1,15 @@
-"""The training loop: masks hold, an epoch may pause, a loss that is not finite is an error.
-
-Covers: trainables/training/epoch.py, trainables/training/optimizer.py.
-"""
+"""The training loop: masks hold, an epoch may pause, a loss that is not finite is an error."""
 
 import copy
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models.model_registry import build_model
 from pruning.masks import keep_best, prunable
-from tests.kinds_of_networks import auxiliary, auxiliary_dict
+from tests.networks.forward_passes import auxiliary, auxiliary_dict
 from tests.trainables.training.training_loop import CPU, batches, train
 from trainables.training.epoch import Epoch, HeldMasks
 from trainables.training.optimizer import make_optimizer
@@ -59,6 +56,89 @@ def test_one_epoch_equals_a_plain_loop() -> None:
         models[0].named_parameters(), models[1].parameters(), strict=True
     ):
         torch.testing.assert_close(one, other, msg=name, rtol=1e-4, atol=1e-6)
+
+
+def gradients_of_a_step(model: nn.Module, recipe: Recipe, held: HeldMasks) -> dict[str, Tensor]:
+    """How far one optimiser step of plain gradient descent moves each weight, over its rate."""
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    (x, y), *_ = batches(1)
+    Epoch(
+        model,
+        [(x, y)],
+        steps=1,
+        optimizer=make_optimizer(model, recipe),
+        scaler=torch.amp.GradScaler("cpu", init_scale=2.0**10, enabled=recipe.precision == "fp16"),
+        held=held,
+        learning_rate=lambda _: recipe.lr,
+        precision="fp32",
+        device=CPU,
+        clip=recipe.clip,
+    ).train(lambda: False)
+    return {
+        name: (before[name] - weight.detach()) / recipe.lr
+        for name, weight in model.named_parameters()
+    }
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])  # the latter with a gradient scaler
+@pytest.mark.parametrize("sparsity", [0.0, 0.8])
+def test_the_gradient_of_the_kept_weights_is_clipped_to_a_norm(
+    precision: str, sparsity: float
+) -> None:
+    fields = {"lr": 1.0, "momentum": 0.0, "weight_decay": 0.0, "precision": precision}
+    plain, clipped, within = (
+        Recipe.model_validate({**fields, "clip": clip}) for clip in (None, 0.01, 1e3)
+    )
+    moved = []
+    for recipe in (plain, clipped, within):
+        torch.manual_seed(0)
+        model = build_model("mlp", image=(1, 8, 8), classes=10)
+        masks = keep_best({n: w.abs() for n, w in prunable(model).items()}, sparsity)
+        held = HeldMasks(model, masks)
+        held.apply()
+        moved.append(gradients_of_a_step(model, recipe, held))
+    free, cut, same = moved
+    norm = torch.stack([gradient.norm() for gradient in free.values()]).norm()
+    assert norm > 0.1
+    for name, gradient in free.items():
+        torch.testing.assert_close(cut[name], gradient * 0.01 / norm, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(same[name], gradient, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("count", [6, 7])
+def test_each_optimiser_step_has_the_rate_and_the_masks_of_its_accumulated_batches(
+    count: int,
+) -> None:
+    """Of six or seven batches by threes; the last step has three or one."""
+    torch.manual_seed(0)
+    model = build_model("mlp", image=(1, 8, 8), classes=10)
+    rates: list[float] = []
+    calls: dict[str, list[int]] = {"update": [], "stepped": []}
+
+    def learning_rate(part: float) -> float:
+        rates.append(part)
+        return 0.1
+
+    result = Epoch(
+        model,
+        batches(count),
+        steps=count,
+        optimizer=make_optimizer(model, Recipe()),
+        scaler=torch.amp.GradScaler("cpu", enabled=False),
+        held=HeldMasks(model, {}),
+        learning_rate=learning_rate,
+        precision="fp32",
+        device=CPU,
+        accumulate=3,
+        batch=32,
+        images=32 * count,
+        update=lambda step: calls["update"].append(step),
+        stepped=lambda: calls["stepped"].append(len(rates)),
+    ).train(lambda: False)
+    steps = 2 if count == 6 else 3
+    assert rates == [*(step / steps for step in range(steps)), (steps - 1) / steps]
+    assert calls == {"update": list(range(steps)), "stepped": [step + 1 for step in range(steps)]}
+    assert result and result.images == 32 * count
 
 
 @pytest.mark.parametrize("pauses", [{1}, {2, 5}, {1, 2, 3, 4, 5}])

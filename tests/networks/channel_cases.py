@@ -5,7 +5,7 @@ import torch.nn.utils.prune
 from torch import nn
 from torch.nn import functional
 
-from tests.pruning.structured.odd_network_parts import Case, conv, gated, inplace, layers, pool
+from tests.networks.channel_case_parts import Case, conv, gated, inplace, layers, pool
 
 CASES = {
     "group_norm": Case(

@@ -1,16 +1,108 @@
-"""Small networks unlike the project's own, each a function (image, classes) as a user writes it:
-what a pruning study must either get right or refuse in one line."""
+"""Small networks of many kinds, each a function (image, classes) as a user writes it: how their
+layers are joined."""
 
 from __future__ import annotations
-
-import warnings
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils import parametrizations
 
 Image = tuple[int, int, int]
+
+
+class _Cat(nn.Module):
+    """Two branches whose channels are concatenated."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.left = nn.Conv2d(channels, 8, 3, padding=1)
+        self.right = nn.Conv2d(channels, 8, 3, padding=1)
+        self.head = nn.Linear(16, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        both = torch.cat([self.left(x).relu(), self.right(x).relu()], 1)
+        return self.head(both.mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def cat(image: Image, classes: int) -> nn.Module:
+    """Concatenated branches."""
+    return _Cat(image[0], classes)
+
+
+def groups(image: Image, classes: int) -> nn.Module:
+    """A convolution in groups."""
+    return nn.Sequential(
+        nn.Conv2d(image[0], 16, 3, padding=1),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Conv2d(16, 16, 3, padding=1, groups=4),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(16, classes),
+    )
+
+
+class _Excited(nn.Module):
+    """A convolution whose channels are weighed by a squeeze-and-excitation block."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, 16, 3, padding=1)
+        self.squeeze, self.excite = nn.Conv2d(16, 4, 1), nn.Conv2d(4, 16, 1)
+        self.head = nn.Linear(16, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x).relu()
+        gate = torch.sigmoid(self.excite(self.squeeze(x.mean((2, 3), keepdim=True)).relu()))
+        return self.head((x * gate).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def excited(image: Image, classes: int) -> nn.Module:
+    """Squeeze and excitation."""
+    return _Excited(image[0], classes)
+
+
+def layer_norm(image: Image, classes: int) -> nn.Module:
+    """A multilayer perceptron with LayerNorm and GELU."""
+    pixels = image[0] * image[1] * image[2]
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(pixels, 32),
+        nn.LayerNorm(32),
+        nn.GELU(),
+        nn.Linear(32, 32),
+        nn.LayerNorm(32),
+        nn.GELU(),
+        nn.Linear(32, classes),
+    )
+
+
+def conv1d(image: Image, classes: int) -> nn.Module:
+    """Convolutions over the pixels in a row."""
+    return nn.Sequential(
+        nn.Flatten(2),
+        nn.Conv1d(image[0], 8, 5, padding=2),
+        nn.ReLU(),
+        nn.Conv1d(8, 8, 5, padding=2),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool1d(1),
+        nn.Flatten(),
+        nn.Linear(8, classes),
+    )
+
+
+def odd_widths(image: Image, classes: int) -> nn.Module:
+    """No layer whose input channels 4 divides."""
+    return nn.Sequential(
+        nn.Conv2d(image[0], 3, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(3, 5, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(5, classes),
+    )
 
 
 class GroupNormCat(nn.Module):
@@ -29,6 +121,11 @@ class GroupNormCat(nn.Module):
         x = functional.silu(self.norm(torch.cat([self.left(x), self.right(x)], 1)))
         logits: Tensor = self.fc(x.mean((2, 3)))
         return logits
+
+
+def group_norm_cat(image: Image, classes: int) -> nn.Module:
+    """Concatenated branches with GroupNorm."""
+    return GroupNormCat(image, classes)
 
 
 class Attention(nn.Module):
@@ -53,6 +150,11 @@ class Attention(nn.Module):
         return logits
 
 
+def attention(image: Image, classes: int) -> nn.Module:
+    """Multi-head attention, and an MLP with tied layers."""
+    return Attention(image, classes)
+
+
 class DepthwiseSE(nn.Module):
     """A depthwise-separable block with squeeze-and-excitation and hardswish."""
 
@@ -71,6 +173,11 @@ class DepthwiseSE(nn.Module):
         x = self.norm(self.point(x * torch.sigmoid(gate)))
         logits: Tensor = self.fc(functional.hardswish(x).mean((2, 3)))
         return logits
+
+
+def depthwise_se(image: Image, classes: int) -> nn.Module:
+    """Depthwise convolution with squeeze and excitation."""
+    return DepthwiseSE(image, classes)
 
 
 class Recurrent(nn.Module):
@@ -94,106 +201,6 @@ class Recurrent(nn.Module):
         return logits
 
 
-class Standardised(nn.Conv2d):
-    """A convolution that standardises its weight in every forward pass."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
-        return functional.conv2d(x, weight / weight.std(), self.bias, padding=1)
-
-
-class Unused(nn.Module):
-    """A frozen stem, a layer that is never called, and a head under `no_grad` for its features."""
-
-    def __init__(self, image: Image, classes: int) -> None:
-        super().__init__()
-        self.frozen = nn.Conv2d(image[0], 8, 3, padding=1).requires_grad_(False)
-        self.inside_no_grad = nn.Conv2d(8, 8, 1)
-        self.body = nn.Conv2d(8, 12, 3)
-        self.idle = nn.Linear(50, 40)
-        self.fc = nn.Linear(12, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        with torch.no_grad():
-            x = functional.relu(self.inside_no_grad(self.frozen(x)))
-        logits: Tensor = self.fc(functional.relu(self.body(x)).mean((2, 3)))
-        return logits
-
-
-def plain(image: Image, classes: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(image[0], 8, 3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(8, 8, 3),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(8, classes),
-    )
-
-
-def group_norm_cat(image: Image, classes: int) -> nn.Module:
-    return GroupNormCat(image, classes)
-
-
-def attention(image: Image, classes: int) -> nn.Module:
-    return Attention(image, classes)
-
-
-def depthwise_se(image: Image, classes: int) -> nn.Module:
-    return DepthwiseSE(image, classes)
-
-
 def recurrent(image: Image, classes: int) -> nn.Module:
+    """LSTM, GRU and a transposed convolution."""
     return Recurrent(image, classes)
-
-
-def unused(image: Image, classes: int) -> nn.Module:
-    return Unused(image, classes)
-
-
-def weight_norm(image: Image, classes: int) -> nn.Module:
-    network = plain(image, classes)
-    parametrizations.weight_norm(network[2])
-    return network
-
-
-def weight_norm_by_hook(image: Image, classes: int) -> nn.Module:
-    network = plain(image, classes)
-    with warnings.catch_warnings(action="ignore"):
-        nn.utils.weight_norm(network[2])
-    return network
-
-
-def spectral_norm(image: Image, classes: int) -> nn.Module:
-    network = plain(image, classes)
-    parametrizations.spectral_norm(network[2])
-    return network
-
-
-def spectral_norm_by_hook(image: Image, classes: int) -> nn.Module:
-    network = plain(image, classes)
-    with warnings.catch_warnings(action="ignore"):
-        nn.utils.spectral_norm(network[2])
-    return network
-
-
-def pruned_by_torch(image: Image, classes: int) -> nn.Module:
-    from torch.nn.utils import prune
-
-    network = plain(image, classes)
-    prune.l1_unstructured(network[2], "weight", 0.3)
-    return network
-
-
-def standardised(image: Image, classes: int) -> nn.Module:
-    network = plain(image, classes)
-    network[2] = Standardised(8, 8, 3)
-    return network
-
-
-def tied(image: Image, classes: int) -> nn.Module:
-    network = plain(image, classes)
-    network.insert(3, nn.Conv2d(8, 8, 3, padding=1))
-    network[3].weight = network[2].weight
-    return network

@@ -1,4 +1,4 @@
-"""What the small networks of `odd_networks` are made of."""
+"""What the small networks of `channel_cases` are made of."""
 
 from __future__ import annotations
 

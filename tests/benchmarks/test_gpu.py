@@ -1,0 +1,69 @@
+"""The benchmark for machines with a GPU: it needs few packages, and keeps what it has when a part
+fails.
+
+Covers: benchmarks/gpu.sh
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "benchmarks" / "gpu.sh"
+PARTS = ["throughput-resnet18", "packing-resnet18", "throughput-resnet20", "packing-resnet20"]
+# What the script says that it needs; all of these bring packages of their own.
+ABSENT = "ray yaml pandas scipy sklearn optuna matplotlib jinja2 rich timm safetensors onnx"
+FORBID = f"""
+import runpy, sys
+
+for name in {ABSENT.split()!r}:
+    sys.modules[name] = None  # as if it were not installed, also to who only looks for it
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def run(tmp_path: Path, python: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the script with a stand-in for Python, a shell script that gets the part's arguments."""
+    stand_in = tmp_path / "python"
+    stand_in.write_text(f"#!/bin/sh\n{python}\n")
+    stand_in.chmod(0o755)
+    return subprocess.run(
+        ["bash", str(SCRIPT), "data", "cpu", str(tmp_path / "results")],
+        env={**os.environ, "PYTHON": str(stand_in), **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_all_results_are_kept_when_a_part_fails(tmp_path: Path) -> None:
+    ended = run(tmp_path, 'echo "ran $(basename $1) $2"; case "$1" in *packing*) exit 3;; esac')
+    assert ended.returncode == 2
+    kept = {path.stem: path.read_text() for path in (tmp_path / "results").iterdir()}
+    assert sorted(kept) == sorted([*PARTS, "latency"])
+    assert kept["throughput-resnet20"] == "ran throughput.py resnet20\n"
+    assert kept["packing-resnet18"] == (
+        "ran packing.py resnet18\nFAILED: packing-resnet18 ended with exit code 3\n"
+    )
+    assert "3 of 5 parts ran to their end" in ended.stdout
+
+
+def test_a_part_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    ended = run(tmp_path, 'case "$1" in *slim*) sleep 60;; esac', PART_SECONDS="2")
+    assert ended.returncode == 1
+    assert "exit code 124" in (tmp_path / "results" / "latency.txt").read_text()
+
+
+@pytest.mark.parametrize("part", ["throughput", "packing", "slim"])
+def test_a_part_starts_without_the_packages_that_it_does_not_need(part: str) -> None:
+    started = subprocess.run(
+        [sys.executable, "-c", FORBID, str(ROOT / f"benchmarks/{part}.py"), "--help"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert started.returncode == 0 and "usage:" in started.stdout, started.stderr[-2000:]

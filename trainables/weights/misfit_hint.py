@@ -1,0 +1,62 @@
+"""What probably is the matter with a state dict that does not fit a network: the end of an error
+line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from trainables.weights.known_networks import find_like_network
+from trainables.weights.name_prefixes import common_prefix, take_off_wrappers
+
+_COUNTER = "num_batches_tracked"
+_STATISTICS = ("running_mean", "running_var")
+
+
+def suggest(
+    given: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    head: Sequence[str],
+    classes: int,
+) -> str:
+    """The nearest reading, and what to do; empty where there is none.
+
+    Args:
+        given: tensors of the file by name, without those that are drawn fresh and without prefixes.
+        wanted: those of the network.
+        head: layers of the network that yield the logits.
+    """
+    missing = [n for n in wanted if n not in given and not n.endswith(_COUNTER)]
+    unexpected = [n for n in given if n not in wanted]
+    wrong = [n for n in given if n in wanted and given[n].shape != wanted[n].shape]
+    in_head = tuple(f"{layer}." for layer in head)
+    only_wrong = bool(wrong) and not missing and not unexpected
+    if only_wrong and all(n.startswith(in_head or "\0") for n in wrong):
+        found = max(given[n].shape[0] if given[n].dim() else 1 for n in wrong)
+        return (
+            f"; it was trained on {found} classes, and the data has {classes}: draw the last layer "
+            "anew with head: fresh"
+        )
+    if missing and not unexpected and not wrong:
+        if in_head and all(n.startswith(in_head) for n in missing):
+            return "; it has no last layer: draw one with head: fresh"
+        if all(n.endswith(_STATISTICS) for n in missing):
+            return (
+                "; it has parameters but no running statistics of batch-norm: save "
+                "model.state_dict(), which has both"
+            )
+    if only_wrong and len(wrong) == 1:
+        have, want = given[wrong[0]].shape, wanted[wrong[0]].shape
+        if len(have) == len(want) == 4 and have[0] == want[0] and have[2:] == want[2:]:
+            return f"; it was trained on images of {have[1]} channels, and the data has {want[1]}"
+    none_fits = not given.keys() & wanted.keys()
+    like = find_like_network(take_off_wrappers(given) if none_fits else given)
+    if like is not None:
+        return f"; these are the names and shapes of '{like}'"
+    prefix = common_prefix(given)
+    if none_fits and prefix and prefix != common_prefix(wanted):
+        return f"; all its names begin with '{prefix}', and it has none of the network's"
+    if none_fits:
+        return "; it has none of the network's names: it belongs to another network"
+    return "; name layers to draw anew with fresh, or choose the model that it belongs to"
