@@ -123,7 +123,8 @@ def test_from_a_file_and_a_folder_to_a_figure_and_an_onnx_file(tmp_path: Path) -
     assert list((report / "figures").glob("*.svg")) and (report / "report.html").exists()
     rows = pd.concat(map(pd.read_parquet, (tmp_path / "studies/mine/rows").rglob("*.parquet")))
     dense = rows[rows["method"] == "dense"]
-    assert dense["test_top1"].tolist() == [pytest.approx(known)] * 3
+    one_image = 100 / dense["test_images"].iloc[0]  # that bf16 may tell otherwise
+    assert dense["test_top1"].tolist() == [pytest.approx(known, abs=1.01 * one_image)] * 3
     assert set(rows["image_size"]) == {64} and rows["weights"].nunique() == 1
     run(EXPORT, tmp_path)
     config = json.loads((tmp_path / "smaller/config.json").read_text())
