@@ -100,12 +100,23 @@ def test_dry_runs_run(line: str, folder: Path) -> None:
 
 
 def test_the_study_file_can_be_planned(folder: Path) -> None:
-    assert list(read_files(README)) == ["my_study.yaml"]
+    assert list(read_files(README)) == ["trained.yaml", "my_study.yaml"]
     done = subprocess.run(
         [sys.executable, str(FULL_STUDY), "--study", "my_study.yaml", "--dry-run"],
         cwd=folder, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0 and "resnet20 on cifar10; 3 seeds" in done.stdout, done.stderr
+
+
+def test_the_study_of_a_trained_network_is_a_valid_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "trained.pth").touch()
+    options = full_study.make_parser().parse_args(["--study", "trained.yaml"])
+    spec = read_study(options, default_preset="full")
+    assert spec.weights is not None and spec.weights.source == str(folder / "trained.pth")
+    assert (spec.recipe.epochs, spec.image_size, spec.data_dir) == (0, 224, str(folder))
 
 
 @pytest.mark.parametrize("line", [line for line in list_commands() if "synflow_search.py" in line])
