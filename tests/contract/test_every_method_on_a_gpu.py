@@ -24,13 +24,21 @@ from trainables.training.epoch import Epoch
 
 METHODS = registry.list_methods()
 GPUS = ["H200", "A100", "T4"]
-# Each method on one GPU in the quick tests, so that all three are seen; on the others in the slow.
+# In the quick tests one method on one GPU, because a pretended GPU is slow; the
+# others in the slow ones.
+QUICK = ["magnitude"]
 ON_ONE_GPU = [
-    pytest.param(method, gpu, marks=() if place % len(GPUS) == number else pytest.mark.slow)
-    for place, method in enumerate(METHODS)
+    pytest.param(
+        method,
+        gpu,
+        marks=()
+        if method in QUICK and QUICK.index(method) % len(GPUS) == number
+        else pytest.mark.slow,
+    )
+    for method in METHODS
     for number, gpu in enumerate(GPUS)
 ]
-MOVED = {"magnitude", "lottery_ticket", "rigl", "l1_filter"}  # one of each kind, in the quick tests
+MOVED = {"magnitude"}  # in the quick tests; every other method in the slow ones
 UPDATES = {"gmp", "rigl", "set"}  # they change masks inside an epoch
 WAITS_PER_UPDATE = 2
 UPLOADS_PER_EPOCH = 4  # its order, and the corners and flips of its crops
@@ -147,7 +155,15 @@ def _reads_results(place: str) -> bool:
     return place.endswith(" train")
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method",
+    [
+        method
+        if method in {"magnitude", *UPDATES}
+        else pytest.param(method, marks=pytest.mark.slow)
+        for method in METHODS
+    ],
+)
 @in_cuda_process
 def test_inside_an_epoch_the_host_waits_for_the_device_at_updates_alone(
     method: str, tmp_path: Path
