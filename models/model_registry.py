@@ -149,6 +149,6 @@ def import_function(name: str, *, purpose: str) -> Callable[..., object]:
     if not callable(function):
         functions = [key for key, value in vars(module).items() if callable(value)]
         near = get_close_matches(attribute, functions, n=1, cutoff=0.5)
-        hint = f"; did you mean '{path}:{near[0]}'?" if near else ""
-        raise UserError(f"no function '{attribute}' in '{path}'{hint}")
+        hint = f"; did you mean '{path}:{near[0]}'?" if near else "; define it there"
+        raise UserError(f"no function '{attribute}' in '{path}' for {purpose}{hint}")
     return function

@@ -65,7 +65,7 @@ ROOMS: dict[str, list[str]] = {
             posttraining dynamic
             controls user_methods methods registry""",
         "models": """sizes initial simple lenet scaled_vgg vgg cifar_resnet padded_resnet zoo
-            pretrained model_registry""",
+            model_registry""",
         "trainables": """version provenance node_faults storage command_line
             user_method_files checkpoint_format trial_records data environment training trial_spec
             network dense_weights saved_networks weights prune_inputs measured_row early_stop

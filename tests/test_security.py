@@ -121,7 +121,6 @@ IMPORTERS = {
     "models/zoo.py",
     "pruning/registry.py",
     "sweeps/loggers/selection.py",
-    "trainables/data/augment_names.py",
 }
 # The one that reads the user's own weights. Beside tensors it lets in numbers of numpy and
 # `argparse.Namespace`, which training scripts store and which can run nothing.

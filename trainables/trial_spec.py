@@ -25,14 +25,13 @@ from pruning.phases import (
 )
 from pruning.registry import build_method
 from trainables.data.augment_names import find_own_functions
-from trainables.data.loader_interface import Augment
+from trainables.data.loader_interface import Augment, MeanStd
 from trainables.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import nn
 
 Scalar = bool | int | float | str
-Normalise = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and std per channel, in 0..1."""
 
 
@@ -73,7 +72,7 @@ class TrialSpec(BaseModel):
     exclude: tuple[str, ...] = ()
     layer_sparsity: dict[str, float] = {}
     weights: str = ""
-    normalise: Normalise | None = None
+    normalise: MeanStd | None = None
     image_size: int | None = None
     augment_sources: dict[str, str] = {}
 

@@ -60,18 +60,17 @@ def disk_bytes(plan: Plan, data_dir: str | None) -> float:
     where they are saved; rows and curves are small beside them."""
     total = 30_000.0 * len(plan.trials)
     for trial in plan.trials:
-        if not plan.keep_networks and trial.spec.method != "dense":
-            continue
         spec = trial.spec
+        if not plan.keep_networks and spec.method != "dense":
+            continue
         params = network_cost(spec.model, spec.dataset, data_dir, spec.image_size)[1]
-        if trial.spec.method == "dense":
-            total += 4 * params * len({0, trial.spec.recipe.epochs, *trial.spec.rewind_epochs})
+        if spec.method == "dense":
+            total += 4 * params * len({0, spec.recipe.epochs, *spec.rewind_epochs})
         if plan.keep_networks:
             # A bit per weight and the weights that are left: at worst all, where the method decides
             # by its own rule.
             total += sum(
-                params / 8 + 4 * params * (1 - sparsity)
-                for sparsity in trial.spec.sparsities or (0.0,)
+                params / 8 + 4 * params * (1 - sparsity) for sparsity in spec.sparsities or (0.0,)
             )
     return total
 

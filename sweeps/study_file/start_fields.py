@@ -6,10 +6,10 @@ from pydantic import AliasChoices, BeforeValidator, Discriminator, Field, Tag, m
 
 from sweeps.study_file.strict_model import Strict
 from sweeps.study_file.study_fields import Patterns
+from trainables.data.loader_interface import MeanStd
 from trainables.training.recipe import Count, Number
-from trainables.trial_spec import Normalise
 
-IMAGENET: Normalise = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+IMAGENET: MeanStd = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class StartWeights(Strict):
@@ -84,7 +84,7 @@ Normalisation = Annotated[
 ]
 
 
-def find_normalise(given: ChannelStatistics | str | None) -> Normalise | None:
+def find_normalise(given: ChannelStatistics | str | None) -> MeanStd | None:
     """Mean and std of a study's `normalise`; None for those of the data."""
     if isinstance(given, ChannelStatistics):
         return tuple(given.mean), tuple(given.std)

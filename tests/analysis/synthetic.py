@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 import yaml
 
-from analysis.columns import LATENCY_BATCHES, LATENCY_COLUMNS
+from analysis.columns import LATENCY_BATCHES, LATENCY_COLUMNS, START
 from trainables.storage.parquet_tables import encode_table
 from trainables.storage.store import Store
 
@@ -116,7 +116,8 @@ def make_times(row: dict[str, object], key: str) -> list[dict[str, object]]:
 
 def make_key(row: dict[str, object]) -> str:
     """A trial's key, in the form of a real one."""
-    digest = f"{crc32(repr((row['knobs'], row['recipe'])).encode()):08x}"
+    identity = [row["knobs"], row["recipe"], *(row[name] for name in START if row.get(name))]
+    digest = f"{crc32(repr(tuple(identity)).encode()):08x}"
     where = "levels" if row["method"] == "lottery_ticket" else "own"
     if where == "own" and row["sparsity"] is not None:
         where = f"s{row['sparsity']:.3f}"
@@ -156,6 +157,7 @@ class Writer:
                     name: rows[0][name]
                     for name in ("dataset", "model", "method", "knobs", "recipe", "seed")
                 }
+                | {name: rows[0].get(name) for name in START}
                 | {
                     "key": key,
                     "retrain": rows[0].get("retrain"),

@@ -86,8 +86,10 @@ def _serve(pipe: Connection, root: str) -> None:
     import torch
 
     from tests.pretended_gpu.torch_cuda import hide_device
+    from trainables.data.worker_pool import end_with_parent
 
     hide_device()
+    end_with_parent()
     with suppress(EOFError):
         while True:
             module, name, args, kwargs = pipe.recv()

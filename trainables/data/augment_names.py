@@ -3,11 +3,12 @@ the user's own functions among them. Does not import torch.
 """
 
 import hashlib
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from importlib import import_module
 from pathlib import Path
 
+from models.model_registry import import_function
 from pruning.user_error import UserError
 from trainables.data.loader_interface import Augment
 
@@ -71,28 +72,13 @@ def find_own_functions(augments: Iterable[Augment]) -> tuple[str, ...]:
     return tuple(sorted({name for one in augments for name in names_of(one) if ":" in name}))
 
 
-def import_own_function(name: str) -> object:
+def import_own_function(name: str) -> Callable[..., object]:
     """The user's function behind `package.module:function`.
 
     Raises:
         UserError: the module cannot be imported, or has no such function.
     """
-    path, _, attribute = name.partition(":")
-    try:
-        module = import_module(path)
-    except (Exception, SystemExit) as error:
-        # The user's module may fail in any way, even by ending the program.
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        absent = isinstance(error, ModuleNotFoundError) and path.startswith(str(error.name))
-        hint = "is it on PYTHONPATH?" if absent else "mend it, or what it imports"
-        raise UserError(f"cannot import '{path}' for augment '{name}' ({reason}); {hint}") from None
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        functions = [key for key, value in vars(module).items() if callable(value)]
-        near = get_close_matches(attribute, functions, n=1, cutoff=0.5)
-        hint = f"; did you mean '{path}:{near[0]}'?" if near else "; define it there"
-        raise UserError(f"no function '{attribute}' in '{path}' for augment '{name}'{hint}")
-    return function
+    return import_function(name, purpose=f"augment '{name}'")
 
 
 def digest_own_functions(augments: Iterable[Augment]) -> dict[str, str]:
@@ -106,7 +92,7 @@ def digest_own_functions(augments: Iterable[Augment]) -> dict[str, str]:
     for name in find_own_functions(augments):
         import_own_function(name)
         path = name.partition(":")[0]
-        file = getattr(import_module(path), "__file__", None)
+        file = sys.modules[path].__file__
         if file is None or Path(file).suffix != ".py":
             raise UserError(f"augment '{name}' must lie in a .py file, but '{path}' is none")
         digests[name] = hashlib.sha256(Path(file).read_bytes()).hexdigest()

@@ -19,7 +19,7 @@ ImageMode = Literal["resident", "mapped", "streamed"]
 ImageChoice = Literal["auto", "resident", "mapped", "streamed"]
 # Of a trial's share of its device, and of a machine's memory: the rest is for networks.
 RESIDENT_PART, MAPPED_PART = 1 / 3, 1 / 2
-GIGABYTE = 1e9
+GIGABYTE, MEGABYTE = 1e9, 1e6
 # Limits of a container, of version 2 and 1; the first says "max" where there is none.
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -73,24 +73,24 @@ def choose_image_mode(
         reasons.append(f"{name} is made image by image")
     elif sizes.resident <= RESIDENT_PART * min(share, room.free):
         return "resident", (
-            f"images resident: {_gigabytes(sizes.resident)} on the device, of which a trial has "
-            f"{_gigabytes(share)}"
+            f"images resident: {_in_bytes(sizes.resident)} on the device, of which a trial has "
+            f"{_in_bytes(share)}"
         )
     else:
         reasons.append(
-            f"{_gigabytes(sizes.resident)} are too much for the device, of which a trial has "
-            f"{_gigabytes(min(share, room.free))}"
+            f"{_in_bytes(sizes.resident)} are too much for the device, of which a trial has "
+            f"{_in_bytes(min(share, room.free))}"
         )
     if sizes.decoded > MAPPED_PART * room.node:
         reasons.append(
-            f"{_gigabytes(sizes.decoded)} decoded for the machine's {_gigabytes(room.node)}"
+            f"{_in_bytes(sizes.decoded)} decoded for the machine's {_in_bytes(room.node)}"
         )
     elif 2 * sizes.decoding > room.disk:
         reasons.append(
-            f"{_gigabytes(sizes.decoding)} to decode for the disk's free {_gigabytes(room.disk)}"
+            f"{_in_bytes(sizes.decoding)} to decode for the disk's free {_in_bytes(room.disk)}"
         )
     else:
-        reasons.append(f"{_gigabytes(sizes.decoded)} decoded, once for all trials of the machine")
+        reasons.append(f"{_in_bytes(sizes.decoded)} decoded, once for all trials of the machine")
         return "mapped", f"images mapped: {'; '.join(reasons)}"
     return "streamed", f"images streamed: {'; '.join(reasons)}"
 
@@ -124,5 +124,7 @@ def _node_memory() -> int:
     return min(sizes)
 
 
-def _gigabytes(size: float) -> str:
+def _in_bytes(size: float) -> str:
+    if size < 0.1 * GIGABYTE:
+        return f"{size / MEGABYTE:.2f} MB"
     return f"{size / GIGABYTE:.2f} GB"

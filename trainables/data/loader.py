@@ -26,6 +26,7 @@ from trainables.data.loader_interface import (
     Batch,
     DataSetInfo,
     Loader,
+    MeanStd,
     Split,
     TestSetWithheld,
     evaluation_batch,
@@ -34,7 +35,6 @@ from trainables.data.prepared import load_data_set, open_prepared
 from trainables.data.prepared_data import PreparedData
 from trainables.data.worker_pool import WorkerPool
 
-Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
 SPLITS: tuple[Split, ...] = ("training", "validation", "test")
 
 
@@ -119,7 +119,7 @@ def make_loader(
     image_size: int | None = None,
     images: ImageChoice = "auto",
     workers: int = 0,
-    normalise: Normalisation | None = None,
+    normalise: MeanStd | None = None,
     sharing: int = 1,
     augments: tuple[Augment, ...] = ("crop_flip",),
 ) -> Loader:
@@ -167,7 +167,7 @@ def describe_data(
     *,
     hold_out: bool,
     image_size: int | None = None,
-    normalise: Normalisation | None = None,
+    normalise: MeanStd | None = None,
 ) -> DataSetInfo:
     """What is known of a trial's data set, see `make_loader`; it is prepared if it is not yet.
 
@@ -187,7 +187,7 @@ class _Source:
     cache: str | None
     hold_out: bool
     image_size: int | None
-    normalise: Normalisation | None
+    normalise: MeanStd | None
 
     def open(self, *, pixels: bool = False) -> PreparedData:
         """The prepared data; with `pixels`, decoded on the disk, too."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Augment: TypeAlias = str | tuple[str, ...]
 """One of the names in `augment_names.py`, or several in the order in which they are applied."""
+MeanStd: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of each channel, of values in 0..1: images are normalised by them."""
 Split = Literal["training", "validation", "test"]
 Batch: TypeAlias = "tuple[Tensor, Tensor]"
 """Images, float32 [B, C, H, W], normalised, in channels_last memory; and labels, int64 [B]."""

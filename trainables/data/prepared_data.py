@@ -23,7 +23,7 @@ from pruning.user_error import UserError
 from trainables.data.catalog import DATASETS
 from trainables.data.image_source import SPLITS
 from trainables.data.image_store import Gathered
-from trainables.data.loader_interface import Split
+from trainables.data.loader_interface import MeanStd, Split
 from trainables.data.stored_images import ENCODED, INDEX, PIXELS, StoredImages
 from trainables.storage.atomic_write import write_atomically
 
@@ -34,8 +34,6 @@ KEPT_BYTES = 4 * 2**30
 CHECKED_BYTES = 2**30
 NAMED = 10  # classes that are named in the log
 _BYTES_READ = 2**24
-
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +58,7 @@ class PreparedData:
     largest: tuple[int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    with_validation: Statistics
+    with_validation: MeanStd
     counts: tuple[int, int, int]
     decoded_bytes: int
     encoded_bytes: int
@@ -191,7 +189,7 @@ def describe(
     )
 
 
-def channel_statistics(sums: np.ndarray, pixels: int) -> Statistics:
+def channel_statistics(sums: np.ndarray, pixels: int) -> MeanStd:
     """Mean and std per channel, in 0..1, from the sums of the values 0..255 and of their squares,
     [2, channels]; the std of a constant channel is given as 1."""
     means = [int(total) / pixels for total in sums[0]]

@@ -111,7 +111,7 @@ class WorkerPool:
                 generator=torch.Generator(),
                 persistent_workers=True,
                 prefetch_factor=PREFETCH,
-                worker_init_fn=_end_with_parent,
+                worker_init_fn=end_with_parent,
             )
         return iter(self._loader)
 
@@ -154,7 +154,7 @@ def _unchanged(answer: object) -> object:
     return answer
 
 
-def _end_with_parent(worker: int) -> None:
+def end_with_parent(worker: int = 0) -> None:
     """Let this worker end with the process that started it, also where that is killed: torch's own
     watch is over the fork server, which lives as long as a worker does."""
 

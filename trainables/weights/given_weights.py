@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pruning.user_error import UserError
+from trainables.data.loader_interface import MeanStd
 from trainables.storage import layout
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from trainables.storage.store import Store
 
-Normalise = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation per channel, in 0..1."""
 
 
@@ -61,7 +61,7 @@ class GivenWeights:
     tensors: dict[str, Tensor]
     digest: str
     fresh: tuple[str, ...] = ()
-    normalise: Normalise | None = None
+    normalise: MeanStd | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -73,7 +73,7 @@ class WeightsRecord(BaseModel):
     source: str
     digest: str
     fresh: tuple[str, ...]
-    normalise: Normalise | None
+    normalise: MeanStd | None
     notes: tuple[str, ...]
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from models import pretrained, zoo
+from models import zoo
 from models.model_registry import import_function
 from pruning.user_error import UserError
+from trainables.data.loader_interface import MeanStd
 from trainables.saved_networks import build_untrained
 from trainables.weights.file_reader import read_content
-from trainables.weights.given_weights import GivenWeights, Normalise, digest_weights
+from trainables.weights.given_weights import GivenWeights, digest_weights
+from trainables.weights.library_weights import download_weights
 from trainables.weights.located_file import find_file
 from trainables.weights.matching import Target, match_weights
 from trainables.weights.source_names import WeightsSource, parse_source
@@ -67,7 +69,7 @@ def read_weights(
 
 def _read(
     parsed: WeightsSource, text: str, target: Target, data_dir: str | None
-) -> tuple[StateDict, Normalise | None]:
+) -> tuple[StateDict, MeanStd | None]:
     """The state dict of a source, and the normalisation that it brings."""
     match parsed.kind:
         case "file":
@@ -75,9 +77,7 @@ def _read(
             return find_state_dict(read_content(path), f"'{path}'", parsed.part), None
         case "library":
             assert parsed.part is not None, "a library's weights have a tag"
-            loaded = pretrained.download_weights(
-                target.model, parsed.part, channels=target.image[0]
-            )
+            loaded = download_weights(target.model, parsed.part, channels=target.image[0])
             normalise = (loaded.mean, loaded.std) if loaded.mean and loaded.std else None
             return StateDict(dict(loaded.tensors), list(loaded.notes)), normalise
         case "study":

@@ -14,7 +14,7 @@ from trainables.storage.store import Store
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainables.weights.given_weights import Normalise
+    from trainables.data.loader_interface import MeanStd
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class StudyWeights:
     """A state dict of a study, the normalisation of its images where it is known, and notes."""
 
     tensors: dict[str, Tensor]
-    normalise: Normalise | None
+    normalise: MeanStd | None
     notes: list[str] = field(default_factory=list)
 
 

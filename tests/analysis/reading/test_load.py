@@ -160,3 +160,24 @@ def test_a_retrain_recipe_that_differs_with_the_setting_is_one_series(tmp_path: 
         "Random (retrain.epochs=200)",
     ]
     assert [len(found.list_measured_series(setting)) for setting in found.settings] == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("column", "starts"),
+    [
+        ("weights", (None, "12fca82f", "4bfd9763")),
+        ("normalise", (None, "[[0.5], [0.5]]", "[[0.4], [0.2]]")),
+        ("image_size", (None, 32, 224)),
+    ],
+)
+def test_settings_that_begin_with_other_weights_or_images_are_held_apart(
+    tmp_path: Path, column: str, starts: tuple[object, ...]
+) -> None:
+    writer = Writer(tmp_path)
+    for start in starts:
+        for seed in (1, 2, 3):
+            writer.add([make_row("magnitude", 0.5, seed, **{column: start})])
+    study = load_study(writer.finish())
+    assert len(study.rows) == len(study.plan) == 9
+    cells = collect_results(study).cells
+    assert cells.groupby("recipe")["n"].sum().tolist() == [3, 3, 3]

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from models.model_registry import build_model
-from models.pretrained import download_weights
 from pruning.user_error import UserError
+from trainables.weights.library_weights import download_weights
 from trainables.weights.sources import read_weights
 
 torch.set_num_threads(1)
