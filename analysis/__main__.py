@@ -37,7 +37,6 @@ def main(arguments: list[str] | None = None) -> int:
         interrupted=lambda: "interrupted; the same command makes the report anew",
         output=output,
         user_errors=(ValueError, OSError),
-        unread=DONE,  # all files are written before anything is printed
     )
 
 

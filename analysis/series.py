@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.columns import SERIES, SETTING
 from analysis.method_styles import NO_CARDS, Cards, Marker, find_method_styles
 
-STAGES = ["raw", "recalibrated", "finetuned", "final"]
+STAGES = ["raw", "recalibrated", "finetuned", "reinitialised", "final"]
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@
 #   benchmarks/gpu.sh DATA_DIR [DEVICE] [RESULTS]     e.g. benchmarks/gpu.sh ../shared/data/cifar10 cuda gpu-results
 #
 # Images/s of the training loop against a plain script (goal: 4x) and against the matmul ceiling measured on the spot
-# (goal: 35 % for ResNet-18), then 1, 2, 4 and 8 trials at once, then the latency of pruned networks. Each of the five
-# parts is ended after two minutes (PART_SECONDS); each has a file in the folder RESULTS, whatever becomes of the others.
-# The exit code is the number of parts that failed.
+# (goal: 35 % for ResNet-18), then 1, 2, 4 and 8 trials at once, the latency of pruned networks, and two epochs of ResNet-20
+# eager, replayed as CUDA graphs and compiled, whole and continued: to the same bits? Each of the six parts is ended after
+# two minutes (PART_SECONDS); each has a file in the folder RESULTS, whatever becomes of the others. The exit code is the
+# number of parts that failed. MODELS, ROUNDS, SECONDS_EACH, LATENCY_SECONDS and EPOCHS make it smaller.
 set -uo pipefail
 data=${1:?the folder with CIFAR-10 as Parquet files}
 device=${2:-cuda}
@@ -29,10 +30,15 @@ part() {  # NAME COMMAND...: run it, show and keep what it prints, and go on
     fi
 }
 
-for model in resnet18 resnet20; do
-    part "throughput-$model" "$python" "$here/throughput.py" "$model" --data-dir "$data" --device "$device" --rounds 3 --seconds 4
-    part "packing-$model" "$python" "$here/packing.py" "$model" --data-dir "$data" --device "$device" --seconds 4
+read -ra models <<< "${MODELS:-resnet18 resnet20}"
+each=${SECONDS_EACH:-4}
+for model in "${models[@]}"; do
+    part "throughput-$model" "$python" "$here/throughput.py" "$model" --data-dir "$data" --device "$device" \
+        --rounds "${ROUNDS:-3}" --seconds "$each"
+    part "packing-$model" "$python" "$here/packing.py" "$model" --data-dir "$data" --device "$device" --seconds "$each"
 done
-part latency "$python" "$here/slim.py" --device "$device" --seconds 15
-echo "$((5 - failed)) of 5 parts ran to their end; results in $results"
+part latency "$python" "$here/slim.py" --device "$device" --seconds "${LATENCY_SECONDS:-15}"
+part replay "$python" "$here/replay.py" "${models[-1]}" --data-dir "$data" --device "$device" --epochs "${EPOCHS:-2}"
+parts=$((2 * ${#models[@]} + 2))
+echo "$((parts - failed)) of $parts parts ran to their end; results in $results"
 exit "$failed"

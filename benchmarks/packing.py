@@ -32,7 +32,7 @@ def main() -> None:
         "dataset": "cifar10",
         "data_dir": given.data_dir,
         "model": given.model,
-        "recipe": {"epochs": 160},
+        "recipe": {"epochs": 160, "compile": False},  # compiling takes longer than a part may
         "methods": ["magnitude"],
         "sparsities": [0.5],
         "seeds": [0],

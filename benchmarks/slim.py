@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from models.model_registry import build_model
 from pruning.cost import layer_costs, macs
 from pruning.filters import l1_norms
+from pruning.held_masks import HeldMasks
 from pruning.masks import keep_best, prunable
 from pruning.structured.channel_groups import find_groups
 from pruning.structured.channel_widths import kept_widths
@@ -34,7 +35,7 @@ from pruning.structured.keep_plan import choose_channels, group_scores
 from pruning.structured.shrink import shrink
 from trainables.timing.latency import make_forward_call
 from trainables.timing.stopwatch import time_once, warm_up
-from trainables.training.epoch import Epoch, HeldMasks
+from trainables.training.epoch import Epoch
 from trainables.training.optimizer import make_optimizer
 from trainables.training.precision import Precision, choose_precision
 from trainables.training.process import set_up_process

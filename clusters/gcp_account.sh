@@ -19,6 +19,9 @@ for name in head worker; do # both use the bucket; a worker can do nothing else
     gcloud storage buckets add-iam-policy-binding "gs://$bucket" --member="$(account $name)" --role=roles/storage.objectUser
 done
 
+# Deleted checkpoints, one a minute and trial, would be kept and billed for seven days.
+gcloud storage buckets update "gs://$bucket" --clear-soft-delete
+
 # The head also starts and ends workers.
 gcloud iam roles create pruningStudyHead --title="Head of pruning studies" --permissions=\
 compute.acceleratorTypes.list,compute.disks.create,compute.disks.setLabels,compute.instances.create,\

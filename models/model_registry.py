@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import nullcontext
 from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from models import zoo
+from models.user_modules import import_user_module, user_imports
 from pruning.user_error import UserError
 
 if TYPE_CHECKING:
@@ -99,13 +101,20 @@ def build_model(name: str, *, image: tuple[int, int, int], classes: int) -> nn.M
         inspect.signature(function).bind(image=image, classes=classes)
     except TypeError as error:
         raise UserError(f"model '{name}' must take (image, classes), but: {error}") from error
-    model = function(image=image, classes=classes)
+    own = is_users_model(name)
+    with user_imports(name.partition(":")[0]) if own else nullcontext():
+        model = function(image=image, classes=classes)
     if not isinstance(model, nn.Module):
         raise UserError(
             f"model '{name}' must return an nn.Module, but returned {type(model).__name__}"
         )
     _materialise(model, image)
     return model
+
+
+def is_users_model(name: str) -> bool:
+    """Whether a network is a function of the user's, by its name."""
+    return ":" in name and not zoo.is_library_name(name)
 
 
 def _materialise(model: nn.Module, image: tuple[int, int, int]) -> None:
@@ -124,7 +133,11 @@ def _find_function(name: str) -> Callable[..., object]:
     """The function behind a checked name."""
     if zoo.is_library_name(name):
         return partial(zoo.build_library_model, name)
-    return import_function(MODELS.get(name, name), purpose=f"model '{name}'")
+    if name in MODELS:
+        module, _, function = MODELS[name].partition(":")
+        found: Callable[..., object] = getattr(import_module(module), function)
+        return found
+    return import_function(name, purpose=f"model '{name}'")
 
 
 def import_function(name: str, *, purpose: str) -> Callable[..., object]:
@@ -138,7 +151,7 @@ def import_function(name: str, *, purpose: str) -> Callable[..., object]:
     """
     path, _, attribute = name.partition(":")
     try:
-        module = import_module(path)
+        module = import_user_module(path)
     except (Exception, SystemExit) as error:
         # The user's module may fail in any way, even by ending the program.
         reason = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,5 +1,5 @@
-"""Every method by name: the files of `pruning/methods/`, and the user's method files that this
-process has read.
+"""Every method by name: the files of `pruning/methods/`, those that installed packages announce,
+and the user's method files that this process has read.
 
 Importing this does not import torch.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pruning import methods
 from pruning.controls import Control
+from pruning.entry_points import find_module_file, list_entry_points
 from pruning.method import Method
 from pruning.user_error import UserError
 from pruning.user_methods import (
@@ -26,7 +27,7 @@ _USER_METHODS: dict[str, UserMethod] = {}  # those that this process has read, b
 
 def list_methods() -> list[str]:
     """Names of all methods, sorted: one per file, without importing any."""
-    return sorted({*_list_built_in(), *_USER_METHODS})
+    return sorted({*_list_built_in(), *_USER_METHODS, *list_entry_points("methods")})
 
 
 def _list_built_in() -> set[str]:
@@ -35,12 +36,16 @@ def _list_built_in() -> set[str]:
 
 
 def find_method_class(name: str) -> type[Method]:
-    """The method class in `methods/<name>.py`, or in the user's file of that name.
+    """The method class in `methods/<name>.py`, in the user's file of that name, or in the module
+    that an installed package announces by it; that one's file is read like a user's.
 
     Raises:
         UserError: no such file, where the message names the nearest one; or the file does not
             define exactly one Method.
     """
+    announced = name in list_entry_points("methods") and name not in _list_built_in()
+    if announced and name not in _USER_METHODS:
+        add_user_method(read_user_method(find_module_file("methods", name), name))
     return _USER_METHODS[name].kind if name in _USER_METHODS else _find_built_in(name)
 
 

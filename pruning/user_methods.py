@@ -62,14 +62,17 @@ def list_method_files(place: str) -> Iterator[Path]:
     yield from files
 
 
-def read_user_method(path: Path) -> UserMethod:
+def read_user_method(path: Path, name: str | None = None) -> UserMethod:
     """The method in a file, which is executed for it.
+
+    Args:
+        name: of the method; None: that of the file.
 
     Raises:
         UserError: see `load_user_method`; or the file cannot be read, or a method cannot have its
             name.
     """
-    name = path.stem
+    name = path.stem if name is None else name
     if path.suffix != ".py" or not name.isidentifier() or name.startswith("_") or name == "all":
         raise UserError(
             "the file of a method is named after it: letters, digits and _, then .py, "

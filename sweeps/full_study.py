@@ -8,11 +8,14 @@ grown.
 import sys
 from argparse import Namespace
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT)]  # a fresh checkout runs uninstalled, from any folder
-sys.path.append(str(Path.cwd()))  # where a network of the user may lie
+sys.path.insert(0, str(ROOT))  # a fresh checkout runs uninstalled, from any folder
+for name in ("models", "pruning", "sweeps", "trainables"):
+    import_module(name)  # found there, whatever else has these names
+sys.path.append(sys.path.pop(0))  # nothing else of it stands before Python's own modules
 
 from trainables.command_line import Parser, check_python
 
@@ -21,6 +24,8 @@ check_python()
 from sweeps.cli.invocation import Invocation
 from sweeps.cli.options import (
     add_about_options,
+    add_data_option,
+    add_field_option,
     add_model_options,
     add_resource_options,
     add_watch_options,
@@ -49,13 +54,9 @@ def make_parser() -> Parser:
     what.add_argument("--methods", metavar="A,B", help="only these methods")
     what.add_argument("--sparsities", metavar="X,Y", help="fractions of zeros, each in [0, 1)")
     what.add_argument("--seeds", metavar="N,M", help="seeds, e.g. 0,1,2")
-    what.add_argument(
-        "--set", metavar="KEY=VALUE", action="append", default=[], help="any field: recipe.epochs=5"
-    )
+    add_field_option(what)
     add_model_options(what)
-    what.add_argument(
-        "--data-dir", metavar="DIR", help="images in folders by class, or in Parquet files"
-    )
+    add_data_option(what)
     what.add_argument(
         "--out", metavar="DIR", help="the study directory, or an s3:// URI (studies/<name>)"
     )

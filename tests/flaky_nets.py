@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from trainables.training.seeds import derive_seed
+from pruning.seeds import derive_seed
 
 
 def net(image: tuple[int, int, int], classes: int) -> nn.Module:

@@ -22,7 +22,11 @@ import yaml
 from tests.broken import BROKEN
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = {"study": "sweeps/full_study.py", "search": "sweeps/synflow_search.py"}
+COMMANDS = {
+    "study": "sweeps/full_study.py",
+    "search": "sweeps/synflow_search.py",
+    "replicate": "sweeps/replicate.py",
+}
 CATALOGUE: dict[str, list[dict[str, Any]]] = yaml.safe_load(
     (ROOT / "tests" / "errors.yaml").read_text()
 )

@@ -2,6 +2,7 @@
 figures, links."""
 
 import importlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -152,3 +153,18 @@ def test_links_are_changed_outside_of_code_only(load: Callable[[str], ModuleType
     assert links.list_linked(text, "speed.md") == {"pruning/nm_pattern.py"}
     with pytest.raises(FileNotFoundError):
         links.write_copy("pruning/no_such_file.py")
+
+
+def test_differences_from_papers_stand_on_the_pages_of_their_methods(
+    load: Callable[[str], ModuleType],
+) -> None:
+    differences = load("differences").DIFFERENCES
+    assert set(differences) <= set(METHODS)
+    table = pd.read_csv(DOCS / "digits.csv")
+    page = load("methods").write_page("synflow", table)
+    heading, knobs = page.index("## Different from the paper"), page.index("## Knobs")
+    assert heading < page.index(f"* {differences['synflow'][0]}") < knobs
+    assert "Different from the paper" not in load("methods").write_page("dense", table)
+    for texts in differences.values():
+        for link in re.findall(r"\]\(\.\./(.*?\.md)\)", " ".join(texts)):
+            assert (DOCS / link).is_file()

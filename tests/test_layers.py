@@ -42,11 +42,13 @@ EXTRA = {  # libraries that one file alone may import
     "trainables/ray_trainable.py": {"ray"},
     "trainables/data/hub.py": {"huggingface_hub"},
     "trainables/export/study_records.py": {"yaml"},
-    "trainables/export/onnx_network.py": {"onnx", "onnxruntime"},
+    "trainables/export/onnx_network.py": {"onnxruntime"},
+    "pruning/onnx_file.py": {"onnx", "onnxscript"},
     "sweeps/live_view/terminal_view.py": {"rich"},
     "sweeps/live_view/mean_accuracy.py": {"rich"},
     "sweeps/live_view/running_trials.py": {"rich"},
     "sweeps/cli/completion.py": {"shtab"},
+    "sweeps/cli/python_study.py": {"pandas", "analysis"},
     "sweeps/loggers/mlflow_logger.py": {"mlflow"},
     "sweeps/loggers/wandb_logger.py": {"wandb"},
 }
@@ -58,22 +60,24 @@ SHARED = ("trainables.storage", "trainables.version", "trainables.command_line",
 ROOMS: dict[str, list[str]] = {
     package: names.split()
     for package, names in {
-        "pruning": """user_error phases top_scores masks nm_pattern eval_mode linear_flow
-            small_initial_weights
-            weight_uses cost connectivity structured layerwise feature_map_ranks method
-            layer_patterns prunable_layers real_zeros class_examples gradient_scores filters
-            posttraining dynamic
-            controls user_methods methods registry""",
+        "pruning": """user_error entry_points validation_errors seeds phases top_scores masks
+            held_masks nm_pattern eval_mode batch_norm linear_flow small_initial_weights
+            weight_uses cost
+            connectivity structured layerwise feature_map_ranks method layer_patterns
+            prunable_layers real_zeros pruned_network method_calls class_examples
+            gradient_scores filters posttraining dynamic controls user_methods methods
+            registry packed_weights onnx_file own_code testing""",
         "models": """sizes initial simple lenet scaled_vgg vgg cifar_resnet padded_resnet zoo
-            model_registry""",
-        "trainables": """version provenance node_faults storage command_line
+            user_modules model_registry""",
+        "trainables": """version provenance node_faults safe_output storage command_line
             user_method_files checkpoint_format trial_records data environment training trial_spec
-            network dense_weights saved_networks weights prune_inputs measured_row early_stop
-            epoch_runner trial_results phase_runner trial ray_trainable timing export""",
-        "sweeps": """validation_errors study_file planning estimate running loggers live_view cli
-            full_study search synflow_search""",
-        "analysis": """columns method_styles metrics reading series statistics captions figures
-            tables report __main__""",
+            network training_masks dense_weights saved_networks weights prune_inputs measured_row
+            early_stop epoch_runner trial_results phase_runner trial rank_processes worker_checks
+            ray_trainable timing export""",
+        "sweeps": """study_file planning estimate running loggers live_view cli
+            full_study replicate search synflow_search""",
+        "analysis": """columns method_styles metrics reading series tidy_rows statistics captions
+            figures tables report replications __main__""",
     }.items()
 }
 

@@ -58,12 +58,14 @@ class RunnerState(RecordsState):
 
 
 class TrialState(TypedDict):
-    """A whole checkpoint. step: number of finished steps. seconds: spent in workers so far."""
+    """A whole checkpoint. step: number of finished steps. seconds: spent in workers so far. ranks:
+    that wrote it, 1 where it is not there."""
 
     format: int
     step: int
     attempts: int
     seconds: float
+    ranks: NotRequired[int]
     course: RunnerState
 
 

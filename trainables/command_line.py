@@ -3,7 +3,7 @@ exit code.
 
     0   done                               1    some trials failed
     2   a user error                       3    the study directory was lost (study and search)
-    130 interrupted by Ctrl-C              141  whoever read the output went away
+    130 interrupted by Ctrl-C, SIGTERM, or a closed terminal
 
 Imports nothing but the standard library and `pruning.user_error`, and runs on a Python that is too
 old for all else.
@@ -14,18 +14,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, redirect_stdout
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from difflib import get_close_matches
+from types import FrameType
 from typing import Any, NoReturn
 
 from pruning.user_error import UserError, printable
+from trainables.safe_output import open_closed_streams, safe_output
 
 OLDEST_PYTHON = (3, 11)  # as in pyproject.toml
 PACKAGES = ("analysis", "models", "pruning", "sweeps", "trainables")  # of the project
 DONE, USER_ERROR, INTERRUPTED = 0, 2, 130
-UNREAD = 141  # as of any command that SIGPIPE ends
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,9 +66,9 @@ def run_command(
     output: dict[str, Any] | None = None,
     user_errors: tuple[type[Exception], ...] = (UserError,),
     lost: int = USER_ERROR,
-    unread: int = UNREAD,
 ) -> int:
-    """Do the work of a command and return its exit code; an error is one line on stderr.
+    """Do the work of a command and return its exit code; an error is one line on stderr. Output
+    that cannot be written changes neither, and a signal to end is an interruption.
 
     Args:
         work: returns the exit code.
@@ -74,22 +77,17 @@ def run_command(
             stderr, and at its end this object, with the error and the exit code, to stdout.
         user_errors: exceptions that are an error of the user: exit code 2.
         lost: the exit code where the study directory was lost while the command ran.
-        unread: the exit code where the reader of the output went away.
     """
-    if hasattr(sys.stdout, "reconfigure"):
-        # A terminal that cannot show "≈" or "±" is no reason to stop.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
+    with safe_output():
+        if hasattr(sys.stdout, "reconfigure"):
+            # A terminal that cannot show "≈" or "±" is no reason to stop.
+            sys.stdout.reconfigure(errors="backslashreplace")
         with nullcontext() if output is None else redirect_stdout(sys.stderr):
             code, error = _work(work, interrupted, user_errors, lost)
             if error:
                 print(error if code == INTERRUPTED else f"error: {error}", file=sys.stderr)
         if output is not None:
             print_json({**output, **({"error": error} if error else {})}, code)
-        sys.stdout.flush()
-    except BrokenPipeError as broken:
-        discard_unread_output(broken)
-        return unread
     return code
 
 
@@ -101,9 +99,9 @@ def _work(
 ) -> tuple[int, str]:
     """The exit code, and the error in one line, "" where there is none."""
     try:
-        return work(), ""
-    except BrokenPipeError:
-        raise
+        with interrupted_by_signals():
+            _check_current_folder()
+            return work(), ""
     except ImportError as missing:
         return USER_ERROR, explain_missing_package(missing)
     except KeyboardInterrupt:
@@ -115,6 +113,16 @@ def _work(
         if code is None:
             raise
         return code, printable(str(error))
+
+
+def _check_current_folder() -> None:
+    """Raises: UserError: the folder in which the command was given is gone."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UserError(
+            f"the current folder cannot be used ({error.strerror}): change to one that is there"
+        ) from None
 
 
 def _code_of_lost_store(error: Exception, lost: int) -> int | None:
@@ -132,22 +140,40 @@ def print_json(output: dict[str, Any], code: int) -> None:
     print(json.dumps({**output, "exit_code": code}, indent=1, default=str), flush=True)
 
 
-def discard_unread_output(error: BrokenPipeError) -> None:
-    """Drop what is still printed, because whoever read it, such as `| head`, has seen enough.
-
-    Raises:
-        BrokenPipeError: the given one, where something else broke than standard output.
-    """
+@contextmanager
+def interrupted_by_signals() -> Iterator[None]:
+    """While this lasts, SIGTERM and SIGHUP interrupt as Ctrl-C does."""
+    before = {number: signal.getsignal(number) for number in _signals_to_end()}
+    raise_on_signals()
     try:
-        print(flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return
-    raise error
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+
+def raise_on_signals() -> None:
+    """Have SIGTERM and SIGHUP raise KeyboardInterrupt, also where a library has set handlers of its
+    own, as Ray does when it is imported. A signal that is ignored, as under nohup, stays so."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for number in _signals_to_end():
+        signal.signal(number, interrupt)
+
+
+def _signals_to_end() -> list[signal.Signals]:
+    """The signals beside Ctrl-C that ask a process to end, and that this one may handle."""
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    known = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
+    return [number for number in known if number and signal.getsignal(number) != signal.SIG_IGN]
 
 
 def check_python() -> None:
-    """End with exit code 2 and one line where Python is too old."""
+    """Open closed standard streams; end with exit code 2 and one line where Python is too old."""
+    open_closed_streams()
     if sys.version_info < OLDEST_PYTHON:
         versions = (OLDEST_PYTHON, sys.version_info)
         oldest, this = (".".join(map(str, version[:2])) for version in versions)

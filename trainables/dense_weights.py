@@ -7,6 +7,7 @@ from pruning.phases import Phase, Train
 from trainables.network import Network
 from trainables.storage import checkpoints, layout
 from trainables.storage.store import Store
+from trainables.storage.visibility import lag_seconds, wait_until_seen
 from trainables.trial_spec import TrialSpec, dense_spec
 
 
@@ -16,17 +17,31 @@ class DenseWeightsMissing(RuntimeError):
 
 def read_dense_weights(store: Store, spec: TrialSpec, epoch: int) -> dict[str, Tensor]:
     """Weights and buffers of the dense training of a trial's seed, as they were before an epoch.
+    They were written before this trial was handed out; where a network disk does not list them yet,
+    they are waited for.
 
     Raises:
         DenseWeightsMissing: they are not there, or damaged; a damaged file is deleted, so that it
             is made again.
     """
     folder = layout.state_folder(layout.ARTIFACTS, dense_spec(spec).key)
+    if not _await_epochs(store, folder, {epoch}):
+        raise DenseWeightsMissing(f"{folder} holds no valid weights of epoch {epoch}")
     newest = checkpoints.read_newest_state(store, folder, "epoch", epoch)
     if newest is None:
         checkpoints.delete_states(store, folder, "epoch", epoch)
         raise DenseWeightsMissing(f"{folder} holds no valid weights of epoch {epoch}")
     return newest[1]
+
+
+def _await_epochs(store: Store, folder: str, epochs: set[int]) -> bool:
+    """Whether weights of these epochs are listed in a folder, at once or within the time that a
+    listing may lag behind."""
+
+    def find() -> bool | None:
+        return epochs <= checkpoints.list_state_numbers(store, folder, "epoch") or None
+
+    return bool(wait_until_seen(find, lag_seconds(store.uri)))
 
 
 def store_weights_of_epoch(
@@ -41,8 +56,7 @@ def store_weights_of_epoch(
 
 
 def has_stored_weights(store: Store, spec: TrialSpec, phases: list[Phase]) -> bool:
-    """Whether all weights that the phases of a trial shall store are there; contents are not
-    checked."""
+    """Whether all weights that the phases of a trial with rows shall store are there; contents are
+    not checked. They were written before the rows, and are waited for as a listing may lag."""
     wanted = {epoch for phase in phases if isinstance(phase, Train) for epoch in phase.publish}
-    folder = layout.state_folder(layout.ARTIFACTS, spec.key)
-    return wanted <= checkpoints.list_state_numbers(store, folder, "epoch")
+    return _await_epochs(store, layout.state_folder(layout.ARTIFACTS, spec.key), wanted)

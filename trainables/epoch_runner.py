@@ -9,19 +9,26 @@ from typing import Any
 
 from torch import Tensor
 
+from pruning.held_masks import HeldMasks
 from pruning.method import Method
+from pruning.method_calls import MaskUpdates
 from pruning.phases import Measure, Phase, Prune, Train
+from pruning.seeds import make_generator
+from trainables.data.batches import DrawnBatch, drawn_batches
+from trainables.data.loader import ResidentLoader
 from trainables.data.loader_interface import Loader
 from trainables.dense_weights import store_weights_of_epoch
 from trainables.early_stop import EarlyStopping, count_iterations
 from trainables.network import Network
 from trainables.prune_inputs import PruneInputs
 from trainables.storage.store import Store
-from trainables.training.epoch import Epoch, EpochResult, HeldMasks
+from trainables.training.epoch import Epoch, EpochResult
 from trainables.training.learning_rate import learning_rate, momentum
 from trainables.training.mixing import mix_batches
+from trainables.training.ranked_epoch import epoch_of
 from trainables.training.recipe import Recipe
-from trainables.training.seeds import make_generator
+from trainables.training.step_graph import StepGraph
+from trainables.training_masks import TrainingMasks
 from trainables.trial_records import TrialRecords
 from trainables.trial_spec import TrialSpec
 
@@ -41,6 +48,7 @@ class EpochRunner:
     network: Network
     records: TrialRecords
     prune_inputs: PruneInputs
+    graph: StepGraph | None = None  # what replays steps of this trial on a GPU
     _epoch: Epoch | None = field(default=None, init=False)  # in progress in this process
     _early_stopping: EarlyStopping | None = field(default=None, init=False)  # of that epoch
     # What the epoch in progress was begun with: `stream` names its random numbers, `recipe_epoch`
@@ -48,6 +56,9 @@ class EpochRunner:
     _begun_with: dict[str, Any] = field(default_factory=dict, init=False)
     # In progress in the process that wrote the checkpoint, and not continued here yet.
     _paused: dict[str, Any] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._masks = TrainingMasks(self.network)
 
     @property
     def in_progress(self) -> bool:
@@ -93,6 +104,8 @@ class EpochRunner:
         self._epoch = None
         if epoch + 1 == phase.end:
             self.network.end_training()
+            if self.graph:
+                self.graph.forget()
         self._record(phase, epoch, step, result)
         if epoch + 1 == phase.end:
             self.store_weights(phase, phase.end)
@@ -106,6 +119,7 @@ class EpochRunner:
         """Count a finished epoch, evaluate the network and add the rows of the curves."""
         records = self.records
         records.add_notes(self.network.take_compile_notes())
+        records.add_notes([self.graph.error] if self.graph and self.graph.error else [])
         records.epochs += 1
         same = {
             "key": self.spec.key,
@@ -142,7 +156,6 @@ class EpochRunner:
             self.records.best_test = self.records.early_stop = None
         if not paused:
             self.store_weights(phase, epoch)
-        optimizer = self.network.update_optimizer(recipe)
         steps = self.loader.batches_per_epoch(recipe.batch)
         part_of_step = 1 / ceil(steps / recipe.accumulate)  # of the epoch
 
@@ -152,13 +165,13 @@ class EpochRunner:
         def at(value: Callable[..., Any]) -> Callable[[float], Any]:
             return lambda part: value(recipe, epoch + part, length=phase.length, step=part_of_step)
 
-        return Epoch(
+        return epoch_of(self.network.ranks, recipe)(
             self.network.model,
             self._training_batches(recipe, stream, batches_done),
             steps=steps,
-            optimizer=optimizer,
+            optimizer=self.network.update_optimizer(recipe),
             scaler=self.network.scaler,
-            held=HeldMasks(self.network.model, self.network.masks),
+            held=self._masks.hold(whole=phase.updates),
             learning_rate=at(learning_rate),
             momentum=at(momentum),
             precision=self.network.precision,
@@ -168,23 +181,36 @@ class EpochRunner:
             batch=recipe.batch,
             images=self.loader.count("training"),
             clip=recipe.clip,
-            update=self._mask_update(index, phase, epoch) if phase.updates else None,
-            stepped=self._after_step(recipe),
+            average=self.network.average,
+            decay=recipe.ema,
+            **(self._mask_update(index, phase, epoch) if phase.updates else {}),
+            stepped=self._early_stopping.count if self._early_stopping else None,
             paused=paused,
-            forward=self.network.training_forward(recipe),
+            forward=self.network.training_forward(recipe, graphed=bool(self._graph_of(recipe))),
+            graph=self._graph_of(recipe),
         )
+
+    def _graph_of(self, recipe: Recipe) -> StepGraph | None:
+        """What may replay the steps of a recipe: a batch that lies on the device is a step."""
+        simple = recipe.accumulate == 1 and not recipe.mixes and not recipe.cycle_momentum
+        alone = self.network.ranks.count == 1
+        return self.graph if simple and alone and isinstance(self.loader, ResidentLoader) else None
 
     def _training_batches(
         self, recipe: Recipe, stream: tuple[str | int, ...], skip: int
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of an epoch, mixed where the recipe says so, without the first `skip`."""
-        batches = self.loader.training_batches(
-            batch=recipe.batch,
-            augment=recipe.augment,
-            generator=make_generator(self.spec.seed, *stream),
-            skip=skip,
-        )
-        if not (recipe.mixup or recipe.cutmix):
+    ) -> Iterator[tuple[Tensor, Tensor]] | Iterator[DrawnBatch]:
+        """The batches of an epoch, mixed where the recipe says so, without the first `skip`; not
+        gathered yet where the steps may be replayed."""
+        asked: dict[str, Any] = {
+            "batch": recipe.batch,
+            "augment": recipe.augment,
+            "generator": make_generator(self.spec.seed, *stream),
+            "skip": skip,
+        }
+        if self._graph_of(recipe) and isinstance(self.loader, ResidentLoader):
+            return drawn_batches(self.loader.pixels, **asked)
+        batches = self.loader.training_batches(**asked, before=recipe.mixes)
+        if not recipe.mixes:
             return batches
         return mix_batches(
             batches,
@@ -194,23 +220,8 @@ class EpochRunner:
             seed=self.spec.seed,
             names=tuple(stream),
             first=skip,
+            before=True,
         )
-
-    def _after_step(self, recipe: Recipe) -> Callable[[], None] | None:
-        """What takes the weights into their average after an optimiser step, if there is one, and
-        then evaluates the network by iteration, if the recipe says so."""
-        average, decay, watch = self.network.average, recipe.ema, self._early_stopping
-        averages = average is not None and decay is not None
-        if not averages and watch is None:
-            return None
-
-        def stepped() -> None:
-            if average is not None and decay is not None:
-                average.update(decay)
-            if watch:
-                watch.count()
-
-        return stepped
 
     def _watch_for_early_stop(
         self, phase: Train, epoch: int, step: int, batches_done: int
@@ -221,7 +232,7 @@ class EpochRunner:
         whole = self.recipe_of(phase)
         if not whole.evaluate_every or phase.updates:
             return None
-        recipes = [whole.at(phase.recipe_epoch(n, whole.epochs)) for n in range(epoch + 1)]
+        recipes = (whole.at(phase.recipe_epoch(n, whole.epochs)) for n in range(epoch + 1))
         counts = [(self.loader.batches_per_epoch(of.batch), of.accumulate) for of in recipes]
         return EarlyStopping(
             self.network,
@@ -258,39 +269,31 @@ class EpochRunner:
             count += isinstance(phase, Train) and phase.recipe == "retrain"
         return count
 
-    def _mask_update(
-        self, index: int, phase: Train, epoch: int
-    ) -> Callable[[int], HeldMasks | None]:
-        """The callback by which the method changes masks inside this epoch; progress is counted in
-        the optimiser steps of the whole phase, whose batches may change."""
+    def _mask_update(self, index: int, phase: Train, epoch: int) -> dict[str, Callable[[int], Any]]:
+        """The callbacks by which the method changes masks inside this epoch, by what `Epoch` calls
+        them; progress is counted in the optimiser steps of the whole phase, whose batches may
+        change."""
         sparsity = next(
             later.sparsity for later in self.phases[index:] if isinstance(later, Measure)
         )
         whole = self.recipe_of(phase)
-        recipes = {
-            number: whole.at(phase.recipe_epoch(number, whole.epochs))
-            for number in range(phase.start, phase.end)
-        }
-        steps = {
-            number: ceil(self.loader.batches_per_epoch(recipe.batch) / recipe.accumulate)
-            for number, recipe in recipes.items()
-        }
+        steps = {}
+        for number in range(phase.start, phase.end):
+            recipe = whole.at(phase.recipe_epoch(number, whole.epochs))
+            steps[number] = ceil(self.loader.batches_per_epoch(recipe.batch) / recipe.accumulate)
         total = sum(steps.values())
         before = sum(count for number, count in steps.items() if number < epoch)
-        every = self.method.interval(total)
+        updates = MaskUpdates(
+            self.method,
+            total,
+            make_input=lambda step, **place: self.prune_inputs.make(
+                sparsity, "update", step, **place
+            ),
+            set_masks=self.network.set_masks,
+            add_notes=self.records.add_notes,
+        )
 
         def update(step: int) -> HeldMasks | None:
-            behind = before + step
-            if behind % every:
-                return None
-            inputs = self.prune_inputs.make(
-                sparsity, "update", behind, progress=behind / total, interval=every / total
-            )
-            masks = self.method.update(inputs)
-            self.records.add_notes(inputs.notes)
-            if masks is None:
-                return None
-            self.network.set_masks(masks)
-            return HeldMasks(self.network.model, self.network.masks, leave_out_whole=False)
+            return self._masks.replace() if updates.update(before + step) else None
 
-        return update
+        return {"update": update, "updates": lambda step: updates.is_due(before + step)}

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pruning import cost
 from pruning.connectivity import emptied_layers, is_connected
-from pruning.masks import prunable
-from pruning.real_zeros import Zeros, check_promise, count_zeros
-from pruning.weight_uses import trace_weights
+from pruning.real_zeros import Zeros
 from trainables.environment import Environment
 from trainables.provenance import git_commit, host_and_process, package_versions
 from trainables.storage import checkpoints, schema
@@ -30,6 +28,7 @@ def describe_trial(spec: TrialSpec, environment: Environment) -> dict[str, Any]:
         **spec.columns(),
         "device": environment.hardware,
         "threads": environment.threads,
+        "ranks": environment.ranks,
         "commit": git_commit(),
         "versions": ", ".join(
             [
@@ -91,11 +90,8 @@ def check_zeros(phase: Measure, network: Network) -> Zeros:
     Raises:
         WrongZerosError: they are not those that the masks or the method say.
     """
-    weights = prunable(network.model, only=network.masks)
-    uses = trace_weights(network.model, weights, network.image)
-    zeros = count_zeros(network.model, network.masks, uses)
-    fixed = network.fixed_sparsities(phase.sparsity)
-    check_promise(network.spec.build_method(), network.masks, phase.sparsity, fixed)
+    zeros = network.check_zeros()
+    network.check_promise(phase.sparsity)
     return zeros
 
 

@@ -11,18 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from models.model_registry import build_model
-from pruning import cost
-from pruning.masks import all_kept, apply_masks, prunable
-from pruning.prunable_layers import select_weights
-from pruning.small_initial_weights import draw_small_weights
-from pruning.structured.shrink import shrink
-from trainables.training.batch_norm import recalibrate_batch_norm
+from pruning.batch_norm import recalibrate_batch_norm
+from pruning.pruned_network import PrunedNetwork
+from pruning.seeds import derive_seed
 from trainables.training.compile import CompiledForward, choose_compiled
 from trainables.training.evaluation import Accuracy, evaluate
 from trainables.training.evaluation_batch import EvaluationBatch
 from trainables.training.optimizer import make_optimizer, set_missing_momentum, set_recipe
-from trainables.training.precision import Precision, choose_precision
-from trainables.training.seeds import derive_seed
+from trainables.training.precision import Precision, autocast, choose_precision
+from trainables.training.ranks import ONE_RANK, Ranks
 from trainables.training.study_precision import check_precision
 from trainables.training.weight_average import WeightAverage
 
@@ -32,7 +29,7 @@ if TYPE_CHECKING:
     from trainables.trial_spec import TrialSpec
 
 
-class Network:
+class Network(PrunedNetwork):
     """The network of one trial on its device, beginning with the initial weights of the trial's
     seed, or with given ones.
 
@@ -53,66 +50,44 @@ class Network:
         *,
         steps: int = 0,
         given: Mapping[str, Tensor] | None = None,
+        ranks: Ranks = ONE_RANK,
     ) -> None:
+        self.ranks = ranks
         self.spec, self.image, self.classes, self.device = spec, image, classes, device
-        self.model = self._build("init")
+        model = self.build("init")
         if given:
-            self.model.load_state_dict(given, strict=False)
-        self.dense_params = sum(parameter.numel() for parameter in self.model.parameters())
-        self.selection = select_weights(
-            self.model,
+            model.load_state_dict(given, strict=False)
+        super().__init__(
+            model,
             image,
+            device,
+            name=spec.method,
             method=spec.build_method(),
             exclude=spec.exclude,
             layer_sparsity=spec.layer_sparsity,
+            last_sparsity=spec.sparsities[-1] if spec.sparsities else 0.0,
         )
-        self.masks: Mapping[str, Tensor] = self._keep_all()
-        self.dense_prunable = sum(mask.numel() for mask in self.masks.values())
         self.precision = choose_precision(spec.recipe.precision, self.model, device)
-        self.compiled = choose_compiled(spec.recipe.compile, self.model, steps=steps, device=device)
+        self.compiled = ranks.count == 1 and choose_compiled(
+            spec.recipe.compile, self.model, steps=steps, device=device
+        )
         self._compiled_forward: CompiledForward | None = None
-        self.keep_plans: list[dict[str, Tensor]] = []
         self.evaluation_batch = EvaluationBatch()
-        self._counted: tuple[nn.Module, int] | None = None
         self.optimizer: torch.optim.Optimizer | None = None
         self.average: WeightAverage | None = None
         self.scaler = self._make_scaler()
 
-    def _build(self, stream: str) -> nn.Module:
+    def build(self, stream: str) -> nn.Module:
         """The whole network with fresh weights from (seed, stream), drawn on the CPU whatever the
         device."""
         torch.manual_seed(derive_seed(self.spec.seed, stream))
         model = build_model(self.spec.model, image=self.image, classes=self.classes).to(self.device)
-        return _channels_last(model)
+        return self.arrange(model)
 
-    def _keep_all(self) -> dict[str, Tensor]:
-        """Masks that keep every weight that the trial prunes."""
-        whole = all_kept(self.model)
-        return {name: whole[name] for name in self.selection.names}
-
-    def fixed_sparsities(self, sparsity: float | None) -> dict[str, float]:
-        """The sparsities of the layers that the study or the method sets apart, where the others
-        shall have `sparsity`: on the way to the trial's last one those of the study rise in
-        proportion."""
-        last = self.spec.sparsities[-1] if self.spec.sparsities else 0.0
-        part = sparsity / last if sparsity is not None and last else 1.0
-        own = None if sparsity is None else self.spec.build_method().output_sparsity(sparsity)
-        output = {} if own is None else dict.fromkeys(self.selection.output, own)
-        return output | {name: part * own for name, own in self.selection.fixed.items()}
-
-    @property
-    def sparsity(self) -> float:
-        """Fraction of the dense network's prunable weights that are gone, by masks or with their
-        channels."""
-        kept = sum(int(mask.sum()) for mask in self.masks.values())
-        return 1 - kept / self.dense_prunable if self.dense_prunable else 0.0
-
-    def count_macs(self) -> int:
-        """Multiply-accumulates of one forward pass of one image through the network as large as it
-        is now; masked weights count in full. Counted once for each size."""
-        if self._counted is None or self._counted[0] is not self.model:
-            self._counted = self.model, cost.macs(cost.layer_costs(self.model, self.image))
-        return self._counted[1]
+    def arrange(self, model: nn.Module) -> nn.Module:
+        """The network with its weights in the memory format in which convolutions are fastest."""
+        moved: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return moved
 
     def renew_optimizer(self, recipe: Recipe) -> torch.optim.Optimizer:
         """Begin a training: a fresh optimiser without momentum, no average of weights yet, and
@@ -153,19 +128,31 @@ class Network:
             self.average.copy_to_model()
         self.average = None
 
-    def training_forward(self, recipe: Recipe) -> nn.Module | CompiledForward:
-        """The forward pass of the training in progress."""
+    def training_forward(
+        self, recipe: Recipe, *, graphed: bool = False
+    ) -> nn.Module | CompiledForward:
+        """The forward pass of the training in progress.
+
+        Args:
+            graphed: whether whole steps are replayed as CUDA graphs. Otherwise a compiled pass
+                records its own, but not with accumulated gradients, which the next replay would
+                overwrite.
+        """
         if not self.compiled:
             return self.model
-        compiled = self._compiled_forward
-        if compiled is None or compiled.model is not self.model or compiled.batch != recipe.batch:
+        compiled, own_graphs = self._compiled_forward, not graphed and recipe.accumulate == 1
+        if (
+            compiled is None
+            or compiled.model is not self.model
+            or (compiled.batch, compiled.graphed) != (recipe.batch, own_graphs)
+        ):
             lenient = self.spec.recipe.compile == "auto"
             self._compiled_forward = compiled = CompiledForward(
                 self.model,
                 batch=recipe.batch,
                 device=self.device,
                 lenient=lenient,
-                accumulates=recipe.accumulate > 1,
+                graphed=own_graphs,
             )
         return compiled
 
@@ -177,83 +164,44 @@ class Network:
         error, self.compiled, self._compiled_forward = self._compiled_forward.error, False, None
         return [f"trained without torch.compile, which failed: {error}"]
 
-    @torch.no_grad()
-    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Load weights and buffers of the dense network; masks and removed channels stay."""
-        if self.keep_plans:
-            self.model = self._build("init")
-        self.model.load_state_dict(weights)
-        for keep in self.keep_plans:
-            self.model = self._remove_channels(keep)
-        apply_masks(self.model, self.masks)
-
-    def reinitialise(self, stream: str) -> list[str]:
-        """Draw weights and buffers anew; masks and removed channels stay in force.
-
-        A smaller network draws for its own widths. A masked one draws as the dense one does.
-
-        Returns:
-            Notes for the row: what kept the scale of the wide network.
-        """
-        self.load_weights(self._build(stream).state_dict())
-        if not self.keep_plans:
-            return []
-        drawn, left = draw_small_weights(lambda: self._build(stream), self.model)
-        self.model.load_state_dict(drawn, strict=False)
-        if not left:
-            return []
-        names = ", ".join(left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
-        return [f"drawn at the scale of the wide network: {names}"]
-
     def shrink(self, keep: Mapping[str, Tensor]) -> None:
         """Remove all channels that `keep` does not name of the groups it does name; a new training
         must follow."""
-        self.keep_plans.append({name: kept.cpu() for name, kept in keep.items()})
-        self.model = self._remove_channels(keep)
-        self.masks = self._keep_all()
+        super().shrink(keep)
         self.optimizer = self.average = None
 
-    def _remove_channels(self, keep: Mapping[str, Tensor]) -> nn.Module:
-        small = shrink(self.model, keep, image=self.image).to(self.device)
-        return _channels_last(small)
-
-    @torch.no_grad()
-    def set_masks(self, masks: Mapping[str, Tensor]) -> None:
+    def set_masks(
+        self, masks: Mapping[str, Tensor], optimizer: torch.optim.Optimizer | None = None
+    ) -> None:
         """Take new masks: what they remove becomes zero, also in the average of the weights, and
-        momentum of every weight whose mask changed is cleared.
+        momentum of every weight whose mask changed is cleared; by default in the optimiser of the
+        training in progress.
 
         Raises:
             ValueError: the masks do not fit the prunable weights.
         """
-        weights = prunable(self.model, only=self.selection.names)
-        shapes = {name: weight.shape for name, weight in weights.items()}
-        if {name: mask.shape for name, mask in masks.items()} != shapes:
-            raise ValueError(
-                f"the method '{self.spec.method}' returned masks that do not fit "
-                "the prunable weights"
-            )
-        moved = {name: masks[name].to(self.device) for name in weights}
-        for name, weight in weights.items():
-            for value in (self.optimizer.state.get(weight, {}) if self.optimizer else {}).values():
-                if isinstance(value, Tensor) and value.shape == weight.shape:
-                    value.masked_fill_(moved[name] ^ self.masks[name], 0)
-        self.masks = moved
-        apply_masks(self.model, self.masks)
+        super().set_masks(masks, optimizer or self.optimizer)
         if self.average:
             self.average.apply_masks(self.model, self.masks)
 
     def evaluate(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracy | None:
         """Accuracy on images, within a training with the average of the weights, if there is one;
         None where there are no images. The model is in eval mode afterwards."""
-        at_once = self.evaluation_batch
         with self.average.in_model() if self.average else nullcontext():
             return evaluate(
-                self.model, batches, precision=self.precision, device=self.device, at_once=at_once
+                self.model,
+                batches,
+                precision=self.precision,
+                device=self.device,
+                at_once=self.evaluation_batch,
+                ranks=self.ranks,
             )
 
     def recalibrate(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Estimate the batch-norm statistics anew from images; weights stay."""
-        recalibrate_batch_norm(self.model, batches, precision=self.precision, device=self.device)
+        recalibrate_batch_norm(
+            self.model, batches, autocast=lambda: autocast(self.precision, self.device)
+        )
 
     def copy_weights(self) -> dict[str, Tensor]:
         """Weights and buffers on the CPU: a state dict that the plain model loads."""
@@ -283,7 +231,7 @@ class Network:
         self.model.load_state_dict(saved["model"])
         self.masks = {name: mask.to(self.device) for name, mask in saved["masks"].items()}
         self.train_in(saved["precision"])
-        self.compiled = saved["compiled"]
+        self.compiled = saved["compiled"] and self.ranks.count == 1
         if saved["optimizer"] is not None:
             optimizer = self.renew_optimizer(recipe)
             optimizer.load_state_dict(saved["optimizer"])
@@ -292,9 +240,3 @@ class Network:
         self.scaler.load_state_dict(saved["scaler"])
         average = saved.get("average")
         self.average = None if average is None else WeightAverage(self.model, average)
-
-
-def _channels_last(model: nn.Module) -> nn.Module:
-    """The model with its weights in the memory format in which convolutions are fastest."""
-    moved: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return moved

@@ -6,8 +6,9 @@ from itertools import islice
 import torch
 
 from pruning.filters import FilterMethod
+from pruning.method_calls import prune_network
 from pruning.phases import Measure, Phase, Prune, Recalibrate, Reinitialise, Rewind, Train
-from pruning.structured.keep_plan import Smaller
+from pruning.seeds import make_generator
 from trainables.checkpoint_format import RunnerState
 from trainables.data.augment_names import check_own_functions
 from trainables.data.loader import make_loader
@@ -24,21 +25,22 @@ from trainables.measured_row import (
 )
 from trainables.network import Network
 from trainables.prune_inputs import PruneInputs
-from trainables.storage.store import Store
+from trainables.storage.reading_store import open_store
 from trainables.training.compile import count_trained_networks
-from trainables.training.seeds import make_generator
+from trainables.training.ranks import ONE_RANK, Ranks
+from trainables.training.step_graph import make_step_graph
 from trainables.training.study_precision import agree_on_precision
 from trainables.trial_records import TrialRecords
-from trainables.trial_spec import TrialSpec, epochs_of
+from trainables.trial_spec import TrialSpec, check_norm_parts, epochs_of
 from trainables.weights.given_weights import read_given_weights
 
 
 class PhaseRunner:
     """The network of a trial and its records, changed by one phase after the other."""
 
-    def __init__(self, spec: TrialSpec, environment: Environment) -> None:
-        self.spec, self.environment = spec, environment
-        self.store = Store.at(environment.store)
+    def __init__(self, spec: TrialSpec, environment: Environment, ranks: Ranks = ONE_RANK) -> None:
+        self.spec, self.environment, self.ranks = spec, environment, ranks
+        self.store = open_store(environment.store, writes=ranks.is_first)
         check_own_functions(spec.augment_sources)
         self.loader: Loader = make_loader(
             spec.dataset,
@@ -55,14 +57,14 @@ class PhaseRunner:
             augments=spec.augments,
         )
         image, classes = self.loader.data.image, self.loader.data.classes
+        check_norm_parts(spec, ranks.count)
         self.method = spec.build_method()
         self.phases: list[Phase] = spec.phases(image, classes)
         steps = epochs_of(self.phases) * self.loader.batches_per_epoch(spec.recipe.batch)
         steps //= count_trained_networks(self.phases, smaller=isinstance(self.method, FilterMethod))
         given = read_given_weights(self.store, spec.weights) if spec.weights else None
-        self.network = Network(
-            spec, image, classes, torch.device(environment.device), steps=steps, given=given
-        )
+        device = torch.device(environment.device)
+        self.network = Network(spec, image, classes, device, steps=steps, given=given, ranks=ranks)
         if spec.recipe.precision == "auto":
             network = self.network
             network.train_in(
@@ -70,15 +72,17 @@ class PhaseRunner:
             )
         self.records = TrialRecords()
         self._prune_inputs = PruneInputs(spec, self.loader, self.network, self.records)
+        self._own_images = self.loader.of_part(ranks.part)
         self._epochs = EpochRunner(
             spec,
             self.store,
-            self.loader,
+            self._own_images,
             self.method,
             self.phases,
             self.network,
             self.records,
             self._prune_inputs,
+            make_step_graph(self.network.device) if environment.step_graphs else None,
         )
 
     @property
@@ -161,12 +165,7 @@ class PhaseRunner:
     def _prune(self, phase: Prune, *, last: bool) -> None:
         self.records.level = phase.level
         inputs = self._prune_inputs.make(phase.sparsity, "prune", phase.level, last=last)
-        self.network.model.eval()
-        pruned = self.method.prune(inputs)
-        if isinstance(pruned, Smaller):
-            self.network.shrink(pruned.keep)
-        else:
-            self.network.set_masks(pruned)
+        prune_network(self.network, self.method, inputs)
         self.records.add_notes(inputs.notes)
 
     def _recalibrate(self, phase: Recalibrate) -> None:
@@ -181,7 +180,7 @@ class PhaseRunner:
 
     def _measure(self, phase: Measure) -> None:
         """Evaluate the network and record the row and the layers of a level."""
-        evaluation, records = self.loader.evaluation_batches, self.records
+        evaluation, records = self._own_images.evaluation_batches, self.records
         zeros, selected = check_zeros(phase, self.network), self.network.selection.notes
         test = self.network.evaluate(evaluation("test")) if self.spec.test else None
         validation = self.network.evaluate(evaluation("validation"))
@@ -190,7 +189,7 @@ class PhaseRunner:
                 **describe_trial(self.spec, self.environment),
                 **describe_level(phase, self.network, zeros, test, validation),
                 "best_epoch_test_top1": records.best_test,
-                **describe_early_stop(self.network, self.loader, records, test=self.spec.test),
+                **describe_early_stop(self.network, self._own_images, records, test=self.spec.test),
                 "epochs": records.epochs,
                 "train_seconds": records.train_seconds,
                 "train_macs": None if records.train_macs is None else float(records.train_macs),
@@ -202,4 +201,5 @@ class PhaseRunner:
                 "started": records.started,
             }
         )
+        self.ranks.check_equal("the weights and masks (digest)", records.rows[-1]["digest"])
         records.layers += describe_layers(self.spec.key, phase, self.network)

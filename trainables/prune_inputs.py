@@ -4,15 +4,11 @@ generator of random numbers for this one call."""
 from dataclasses import dataclass
 
 from pruning.method import PruneInput
+from pruning.method_calls import IMAGE_BATCH, make_prune_input
 from trainables.data.loader_interface import Loader
 from trainables.network import Network
-from trainables.training.seeds import make_generator
 from trainables.trial_records import TrialRecords
 from trainables.trial_spec import TrialSpec
-
-# Whatever the batch of the recipe: what a method computes per batch, as Taylor's mean over batches
-# or Wanda's batch statistics, must not depend on how the network is trained.
-IMAGE_BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -40,22 +36,18 @@ class PruneInputs:
             purpose, number: name the random numbers of this call: "prune" and the level, or
                 "update" and the optimiser step. Its images have random numbers of their own.
         """
-        seed, memory = self.spec.seed, self.records.memory
-        # What a checkpoint held lies on the CPU, wherever it was written.
-        memory.update({name: value.to(self.network.device) for name, value in memory.items()})
-        return PruneInput(
-            model=self.network.model,
-            masks=self.network.masks,
-            sparsity=sparsity,
-            level=self.records.level,
-            generator=make_generator(seed, purpose, number),
-            images=lambda count: self.loader.draw(
-                count, batch=IMAGE_BATCH, generator=make_generator(seed, "images", purpose, number)
+        return make_prune_input(
+            self.network,
+            sparsity,
+            seed=self.spec.seed,
+            purpose=purpose,
+            number=number,
+            draw=lambda count, generator: self.loader.draw(
+                count, batch=IMAGE_BATCH, generator=generator
             ),
-            image=self.loader.data.image,
+            memory=self.records.memory,
+            level=self.records.level,
             last=last,
-            fixed=self.network.fixed_sparsities(sparsity),
-            memory=memory,
             progress=progress,
             interval=interval,
         )

@@ -7,7 +7,6 @@ what it should: lost workers and nodes.
 """
 
 import gc
-import json
 import signal
 import time
 import traceback
@@ -23,19 +22,22 @@ from ray._private.state import state
 from trainables.dense_weights import DenseWeightsMissing
 from trainables.environment import Environment
 from trainables.node_faults import NodeCrowded, NodeUnfit, find_node_fault, is_taken_by_others
-from trainables.provenance import host_and_process, utc_now
-from trainables.storage.layout import failure_file, probe_file
+from trainables.provenance import host_and_process
+from trainables.rank_processes import open_trial
+from trainables.storage.layout import probe_file
 from trainables.storage.store import Store, StoreLost
 from trainables.training.process import gpu_share
+from trainables.training.ranks import RankLostError
 from trainables.trial import Trial
+from trainables.trial_results import write_failure
 from trainables.trial_spec import TrialSpec
 from trainables.user_method_files import load_method_files
+from trainables.worker_checks import check_network, find_other_directory, read_verdict
 
-# Short steps are bundled and long ones cut, so that the driver gets a result about once a second.
-SECONDS_PER_RESULT = 1.0
-# The columns of each row that the driver gets when a trial is done.
-LEVEL_COLUMNS = ("level", "stage", "sparsity", "test_top1", "val_top1")
+SECONDS_PER_RESULT = 1.0  # short steps are bundled and long ones cut
+LEVEL_COLUMNS = ("level", "stage", "sparsity", "test_top1", "val_top1")  # that the driver gets
 MAX_EXCEPTIONS = 3  # of a trial itself, after which it is given up
+RETRY_PAUSE = 1.0  # before it is tried again, times its exceptions so far
 # Before a trial leaves a node that cannot run it: a node that fails fast must not draw all trials.
 NODE_FAULT_PAUSE = 20.0
 # Before each try to get memory that other processes of the GPU hold; after the last one it leaves.
@@ -47,13 +49,12 @@ MEMORY_ADVICE = (
 
 
 class Leaving(Exception):
-    """The trial is checkpointed and its worker ends, because its machine goes; Ray starts the trial
-    again elsewhere."""
+    """The trial is checkpointed and its worker ends; Ray starts the trial again elsewhere."""
 
 
 class RayTrial(tune.Trainable):
     """One trial at a time in a reusable worker. Config: `spec` and `environment`, both as plain
-    dictionaries.
+    dictionaries, and optionally `pause`, the seconds to wait before the trial is opened.
 
     A worker that gets SIGTERM, or whose node is being drained (which is how Ray passes on the
     notice before a spot machine is taken away), checkpoints its trial after the present batch and
@@ -76,6 +77,7 @@ class RayTrial(tune.Trainable):
         """Take a trial; it is opened in the first step, where its exceptions are caught."""
         self.spec = TrialSpec.model_validate(config["spec"])
         self.environment = Environment.model_validate(config["environment"])
+        self.pause = float(config.get("pause", 0.0))
         self.trial = None
         self.exceptions = self.crowded = self.curves_sent = 0
         if signal.getsignal(signal.SIGTERM) != self._on_sigterm:
@@ -91,8 +93,8 @@ class RayTrial(tune.Trainable):
         """Run the trial for about a second.
 
         Returns:
-            `status`: running, retrying, or at the end done, failed, dense_weights_missing or
-                store_lost.
+            `status`: running, retrying, or at the end done, failed, dense_weights_missing,
+                store_lost or store_not_shared.
             `steps_done` of `steps`; `epochs` trained so far, and those `gained` since the trial was
                 opened at the position `start`; the next step as `label`, and the `level`.
             `seconds` spent on the trial so far, on which `device`, in which `precision` and whether
@@ -106,16 +108,23 @@ class RayTrial(tune.Trainable):
             Leaving: the worker has to go; the trial is checkpointed.
             NodeUnfit, NodeCrowded: the trial cannot run here; Ray tries again, maybe elsewhere.
         """
+        if self.pause:
+            self._wait(self.pause)
+            self.pause = 0.0
         until = time.monotonic() + SECONDS_PER_RESULT
         if self._must_leave():
             raise Leaving
         self.busy = True
         try:
             if self.trial is None:
-                if error := self._read_failure():
+                store = Store.at(self.environment.store)
+                if error := find_other_directory(self.environment, _node()):
+                    return _end("store_not_shared", error)
+                if error := read_verdict(self.spec.key, store):
                     return _end("failed", error)
-                load_method_files(self.spec.sources, Store.at(self.environment.store))
-                self.trial, self.curves_sent = Trial(self.spec, self.environment), 0
+                check_network(self.spec.model, self.environment)
+                load_method_files(self.spec.sources, store)
+                self.trial, self.curves_sent = open_trial(self.spec, self.environment), 0
             self._run_until(self.trial, until)
             if not self.trial.done and self._must_leave():
                 self.trial.save()
@@ -169,7 +178,9 @@ class RayTrial(tune.Trainable):
         return {**result, "top1": top1, "levels": levels}
 
     def _close(self) -> None:
-        """Let go of the trial and, on a GPU, of its memory."""
+        """Let go of the trial and its ranks and, on a GPU, of its memory."""
+        if self.trial:
+            self.trial.close()
         self.trial = None
         # Not on the CPU: a collection takes 100 ms, which is more than a small trial.
         if self.environment.device == "cuda":
@@ -195,6 +206,7 @@ class RayTrial(tune.Trainable):
             NodeUnfit, NodeCrowded: the node is to blame.
             torch.AcceleratorError: the state of the device is lost in this process; Ray tries again
                 in another.
+            RankLostError: another rank of the trial is lost; likewise.
         """
         if fault := find_node_fault(exception):
             self._close()
@@ -205,25 +217,23 @@ class RayTrial(tune.Trainable):
             raise NodeUnfit(f"{_node()}: {fault}") from exception
         if isinstance(exception, torch.OutOfMemoryError) and self._is_crowded(exception):
             return self._wait_for_memory(exception)
+        if isinstance(exception, RankLostError):
+            self._close()
+            raise exception
         self.exceptions += 1
         error = " ".join(f"{type(exception).__name__}: {exception}".split())[:500]
         if isinstance(exception, (MemoryError, torch.OutOfMemoryError)):
             error = f"{error}; {MEMORY_ADVICE}"
-        failure = {
-            "key": self.spec.key,
-            "error": error,
-            "traceback": traceback.format_exc(),
-            "faults": self.exceptions,
-            "finished": utc_now(),
-        }
+        trace = traceback.format_exc()
         self._close()
         if isinstance(exception, torch.AcceleratorError):
             raise exception
         if self.exceptions < MAX_EXCEPTIONS:
+            self._wait(RETRY_PAUSE * self.exceptions)
             return _end("retrying", error) | {"done": False}
         try:
-            content = json.dumps(failure, indent=1).encode()
-            Store.at(self.environment.store).write(failure_file(self.spec.key), content)
+            store = Store.at(self.environment.store)
+            write_failure(store, self.spec.key, error, trace, faults=self.exceptions)
         except StoreLost as lost:
             return _end("store_lost", str(lost))
         return _end("failed", error)
@@ -251,15 +261,6 @@ class RayTrial(tune.Trainable):
         while time.monotonic() < until and not self._must_leave():
             time.sleep(min(1.0, seconds))
 
-    def _read_failure(self) -> str:
-        """The error for which the driver has given this trial up, because it kept losing its
-        workers; else empty."""
-        try:
-            content = Store.at(self.environment.store).read(failure_file(self.spec.key))
-        except FileNotFoundError:
-            return ""
-        return str(json.loads(content)["error"])
-
     # What Tune calls
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
@@ -276,6 +277,7 @@ class RayTrial(tune.Trainable):
         if self.trial:
             with suppress(StoreLost):
                 self.trial.save()
+            self.trial.close()
 
 
 def _end(status: str, error: str) -> dict[str, Any]:
@@ -291,7 +293,7 @@ def _node() -> str:
 
 
 def _is_draining() -> bool:
-    """Whether Ray is about to take this node away; False where this version of Ray does not say."""
+    """Whether Ray is about to take this node away; False where Ray does not say."""
     try:
         return ray.get_runtime_context().get_node_id() in state.get_draining_nodes()
     except Exception:  # private, and the cluster may be going down at this moment

@@ -1,8 +1,7 @@
 """The network of a measured level as the study directory stores it, where the study asks for it.
 
 A file is `networks/<key>/level-<n>-<checksum>.pt`: the row that was measured, how to build the
-network, and its weights. Of a masked layer it holds the kept weights and one bit per weight, so
-that a network at 90 % sparsity takes about a seventh of the dense one's bytes.
+network, and its weights. Masked weights are packed, see `pruning.packed_weights`.
 """
 
 from __future__ import annotations
@@ -12,14 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.model_registry import build_model
+from pruning.packed_weights import pack_weights, unpack_weights
 from pruning.structured.keep_plan import join_plans
 from pruning.structured.narrow import narrow
 from trainables.storage import checkpoints, layout
+from trainables.storage.visibility import lag_seconds, wait_until_seen
 
 if TYPE_CHECKING:
     from trainables.data.loader_interface import DataSetInfo
@@ -75,8 +75,6 @@ def build_untrained(model: str, image: tuple[int, int, int], classes: int) -> nn
 
 def save_network(store: Store, network: Network, row: Mapping[str, Any], data: DataSetInfo) -> None:
     """Write the network as it is now, with the row that was just measured of it."""
-    weights = network.copy_weights()
-    masks = {name: mask.cpu() for name, mask in network.masks.items() if not mask.all()}
     content = {
         "format": FORMAT,
         "row": dict(row),
@@ -86,11 +84,7 @@ def save_network(store: Store, network: Network, row: Mapping[str, Any], data: D
         "mean": tuple(data.mean),
         "std": tuple(data.std),
         "keep": join_plans(network.keep_plans),
-        "weights": {name: value for name, value in weights.items() if name not in masks},
-        "shapes": {name: tuple(mask.shape) for name, mask in masks.items()},
-        "values": {name: weights[name][mask] for name, mask in masks.items()},
-        "bits": {name: torch.from_numpy(np.packbits(mask.numpy())) for name, mask in masks.items()},
-        "order": list(weights),
+        **pack_weights(network.copy_weights(), network.masks),
     }
     folder = layout.state_folder(layout.NETWORKS, row["key"])
     checkpoints.publish_state(store, folder, "level", row["level"], content)
@@ -120,6 +114,14 @@ def list_saved_levels(store: Store, key: str) -> set[int]:
     return checkpoints.list_state_numbers(store, folder, "level")
 
 
+def await_saved_levels(store: Store, key: str, levels: set[int]) -> bool:
+    """Whether the networks of these levels are listed, at once or within the time that a listing
+    may lag behind."""
+    seconds = lag_seconds(store.uri)
+    seen = wait_until_seen(lambda: levels <= list_saved_levels(store, key) or None, seconds)
+    return bool(seen)
+
+
 def delete_saved_level(store: Store, key: str, level: int) -> None:
     """Delete what is saved of a level, whole or damaged."""
     folder = layout.state_folder(layout.NETWORKS, key)
@@ -133,12 +135,7 @@ def _row_digest(saved: Mapping[str, Any]) -> str:
 
 def _unpack(saved: Mapping[str, Any]) -> SavedNetwork:
     """The network that a file holds: weights under a mask are zero again."""
-    weights, masks = dict(saved["weights"]), {}
-    for name, shape in saved["shapes"].items():
-        bits = np.unpackbits(saved["bits"][name].numpy(), count=int(np.prod(shape)))
-        masks[name] = torch.from_numpy(bits.astype(bool)).view(shape)
-        weights[name] = torch.zeros(shape, dtype=saved["values"][name].dtype)
-        weights[name][masks[name]] = saved["values"][name]
+    weights, masks = unpack_weights(saved)
     return SavedNetwork(
         row=saved["row"],
         model=saved["model"],
@@ -147,6 +144,6 @@ def _unpack(saved: Mapping[str, Any]) -> SavedNetwork:
         mean=saved["mean"],
         std=saved["std"],
         keep=saved["keep"],
-        weights={name: weights[name] for name in saved["order"]},
+        weights=weights,
         masks=masks,
     )

@@ -12,14 +12,15 @@ from collections.abc import Callable
 import torch
 
 from pruning.phases import Measure, Phase, Train
+from pruning.seeds import derive_seed
 from trainables import saved_networks
 from trainables.checkpoint_format import FORMAT, TrialState, is_current_format
 from trainables.environment import Environment
 from trainables.phase_runner import PhaseRunner
 from trainables.storage import checkpoints, layout
-from trainables.storage.store import Store
+from trainables.storage.reading_store import open_store
 from trainables.training.process import set_up_gpu, set_up_process
-from trainables.training.seeds import derive_seed
+from trainables.training.ranks import ONE_RANK, Ranks
 from trainables.trial_records import TrialRecords
 from trainables.trial_results import read_complete_rows, write_results
 from trainables.trial_spec import TrialSpec, step_label
@@ -34,17 +35,18 @@ class Trial:
     key.
 
     step: number of finished steps. start: the position it was opened at. attempts: how often it was
-    opened. done: whether its rows are written.
+    opened. done: whether its rows are written. ranks: this process among those of the trial; all
+    of them open it and call `advance`, and the first one writes.
     """
 
-    def __init__(self, spec: TrialSpec, environment: Environment) -> None:
+    def __init__(self, spec: TrialSpec, environment: Environment, ranks: Ranks = ONE_RANK) -> None:
         self._opened_at = time.monotonic()
         set_up_process(environment.threads)
         if environment.device == "cuda":
             set_up_gpu(sharing=environment.sharing_gpu, deterministic=environment.deterministic)
-        self.spec, self.environment = spec, environment
-        self.store = Store.at(environment.store)
-        self.runner = PhaseRunner(spec, environment)
+        self.spec, self.environment, self.ranks = spec, environment, ranks
+        self.store = open_store(environment.store, writes=ranks.is_first)
+        self.runner = PhaseRunner(spec, environment, ranks)
         self.steps = [
             (index, epoch)
             for index, phase in enumerate(self.runner.phases)
@@ -79,6 +81,9 @@ class Trial:
         self._seconds_before = saved["seconds"]
         following = self._next_phase()
         self.runner.restore(saved["course"], following[0] if following else None)
+        before, now = saved.get("ranks", 1), self.ranks.count
+        if before != now:
+            self.records.add_notes([f"went on with {now} rank{'s'[: now > 1]} after {before}"])
 
     @property
     def records(self) -> TrialRecords:
@@ -128,7 +133,9 @@ class Trial:
             if not self.runner.in_epoch:
                 torch.manual_seed(derive_seed(self.spec.seed, "step", self.step))
             finished = self.runner.run_step(
-                *self.steps[self.step], self.step, lambda: self._checkpoint_is_due() or pause()
+                *self.steps[self.step],
+                self.step,
+                lambda: self.ranks.agree(lambda: self._checkpoint_is_due() or pause()),
             )
             if finished:
                 self._end_step(*following)
@@ -153,6 +160,8 @@ class Trial:
         level."""
         if self.environment.keep_networks == "none" or not isinstance(phase, Measure):
             return
+        if not self.ranks.is_first:
+            return
         later = [self.runner.phases[index] for index, _ in self.steps[self.step + 1 :]]
         if not any(isinstance(other, Measure) and other.level == phase.level for other in later):
             data = self.runner.loader.data
@@ -172,7 +181,7 @@ class Trial:
     def save(self) -> None:
         """Publish a checkpoint of the present position, unless there is one already; the two newest
         stay."""
-        if self.done or self.position in (0, self._saved_position):
+        if self.done or not self.ranks.is_first or self.position in (0, self._saved_position):
             return
         began = time.monotonic()
         path = checkpoints.publish_state(
@@ -193,8 +202,12 @@ class Trial:
             "step": self.step,
             "attempts": self.attempts,
             "seconds": self.seconds,
+            "ranks": self.ranks.count,
             "course": self.runner.state(midway=isinstance(phase, Train) and epoch > phase.start),
         }
+
+    def close(self) -> None:
+        """End what runs beside this process, if anything does."""
 
     def discard(self) -> None:
         """Give the trial up before its end: delete its checkpoints, and write no more."""

@@ -1,6 +1,7 @@
 """The results of a trial in the study directory: whether they are complete, and how they are
-written."""
+written; or the record of its failure."""
 
+import json
 from typing import Any
 
 from pruning.phases import Measure, Phase
@@ -22,12 +23,14 @@ def read_complete_rows(
     Args:
         networks: whether the network of every measured level belongs to the results.
     """
-    if not has_stored_weights(store, spec, phases):
+    rows = read_stored_rows(store, spec.key)  # by name: whatever else there is was written before
+    if not rows or not has_stored_weights(store, spec, phases):
         return []
-    measured = {phase.level for phase in phases if isinstance(phase, Measure)}
-    if networks and not measured <= saved_networks.list_saved_levels(store, spec.key):
+    if networks and not saved_networks.await_saved_levels(
+        store, spec.key, {phase.level for phase in phases if isinstance(phase, Measure)}
+    ):
         return []
-    return read_stored_rows(store, spec.key)
+    return rows
 
 
 def read_stored_rows(store: Store, key: str) -> list[dict[str, Any]]:
@@ -53,3 +56,10 @@ def write_results(
     parquet_tables.write_table(store, layout.LAYERS, key, records.layers)
     parquet_tables.write_table(store, layout.CURVES, key, records.curves)
     parquet_tables.write_table(store, layout.ROWS, key, rows)
+
+
+def write_failure(store: Store, key: str, error: str, trace: str, *, faults: int) -> None:
+    """Record that a trial is given up after so many faults of its own, with the last traceback."""
+    failure = {"key": key, "error": error, "traceback": trace, "faults": faults}
+    failure["finished"] = utc_now()
+    store.write(layout.failure_file(key), json.dumps(failure, indent=1).encode())

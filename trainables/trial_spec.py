@@ -24,6 +24,7 @@ from pruning.phases import (
     Train,
 )
 from pruning.registry import build_method
+from pruning.user_error import UserError
 from trainables.data.augment_names import find_own_functions
 from trainables.data.loader_interface import Augment, MeanStd
 from trainables.training.recipe import Recipe
@@ -53,7 +54,8 @@ class TrialSpec(BaseModel):
     `trainables.weights`; empty where it begins with random ones. `normalise`: mean and std per
     channel, in 0..1, in place of those of the data. `image_size`: height and width to which images
     are brought; None leaves them as they are. `augment_sources`: as `sources`, of the user's
-    functions among the augmentations.
+    functions among the augmentations. `norm_parts`: the ranks of the trial where a recipe takes
+    batch-norm statistics by rank, else 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,6 +77,17 @@ class TrialSpec(BaseModel):
     normalise: MeanStd | None = None
     image_size: int | None = None
     augment_sources: dict[str, str] = {}
+    norm_parts: int = 1
+
+    @property
+    def norms_by_rank(self) -> bool:
+        """Whether a recipe takes batch-norm statistics by rank."""
+        recipes = [self.recipe, *([self.retrain] if self.retrain else [])]
+        return not all(recipe.sync_batch_norm for recipe in recipes)
+
+    def of_ranks(self, ranks: int) -> "TrialSpec":
+        """The trial if it is run by so many ranks."""
+        return self.model_copy(update={"norm_parts": ranks if self.norms_by_rank else 1})
 
     @property
     def augments(self) -> tuple[Augment, ...]:
@@ -101,6 +114,7 @@ class TrialSpec(BaseModel):
             **({"layer_sparsity": self.layer_sparsity} if self.layer_sparsity else {}),
             **self._start(),
             **({"augment_sources": self.augment_sources} if self.augment_sources else {}),
+            **({"norm_parts": self.norm_parts} if self.norm_parts > 1 else {}),
         }
 
     def _start(self) -> dict[str, object]:
@@ -208,6 +222,19 @@ def needs_dense(method: Method, phases: list[Phase]) -> bool:
     return method.starts_from == "dense" or bool(rewind_epochs_of(phases))
 
 
+def check_norm_parts(spec: TrialSpec, ranks: int) -> None:
+    """Pass if a trial is one of so many ranks, or their number does not matter to it.
+
+    Raises:
+        UserError: it is a trial of another number.
+    """
+    if spec.norms_by_rank and spec.norm_parts != ranks:
+        raise UserError(
+            f"sync_batch_norm: false makes {spec.key} a trial of {spec.norm_parts} ranks, but "
+            f"there are {ranks}"
+        )
+
+
 def epochs_of(phases: list[Phase]) -> int:
     """Epochs that the phases train."""
     return sum(phase.end - phase.start for phase in phases if isinstance(phase, Train))
@@ -232,7 +259,7 @@ def dense_spec(spec: TrialSpec, rewind_epochs: tuple[int, ...] = ()) -> TrialSpe
             for name in find_own_functions(spec.recipe.augments)
             if name in spec.augment_sources
         },
-    )
+    ).of_ranks(spec.norm_parts)
 
 
 def step_label(phase: Phase, epoch: int) -> str:

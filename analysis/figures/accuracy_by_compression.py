@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from analysis.captions import capitalise, describe_figure, name_figure
 from analysis.figures import marks
 from analysis.figures.axes import find_limits_near_dense
-from analysis.figures.canvas import LINE, Canvas, Margins, Picture, count_lines, style
+from analysis.figures.canvas import LINE, Canvas, Margins, Picture, count_lines, label_y, style
 from analysis.series import Series, Setting
 from analysis.statistics.results import Results
 
@@ -64,7 +64,7 @@ def draw_compression(results: Results, setting: Setting, kinds: tuple[str, ...])
             axes = canvas.axes[row][0]
             handles = _draw_panel(axes, results, setting, ratios, shown, column)
             axes.set_ylim(*limits)
-            axes.set_ylabel(results.metric.heading)
+            label_y(axes, results.metric.heading)
             axes.set_xlabel(f"{RATIOS[column]} (times)")
         canvas.add_legend(0, handles)
         files, size = canvas.save(kinds)

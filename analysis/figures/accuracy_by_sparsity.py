@@ -18,6 +18,7 @@ from analysis.figures.canvas import (
     count_lines,
     find_room,
     find_top,
+    label_y,
     style,
 )
 from analysis.figures.panels import FigurePage, PanelGroup, group_into_panels, split_into_pages
@@ -94,7 +95,7 @@ def _draw_page(
             axes.set_xlim(*span)
             common, handles = _draw_panel(axes, results, setting, group, layout.random)
             shared = common if len(common) > len(shared) else shared
-        canvas.axes[row][0].set_ylabel(results.metric.heading)
+        label_y(canvas.axes[row][0], results.metric.heading)
         canvas.head(row, group.title)
         if layout.near is not None:
             canvas.head(row, f"within {layout.near:g} points of dense", 1)

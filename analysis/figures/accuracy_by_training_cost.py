@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from analysis.captions import capitalise, describe_figure, name_figure
 from analysis.figures import marks
 from analysis.figures.axes import find_limits_near_dense
-from analysis.figures.canvas import LINE, Canvas, Margins, Picture, count_lines, style
+from analysis.figures.canvas import LINE, Canvas, Margins, Picture, count_lines, label_y, style
 from analysis.series import Series, Setting, format_sparsity
 from analysis.statistics.leaderboard import make_leaderboard
 from analysis.statistics.results import Results
@@ -116,7 +116,7 @@ def _draw(
             axes.set_ylim(*limits)
             axes.tick_params(labelleft=column == 0)
             axes.set_xlabel(cost.title if is_last else "", fontsize=7)
-            axes.set_ylabel(results.metric.heading if column == 0 else "")
+            label_y(axes, results.metric.heading if column == 0 else "")
             canvas.head(row, f"at {format_sparsity(sparsity)} %", column)
         canvas.add_legend(0, [_make_entry(series) for series in shown])
         for axes in [axes for row in canvas.axes for axes in row][len(sparsities) :]:

@@ -21,12 +21,13 @@ from matplotlib.lines import Line2D
 
 from analysis.figures.pdf_fonts import small_fonts
 
+LABEL = 8  # points of the letters of axis labels
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.labelsize": 8,
+    "axes.labelsize": LABEL,
     "xtick.labelsize": 7.5,
     "ytick.labelsize": 7.5,
     "axes.axisbelow": True,
@@ -50,6 +51,8 @@ LINE = 0.146  # inches that a line of a legend takes
 LEGEND = 1.85  # inches that a legend takes, beside its panels
 LETTERS = 28  # that fit into a line of it
 FOOT_LINE = 0.125  # inches that a line at the foot takes
+LETTER_OF_LABEL = 0.065  # inches that a letter of an axis label takes, at its usual size
+BESIDE = 0.3  # inches by which the label of a y axis may be longer than the panel is high
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,19 @@ class Canvas:
                 )
             files[kind] = buffer.getvalue()
         return files, (round(WIDTH * DPI), round(self.height * DPI))
+
+
+def label_y(axes: Axes, text: str, *, size: float = LABEL) -> None:
+    """Label the y axis, in several lines of smaller letters where the panel is not high enough for
+    one."""
+    figure = axes.get_figure()
+    assert isinstance(figure, Figure), "a panel lies on a figure"
+    inches = axes.get_position().height * figure.get_figheight() + BESIDE
+    lines = textwrap.wrap(text, max(8, int(inches / (LETTER_OF_LABEL * size / LABEL))))
+    if len(lines) < 2:
+        axes.set_ylabel(text, fontsize=size)
+    else:
+        axes.set_ylabel("\n".join(lines), fontsize=size - 1, labelpad=1, linespacing=1.0)
 
 
 def find_top(headed: bool, *, shared: bool = False) -> float:

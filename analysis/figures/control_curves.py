@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from analysis.captions import capitalise, describe_figure, name_figure
 from analysis.figures import marks
 from analysis.figures.axes import find_limits_near_dense, set_axis
-from analysis.figures.canvas import Canvas, Margins, Picture, find_room, find_top, style
+from analysis.figures.canvas import Canvas, Margins, Picture, find_room, find_top, label_y, style
 from analysis.series import Series, Setting
 from analysis.statistics.control_methods import list_candidates, list_controls
 from analysis.statistics.results import Results
@@ -114,7 +114,7 @@ def _draw_page(
         if column:
             axes.tick_params(labelleft=False)
         else:
-            axes.set_ylabel(results.metric.heading, fontsize=7)
+            label_y(axes, results.metric.heading, size=7)
         label = method.label
         short = label if len(label) <= NAMED else f"{label[: NAMED - 3]}..."
         canvas.head(row, short, column, size=7.5)

@@ -26,6 +26,7 @@ from analysis.statistics.results import Results
 
 HEIGHT = 1.45
 TICKS = (1, 2, 5, 10, 20, 50, 100)
+ROUNDING = 1e-9  # of a metric
 REMARKS = (
     "lines are mean differences paired by seed, bands their intervals",
     "0 is the dense network",
@@ -116,12 +117,16 @@ def _draw_panel(axes: Axes, results: Results, setting: Setting, group: PanelGrou
     return handles
 
 
+def choose_unit(largest: float) -> float:
+    """Up to which difference the axis is linear, where the largest is that: 1, or less where all
+    are small, as losses in nats may be. Differences that are 0 but for rounding count as 0."""
+    return float(10 ** np.floor(np.log10(largest)) / 10) if ROUNDING < largest < 1 else 1.0
+
+
 def _set_scale(axes: Axes, cells: pd.DataFrame) -> None:
     """A y axis that is linear within the unit and logarithmic beyond, as far as means and most of
     the bands go."""
-    largest = float(cells["drop"].abs().max()) if len(cells) else 1.0
-    # Losses in nats are small numbers.
-    unit = 10 ** np.floor(np.log10(largest)) / 10 if 0 < largest < 1 else 1.0
+    unit = choose_unit(float(cells["drop"].abs().max()) if len(cells) else 1.0)
     lower, upper = marks.find_band(cells, "drop")
     low = max(float(lower.fillna(cells["drop"]).min()), 2.0 * min(cells["drop"].min(), -unit))
     high = min(float(upper.fillna(cells["drop"]).max()), 2.0 * max(cells["drop"].max(), unit))

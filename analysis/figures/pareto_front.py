@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analysis.captions import capitalise, describe_figure, name_figure
 from analysis.figures import marks
-from analysis.figures.canvas import LINE, Canvas, Margins, Picture, count_lines, style
+from analysis.figures.canvas import LINE, Canvas, Margins, Picture, count_lines, label_y, style
 from analysis.series import Series, Setting, format_sparsity
 from analysis.statistics.pareto import COSTS, Cost, find_results_with_cost
 from analysis.statistics.results import Results
@@ -105,7 +105,7 @@ def _draw(
         if dense is not None:
             axes.axhline(dense["mean"], zorder=1.5, **marks.DENSE_STYLE)
         axes.set_xlabel(cost.title)
-        axes.set_ylabel(results.metric.heading)
+        label_y(axes, results.metric.heading)
     canvas.add_legend(0, handles)
     return canvas
 

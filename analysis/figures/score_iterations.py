@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from analysis.captions import capitalise, describe_figure, name_figure
 from analysis.figures.axes import find_limits
-from analysis.figures.canvas import Canvas, Margins, Picture, style
+from analysis.figures.canvas import Canvas, Margins, Picture, label_y, style
 from analysis.figures.marks import find_band, find_shade
 from analysis.series import Setting, format_sparsity
 from analysis.statistics.results import Results
@@ -45,7 +45,7 @@ def draw_iterations(results: Results, setting: Setting, kinds: tuple[str, ...]) 
             upper, lower = canvas.axes[0][0], canvas.axes[1][0]
             canvas.add_legend(0, _draw_accuracy(upper, results, found), "sparsity")
             _draw_connected(lower, found)
-            upper.set_ylabel(results.metric.heading)
+            label_y(upper, results.metric.heading)
             lower.set_ylabel("connected (%)")
             lower.set_xlabel("iterations")
             for axes in (upper, lower):

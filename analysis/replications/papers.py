@@ -24,6 +24,8 @@ PAPERS = {
         (
             "6,000 images to validate, not 5,000: 900 iterations an epoch",
             "one re-initialisation per ticket, not three; one random network per seed, not two",
+            "pixels are standardised; the authors' code scales every image to unit length, which "
+            "makes inputs smaller and learning slower: iterations compare as ratios, not in number",
             "the paper gives figures without a table: its numbers are those of its text",
         ),
         ("early_stop_iteration", "early_stop_test_top1"),

@@ -144,11 +144,11 @@ class LastWhole:
     def _last(self, rows: pd.DataFrame, method: str) -> "pd.Series[float]":
         chosen = rows[(rows["model"] == self.model) & (rows["method"] == method)]
         last: dict[int, float] = {}
-        for seed, of_seed in chosen.groupby("seed"):
-            ordered = of_seed.sort_values("sparsity")
+        for seed in sorted({int(seed) for seed in chosen["seed"]}):
+            ordered = chosen[chosen["seed"] == seed].sort_values("sparsity")
             emptied = ordered["emptied_layers"].fillna("").astype(bool).cummax()
             whole = ordered["sparsity"].astype(float)[~emptied]
-            last[int(seed)] = -math.log10(1 - whole.max()) if len(whole) else 0.0
+            last[seed] = -math.log10(1 - whole.max()) if len(whole) else 0.0
         return pd.Series(last, dtype=float)
 
     def read(self, value: float) -> float:

@@ -6,10 +6,10 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import active_children, connection, get_context, parent_process
 from signal import SIG_IGN, SIGINT, signal
 from typing import TypeVar
 
@@ -42,6 +42,7 @@ def run_forked(
     if count < 2:
         yield lambda: [task() for task in tasks]
         return
+    before = set(active_children())
     pool = ProcessPoolExecutor(
         count, mp_context=get_context("fork"), initializer=_prepare_process, initargs=(tasks,)
     )
@@ -50,13 +51,19 @@ def run_forked(
 
         def gather() -> list[Result]:
             try:
+                for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+                    future.result()  # an error is raised before the others are waited for
                 return [future.result() for future in futures]  # type: ignore[misc]
             except BrokenProcessPool:
                 return [task() for task in tasks]
 
         yield gather
-    finally:
+    except BaseException:  # what is under way is not waited for when this process ends
         pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(active_children()) - before:
+            child.kill()
+        raise
+    pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _prepare_process(tasks: Sequence[Callable[[], object]]) -> None:

@@ -7,6 +7,7 @@ import inspect
 import re
 
 import pandas as pd
+from differences import write_differences
 from knobs import list_fields, make_table
 
 from pruning import registry
@@ -109,7 +110,8 @@ def write_page(name: str, table: pd.DataFrame) -> str:
         *(f"| {title} | {text} |" for title, text in properties.items()),
         "",
     ]
-    lines += ["## What it does", "", _read_prose(kind), "", "## Knobs", ""]
+    lines += ["## What it does", "", _read_prose(kind), "", *write_differences(name)]
+    lines += ["## Knobs", ""]
     fields = list_fields(kind)
     lines += [*make_table(fields), ""] if fields else ["None.", ""]
     lines += ["```yaml", "methods:", f"  - {_write_entry(name, kind)}", "```", ""]

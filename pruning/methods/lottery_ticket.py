@@ -8,10 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pruning.method import Card, Method, PruneInput
-from pruning.phases import Measure, Phase, PhaseContext, Prune, retraining
+from pruning.phases import (
+    Measure,
+    Phase,
+    PhaseContext,
+    Prune,
+    Reinitialise,
+    Train,
+    retraining,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+REINITIALISED = "reinitialised"  # the stage of a round's mask on freshly drawn weights
+
+
+def reinitialised_stream(level: int) -> str:
+    """Names the weights that are drawn for the mask of a round."""
+    return f"reinit {level}"
 
 
 class LotteryTicket(Method):
@@ -25,6 +40,10 @@ class LotteryTicket(Method):
 
     levels: rounds; "sparsities": as many as it takes to visit those of the study.
     rate: fraction of the remaining weights that a round removes; with `levels: sparsities` at most.
+    beside: "reinitialised" also trains the mask of every measured round on freshly drawn weights,
+        other ones in every round, and measures that as a stage of its own, before the ticket
+        itself: what `reinitialised_ticket` measures, bit for bit, without doing the rounds a second
+        time. The row of a ticket then counts the epochs of both. Only with weight_rewind.
     output_rate: "half" prunes the last layer at half the rate, as the paper does for its small
         networks: round k leaves (1 - rate)^k of all other layers, which is the sparsity that the
         row names, and (1 - rate / 2)^k of the last one.
@@ -52,12 +71,18 @@ class LotteryTicket(Method):
     retrain: Literal["weight_rewind", "lr_rewind"] = "weight_rewind"
     rewind_to: int = Field(default=0, ge=0)
     output_rate: Literal["full", "half"] = "full"
+    beside: Literal["nothing", "reinitialised"] = "nothing"
 
     @model_validator(mode="after")
     def _leaves(self) -> Self:
         if self.levels != "sparsities" and (1 - self.rate) ** self.levels < 1e-9:
             raise ValueError(
                 f"{self.levels} levels of rate {self.rate:g} leave no weight; lower one of them"
+            )
+        if self.beside != "nothing" and self.retrain != "weight_rewind":
+            raise ValueError(
+                f"beside: {self.beside} draws new weights, from which {self.retrain} cannot go on; "
+                "choose retrain: weight_rewind"
             )
         return self
 
@@ -84,10 +109,14 @@ class LotteryTicket(Method):
             for step in range(1, rounds + 1):
                 level += 1
                 target = sparsity if step == rounds else 1 - density * ratio ** (step / rounds)
-                phases += [
-                    Prune(target, level),
-                    *retraining(self.retrain, context, rewind_to=self.rewind_to),
-                ]
+                phases.append(Prune(target, level))
+                if self.beside == "reinitialised" and step == rounds:
+                    phases += [
+                        Reinitialise(reinitialised_stream(level)),
+                        Train("train", context.train_epochs),
+                        Measure(sparsity, level, stage=REINITIALISED),
+                    ]
+                phases += retraining(self.retrain, context, rewind_to=self.rewind_to)
             phases.append(Measure(sparsity, level))
             density = 1 - sparsity
         return phases

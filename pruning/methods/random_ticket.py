@@ -33,6 +33,7 @@ class RandomTicket(LotteryTicket):
     in_all: ClassVar[bool] = False
     retrain: Literal["weight_rewind"] = "weight_rewind"
     rewind_to: Literal[0] = 0
+    beside: Literal["nothing"] = "nothing"
 
     def scores(self, inputs: PruneInput) -> dict[str, Tensor]:
         import torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from pruning.method import Card
-from pruning.methods.lottery_ticket import LotteryTicket
+from pruning.methods.lottery_ticket import LotteryTicket, reinitialised_stream
 from pruning.phases import Measure, Phase, PhaseContext, Prune, Reinitialise, Train
 
 
@@ -33,6 +33,7 @@ class ReinitialisedTicket(LotteryTicket):
     in_all: ClassVar[bool] = False
     retrain: Literal["weight_rewind"] = "weight_rewind"
     rewind_to: Literal[0] = 0
+    beside: Literal["nothing"] = "nothing"
 
     def phases(self, sparsities: tuple[float, ...], context: PhaseContext) -> list[Phase]:
         phases: list[Phase] = []
@@ -43,7 +44,7 @@ class ReinitialisedTicket(LotteryTicket):
                     phases += [*ticket, phase]
                     ticket = []
                 case Measure():
-                    drawn = Reinitialise(f"reinit {phase.level}")
+                    drawn = Reinitialise(reinitialised_stream(phase.level))
                     phases += [drawn, Train("train", context.train_epochs), phase]
                 case _:
                     ticket.append(phase)

@@ -30,7 +30,7 @@ def proof_error(
     generator = torch.Generator().manual_seed(0)
     lively = copy.deepcopy(model).cpu().double().eval()
     for name, tensor in [*lively.named_parameters(), *lively.named_buffers()]:
-        _enliven(name, tensor, generator)
+        enliven(name, tensor, generator)
     x = torch.randn(2, *image, dtype=torch.float64, generator=generator)
     small = copy.deepcopy(lively)
     cut(small, structure, keep)
@@ -135,7 +135,7 @@ def first_tensor(output: object) -> Tensor:
     return first_tensor(output[0])
 
 
-def _enliven(name: str, tensor: Tensor, generator: torch.Generator) -> None:
+def enliven(name: str, tensor: Tensor, generator: torch.Generator) -> None:
     """Draw a tensor at random, such that signals stay about 1 however deep the network is.
 
     With small initial weights a fault in an early layer would be lost below the tolerance.

@@ -1,8 +1,8 @@
 """The exit codes of the two commands, as `--help` lists them."""
 
-from trainables.command_line import DONE, INTERRUPTED, UNREAD, USER_ERROR
+from trainables.command_line import DONE, INTERRUPTED, USER_ERROR
 
-__all__ = ["DONE", "FAILED", "INTERRUPTED", "STOPPED", "UNREAD", "USER_ERROR"]
+__all__ = ["DONE", "FAILED", "INTERRUPTED", "STOPPED", "USER_ERROR"]
 
 FAILED = 1  # some trials failed
 STOPPED = 3  # the study directory was lost

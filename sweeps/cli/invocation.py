@@ -5,8 +5,10 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+SCRIPTS = Path(__file__).resolve().parents[1]  # the folder of the commands
 # Options that continuing must not repeat: it neither deletes results nor retries what failed.
 ONCE = ("--fresh", "--retry-failed")
 
@@ -23,9 +25,17 @@ class Invocation:
     output: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, arguments: Sequence[str] | None) -> "Invocation":
-        """The call with these arguments; None: those that this process was started with."""
-        return cls(sys.argv[0], list(sys.argv[1:] if arguments is None else arguments))
+    def of(cls, arguments: Sequence[str] | None, *, script: str = "") -> "Invocation":
+        """The call with these arguments; None: those that this process was started with.
+
+        Args:
+            script: the file name of the command. A process that was started as another one, as a
+                notebook is, continues with that script.
+        """
+        program = sys.argv[0]
+        if script and Path(program).name != script:
+            program = str(SCRIPTS / script)
+        return cls(program, list(sys.argv[1:] if arguments is None else arguments))
 
     def replace_option(self, option: str, words: Sequence[str]) -> None:
         """Put words in the place of an option, in the command line that continues this call."""

@@ -14,6 +14,20 @@ Work = Callable[[argparse.Namespace, Invocation], int]
 """What a command does with its options; returns the exit code."""
 
 
+def add_field_option(group: argparse._ArgumentGroup) -> None:
+    """`--set`: any field of what is asked for."""
+    group.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="any field: recipe.epochs=5"
+    )
+
+
+def add_data_option(group: argparse._ArgumentGroup) -> None:
+    """`--data-dir`: where the images are."""
+    group.add_argument(
+        "--data-dir", metavar="DIR", help="images in folders by class, or in Parquet files"
+    )
+
+
 def add_model_options(group: argparse._ArgumentGroup) -> None:
     """Options on the network, and on methods of the user."""
     group.add_argument(
@@ -88,7 +102,7 @@ def run_sweep_command(
     Args:
         completions: the words that options of this command take, for `--completion`.
     """
-    options, invocation = parser.parse_args(arguments), Invocation.of(arguments)
+    options, invocation = parser.parse_args(arguments), Invocation.of(arguments, script=parser.prog)
     about = options.version or options.completion
 
     def do_work() -> int:

@@ -7,14 +7,12 @@ from sweeps.cli.exit_codes import DONE
 from sweeps.cli.invocation import Invocation
 from sweeps.cli.json_output import plan_as_json, status_as_json
 from sweeps.cli.listings import list_methods, list_presets
+from sweeps.cli.python_study import Study, check_status
 from sweeps.cli.study_launch import RunOptions
 from sweeps.cli.study_request import find_store, read_study, register_listed_methods
-from sweeps.cli.study_run import announce_changed_methods, plan_study, run_study, say
+from sweeps.cli.study_run import announce_changed_methods, run_study, say
 from sweeps.loggers.selection import check_loggers
-from sweeps.planning.network_probe import check_trials
 from sweeps.planning.plan import Plan
-from sweeps.planning.start_weights import resolve_weights
-from sweeps.planning.trial_status import read_trial_status, status_of_empty_directory
 from sweeps.study_file.study import StudySpec
 from sweeps.study_file.study_reader import find_study_presets
 from trainables.storage.store import Store
@@ -37,15 +35,14 @@ def run_study_command(options: Namespace, invocation: Invocation, *, default_pre
     if options.time_epochs and not options.dry_run:
         raise UserError("--time-epochs times this machine for --dry-run: give both")
     spec = read_study(options, default_preset=default_preset)
-    store = find_store(options, spec.name)
-    spec = resolve_weights(spec, store)
-    plan = plan_study(spec, store, fresh=options.fresh)
+    study = Study.of(spec, find_store(options, spec.name), fresh=options.fresh)
+    spec, store, plan = study.spec, study.store, study.planned
     if options.tune_packing:
         spec = _tune_packing(options, invocation, spec, plan)
     if not options.fresh:
         announce_changed_methods(plan, store)
     if options.dry_run:
-        return _describe_plan(options, invocation, spec, plan, store)
+        return show_plan(options, invocation, spec, plan, store)
     how = RunOptions(
         address=options.address,
         log=options.log,
@@ -81,19 +78,13 @@ def _tune_packing(
     return spec.model_copy(update={"resources": packing.resources})
 
 
-def _describe_plan(
+def show_plan(
     options: Namespace, invocation: Invocation, spec: StudySpec, plan: Plan, store: Store
 ) -> int:
     """Print the plan, what is done and what it would cost."""
     from sweeps.estimate.plan_cost import describe_plan
 
-    if options.fresh:
-        status = status_of_empty_directory(plan)
-    else:
-        status = read_trial_status(plan, store, retry_failed=options.retry_failed)
-    if status.missing:
-        spec.check_data()
-        check_trials(spec, (plan.by_key[key].spec for key in status.missing))
+    status = check_status(spec, plan, store, retry_failed=options.retry_failed, fresh=options.fresh)
     if options.json:
         invocation.output.update(status_as_json(spec, plan, status, store))
         invocation.output.update(plan_as_json(spec, plan, status, time_epochs=options.time_epochs))

@@ -2,18 +2,20 @@
 reason why it ended."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pruning.user_error import UserError
 from sweeps.live_view.watch import watch_run
+from sweeps.planning.model_sources import digest_models
 from sweeps.planning.plan import Plan
 from sweeps.planning.trial_status import TrialStatus
 from sweeps.study_file.study import StudySpec
 from sweeps.study_file.study_fields import Resources
 from trainables.environment import Environment
+from trainables.storage.launch_token import launch_token
 from trainables.storage.store import Store
 
 if TYPE_CHECKING:
@@ -39,11 +41,22 @@ class RunOptions:
     fresh: bool = False
 
 
+class LaunchEnd(NamedTuple):
+    """How a launch ended: why it stopped before its end, "" where it did not, and the trials whose
+    workers said that they are done."""
+
+    stopped: str
+    done: Set[str] = frozenset()
+
+
 class Runnable(Protocol):
     """What a study and a search say of how their trials are executed."""
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def model(self) -> str: ...
 
     @property
     def data_dir(self) -> str | None: ...
@@ -55,19 +68,27 @@ class Runnable(Protocol):
     def checkpoint_seconds(self) -> float: ...
 
 
-def make_environment(spec: Runnable, store: Store) -> Environment:
-    """How the trials of a study or a search are executed."""
+def make_environment(spec: Runnable, store: Store, *, launch: str = "") -> Environment:
+    """How the trials of a study or a search are executed, in the launch with that token."""
     return Environment(
         store=store.uri,
         study=spec.name,
+        launch=launch,
+        model_sources=digest_models(
+            [setting.model for setting in spec.settings]
+            if isinstance(spec, StudySpec)
+            else [spec.model]
+        ),
         data_dir=spec.data_dir,
         device="cuda" if spec.resources.gpus_per_trial else "cpu",
-        threads=max(1, math.floor(spec.resources.cpus_per_trial)),
+        threads=spec.resources.threads,
+        ranks=spec.resources.ranks,
         checkpoint_seconds=spec.checkpoint_seconds,
         keep_networks=spec.keep_networks if isinstance(spec, StudySpec) else "none",
         images=spec.resources.images,
         loader_workers=spec.resources.workers,
         deterministic=spec.resources.deterministic,
+        cuda_graphs=spec.resources.cuda_graphs,
         sharing_gpu=max(1, math.floor(1 / (spec.resources.gpus_per_trial or 1))),
     )
 
@@ -79,8 +100,8 @@ def launch_missing_trials(
     store: Store,
     how: RunOptions,
     loggers: "Sequence[LogQueue]",
-) -> str:
-    """Run the missing trials; returns why it stopped before the end, "" where it did not.
+) -> LaunchEnd:
+    """Run the missing trials.
 
     Raises:
         UserError: there is no GPU, data or cluster as the study wants it.
@@ -91,6 +112,7 @@ def launch_missing_trials(
     from sweeps.estimate.spent import Account
     from sweeps.estimate.time_per_trial import share_of_device
     from sweeps.running.cluster import check_cluster, connected
+    from sweeps.running.gpu_spread import count_gpus, spread_over_gpus
     from sweeps.running.progress import Progress
     from sweeps.running.run import run_plan
 
@@ -101,15 +123,22 @@ def launch_missing_trials(
     verb = "continuing" if len(status.missing) < len(titles) else "starting"
     counts = f"{len(status.done)} of {len(titles)} trials done, {len(status.missing)} to run"
     progress.say(f"{verb}: {counts}; study in {store.place()}")
-    environment = make_environment(spec, store)
-    with connected(how.address) as started_here:
+    with connected(how.address) as started_here, launch_token(store) as launch:
         check_cluster(spec.resources, say=progress.say, started_here=started_here)
+        resources = spread_over_gpus(spec.resources, len(status.missing), count_gpus())
+        if resources != spec.resources:
+            progress.say(
+                f"each trial takes {resources.gpus_per_trial:g} of a GPU, so that all GPUs are used"
+            )
+        spread = spec.model_copy(update={"resources": resources})
+        environment = make_environment(spread, store, launch=launch)
         view = _watch(spec, plan, store, progress) if how.watch else nullcontext()
         with view as live:
             if live:
                 live.add_finished_trials(store, plan, status.done)
             observers = [*loggers, *([live] if live else [])]
-            return run_plan(plan, environment, spec.resources, progress, observers=observers)
+            stopped = run_plan(plan, environment, resources, progress, observers=observers)
+    return LaunchEnd(stopped, progress.done_keys)
 
 
 def _check_gpus(spec: StudySpec, plan: Plan, status: TrialStatus) -> None:

@@ -9,7 +9,8 @@ from sweeps.cli.override import override
 from sweeps.study_file.method_path import register_user_methods
 from sweeps.study_file.study import StudySpec, build_study
 from sweeps.study_file.study_reader import read_study_file, read_study_preset
-from trainables.storage.store import Store, is_remote
+from trainables.storage.bucket_uri import find_local_path, is_remote
+from trainables.storage.store import Store
 
 
 def read_study(options: Namespace, *, default_preset: str) -> StudySpec:
@@ -138,7 +139,9 @@ def resolve_folder(text: str, name: str) -> str:
     if is_remote(text):
         return text
     try:
-        return str(Path(text.removeprefix("file://")).expanduser().resolve())
+        return str(find_local_path(text).expanduser().resolve())
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
     except (
         OSError,
         ValueError,

@@ -7,7 +7,7 @@ import sys
 from sweeps.cli.exit_codes import DONE, FAILED, INTERRUPTED, STOPPED
 from sweeps.cli.invocation import Invocation
 from sweeps.cli.json_output import status_as_json
-from sweeps.cli.study_launch import RunOptions, launch_missing_trials
+from sweeps.cli.study_launch import LaunchEnd, RunOptions, launch_missing_trials
 from sweeps.live_view.watch import write_report
 from sweeps.loggers.selection import logging_to
 from sweeps.planning.network_probe import check_trials
@@ -15,6 +15,7 @@ from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.study_directory import check_same_study, write_study_description
 from sweeps.planning.trial_status import (
     TrialStatus,
+    await_trial_status,
     delete_leftovers,
     erase_study,
     forget_failures,
@@ -86,11 +87,11 @@ def _run_missing(
     write_study_description(spec, plan, store)
     for key in status.damaged:
         say(f"{store.place(table_file(ROWS, key))} is damaged: its trial runs again")
-    stopped = _launch(spec, plan, status, store, how)
+    stopped, reported = _launch(spec, plan, status, store, how)
     if stopped and stopped != BY_USER:
         return _stop(stopped, status_as_json(spec, plan, status, store), invocation)
     if status.missing:
-        status = read_trial_status(plan, store)
+        status = await_trial_status(plan, store, reported)
         delete_leftovers(store, status.done)
         invocation.output.update(status_as_json(spec, plan, status, store))
     if stopped:
@@ -104,14 +105,16 @@ def _run_missing(
     return code or (DONE if all_timed else FAILED)
 
 
-def _launch(spec: StudySpec, plan: Plan, status: TrialStatus, store: Store, how: RunOptions) -> str:
-    """Run the missing trials and log them; returns why it stopped before the end, if it did."""
+def _launch(
+    spec: StudySpec, plan: Plan, status: TrialStatus, store: Store, how: RunOptions
+) -> LaunchEnd:
+    """Run the missing trials and log them."""
     with logging_to(how.log, spec.name, store, say=say) as loggers:
         specs = {key: trial.spec for key, trial in plan.by_key.items()}
         for logger in loggers:
             logger.log_finished_trials(specs, sorted(status.done))
         if not status.missing:
-            return ""
+            return LaunchEnd("")
         spec.check_data()
         return launch_missing_trials(spec, plan, status, store, how, loggers)
 
@@ -143,9 +146,17 @@ def _conclude(
         print(f"failed: {failure.key}: {failure.error}  ({store.place(failure.path)})")
     for key, parent in status.blocked.items():
         print(f"not run: {key}, because {parent} failed")
-    if status.failed or status.missing:
+    if status.failed:
         again = invocation.command_to_continue("--retry-failed")
         print(f"run the failed trials again with\n  {again}")
+    elif status.missing:
+        count = len(status.missing)
+        rows = "1 trial that ended has" if count == 1 else f"{count} trials that ended have"
+        again = invocation.command_to_continue()
+        print(
+            f"{rows} no rows that can be read; to run what is missing, the same command:\n  {again}"
+        )
+    if status.failed or status.missing:
         return FAILED
     print(f"tables and figures: python -m analysis {shlex.quote(store.uri)}")
     return DONE

@@ -91,11 +91,16 @@ def tune_packing(
     """Time the study's longest dense training on this machine, alone and with others, and pick.
 
     Raises:
-        UserError: the study wants GPUs and there is none here; it trains nothing; or not even one
-            trial ran.
+        UserError: the study wants GPUs and there is none here; its trials have several ranks; it
+            trains nothing; or not even one trial ran.
     """
     import torch
 
+    if spec.resources.ranks > 1:
+        raise UserError(
+            "--tune-packing times how many trials share a device, but each of this study has "
+            f"{spec.resources.ranks} ranks: leave it out"
+        )
     wants_gpu = bool(spec.resources.gpus_per_trial)
     gpus = torch.cuda.device_count() if wants_gpu else 0
     if wants_gpu and not gpus:
@@ -109,12 +114,10 @@ def tune_packing(
     longest = max(dense, key=lambda trial: trial.epochs).spec
     say(f"trials at once of {longest.model} on {longest.dataset}, {seconds:g} s each:")
     if gpus > 1:
-        say(f"  timed on GPU 0 alone; the other {gpus - 1} are taken to be like it")
-    if wants_gpu and longest.recipe.compile is not False:
-        say("  timed without torch.compile, which long trainings may use")
+        say(f"  on each of {gpus} GPUs")
     timed: list[tuple[Packing, TrainingSpeed]] = []
     for packing in possible_packings(cores=count_cores(), gpus=gpus):
-        speed = _time_packing(longest, packing, spec.data_dir, seconds)
+        speed = _time_packing(longest, packing, spec.data_dir, max(1, gpus), seconds)
         timed.append((packing, speed))
         say(describe_speed(packing, speed))
         if speed.error:
@@ -127,7 +130,7 @@ def tune_packing(
 
 
 def _time_packing(
-    trial: TrialSpec, packing: Packing, data_dir: str | None, seconds: float
+    trial: TrialSpec, packing: Packing, data_dir: str | None, gpus: int, seconds: float
 ) -> TrainingSpeed:
     from trainables.environment import Environment
     from trainables.timing.concurrent_trials import time_concurrent_trials
@@ -139,7 +142,9 @@ def _time_packing(
             device="cuda" if packing.resources.gpus_per_trial else "cpu",
             threads=int(packing.resources.cpus_per_trial),
         )
-        return time_concurrent_trials(trial, environment, packing.trials, seconds=seconds)
+        return time_concurrent_trials(
+            trial, environment, packing.trials, gpus=gpus, seconds=seconds
+        )
 
 
 def describe_speed(packing: Packing, speed: TrainingSpeed) -> str:

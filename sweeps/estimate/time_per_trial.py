@@ -168,6 +168,10 @@ def time_from_timed_epochs(spec: StudySpec, plan: Plan) -> TimePerTrial:
             "a table of devices is used then"
         )
     factors: dict[tuple[str, str] | str, float] = {}
+    ranks = spec.resources.ranks if gpu else 1
+    one = spec.resources.model_copy(
+        update={"gpus_per_trial": spec.resources.gpus_per_trial / ranks}
+    )
     with tempfile.TemporaryDirectory() as folder:
         environment = Environment(
             store=folder,
@@ -180,7 +184,9 @@ def time_from_timed_epochs(spec: StudySpec, plan: Plan) -> TimePerTrial:
             setting = (trial.spec.dataset, trial.spec.model)
             if setting not in factors and trial.spec.method == "dense" and trial.epochs:
                 seconds = TRIAL + trial.epochs * time_epoch(trial.spec, environment)
-                expected = expected_seconds(trial, device, spec.resources, spec.data_dir)
+                expected = expected_seconds(trial, device, one, spec.data_dir)
                 factors[setting] = seconds / expected
     basis = "epochs timed on this machine"
+    if ranks > 1:
+        basis += f", on one GPU, of which the {ranks} of a trial divide the work"
     return TimePerTrial(device, basis, spec.resources, factors=factors, data_dir=spec.data_dir)

@@ -5,9 +5,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweeps.running.python_path import make_python_path
 from sweeps.running.snapshot import Snapshot
 from sweeps.study_file.study_fields import Resources
 from trainables.storage import layout
@@ -16,7 +16,6 @@ from trainables.storage.store import Store
 if TYPE_CHECKING:
     from sweeps.live_view.terminal_view import TerminalView
 
-ROOT = Path(__file__).resolve().parents[2]
 REPORT_MODULE = "sweeps.live_view.report_process"
 SECONDS = 60  # between two times that the report is made anew
 LAST_REPORT_SECONDS = 600  # that the last report may take
@@ -72,7 +71,7 @@ def watch_run(
 def keep_report_current(store: Store) -> Iterator[None]:
     """Keep the report of a running study current, in a process of its own, so that no error in it
     can reach the study."""
-    command = [sys.executable, "-m", REPORT_MODULE, store.uri, "--watch", str(SECONDS)]
+    command = [sys.executable, "-P", "-m", REPORT_MODULE, store.uri, "--watch", str(SECONDS)]
     try:
         # In a session of its own: Ctrl-C is for the study.
         child = subprocess.Popen(
@@ -80,7 +79,7 @@ def keep_report_current(store: Store) -> Iterator[None]:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=_make_environment(),
+            env=make_environment(),
             start_new_session=True,
         )
     except OSError as error:
@@ -100,11 +99,11 @@ def write_report(store: Store) -> None:
     """Write the report of what there is now; an error in it is one line."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "analysis", store.uri],
+            [sys.executable, "-P", "-m", "analysis", store.uri],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=_make_environment(),
+            env=make_environment(),
             timeout=LAST_REPORT_SECONDS,
             text=True,
             errors="replace",
@@ -119,7 +118,7 @@ def write_report(store: Store) -> None:
         print(f"report: {store.place(REPORT)}", flush=True)
 
 
-def _make_environment() -> dict[str, str]:
-    """The environment of a process that finds this checkout and leaves the cores to the trials."""
-    path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH")) if part)
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+def make_environment() -> dict[str, str]:
+    """The environment of a process that finds this checkout, whatever lies in the current folder,
+    and leaves the cores to the trials."""
+    return {**os.environ, "PYTHONPATH": make_python_path(), "OMP_NUM_THREADS": "1"}

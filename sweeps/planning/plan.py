@@ -198,7 +198,7 @@ def _dense_spec(setting: StudySpec, seed: int, test: bool) -> TrialSpec:
             recipe=setting.recipe,
             test=test,
             **find_start(setting),
-        )
+        ).of_ranks(setting.resources.ranks)
     )
 
 
@@ -218,7 +218,7 @@ def _list_specs(setting: StudySpec, seed: int, test: bool) -> list[TrialSpec]:
                 test=test,
                 **find_start(setting),
                 sources=registry.digest_user_files(entry.name, knobs),
-            )
+            ).of_ranks(setting.resources.ranks)
             method = first.build_method()
             if method.prunes:
                 chosen = {
@@ -247,7 +247,7 @@ def _outline(spec: TrialSpec, phases: list[Phase]) -> _Outline:
         )
     dense = spec.method != "dense" and needs_dense(spec.build_method(), phases)
     if not any(getattr(phase, "recipe", None) == "retrain" for phase in phases):
-        spec = spec.model_copy(update={"retrain": None})
+        spec = spec.model_copy(update={"retrain": None}).of_ranks(spec.norm_parts)
     spec = name_augment_files(spec)
     return _Outline(spec, dense, epochs, _epochs_at_each_sparsity(phases), rewind_epochs_of(phases))
 

@@ -46,7 +46,7 @@ def put_weights(study: StudySpec, store: Store) -> None:
             does not hold its weights.
     """
     for setting in study.settings:
-        if setting.weights and recall_weights(store, _request(setting)) is None:
+        if setting.weights and recall_weights(store, make_request(setting)) is None:
             given = _read(setting)
             if given.digest != setting.weights.digest:
                 raise UserError(
@@ -54,7 +54,7 @@ def put_weights(study: StudySpec, store: Store) -> None:
                     "that stays as it is, such as a file"
                 )
             store_given_weights(store, given, source=setting.weights.source)
-            remember_weights(store, _request(setting), given)
+            remember_weights(store, make_request(setting), given)
 
 
 def describe_start(study: StudySpec) -> list[str]:
@@ -78,7 +78,7 @@ def _resolve(setting: StudySpec, store: Store) -> StudySpec:
     try:
         given = _read(setting)
     except UserError:
-        stored = recall_weights(store, _request(setting))
+        stored = recall_weights(store, make_request(setting))
         if stored is None:
             raise
         given = stored
@@ -94,8 +94,8 @@ def _resolve(setting: StudySpec, store: Store) -> StudySpec:
     return setting.model_copy(update=update)
 
 
-def _request(setting: StudySpec) -> WeightsRequest:
-    """What weights a setting asks for."""
+def make_request(setting: StudySpec) -> WeightsRequest:
+    """What weights a setting that begins with some asks for."""
     assert setting.weights is not None, "only a setting with weights asks for some"
     size = read_data_size(setting.dataset, setting.data_dir, setting.image_size)
     return WeightsRequest(
@@ -110,7 +110,7 @@ def _request(setting: StudySpec) -> WeightsRequest:
 def _read(setting: StudySpec) -> GivenWeights:
     from trainables.weights.sources import read_weights
 
-    request = _request(setting)
+    request = make_request(setting)
     return read_weights(
         request.source,
         model=request.model,

@@ -7,6 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from pruning.user_error import UserError, short
+from sweeps.planning.model_sources import check_model_sources, record_model_sources
 from sweeps.planning.plan import Plan
 from sweeps.planning.start_weights import put_weights
 from sweeps.study_file.study import StudySpec
@@ -18,6 +19,7 @@ from trainables.user_method_files import store_method_files
 
 RECIPES = ("recipe", "retrain")
 LAYER_CHOICES = ("exclude", "layer_sparsity")
+ALWAYS = ("dataset", "model", "methods", "sparsities", "seeds")  # fields of every study file
 START = ("image_size", "weights", "normalise")
 
 
@@ -27,11 +29,12 @@ def check_same_study(spec: StudySpec, store: Store) -> None:
 
     Raises:
         UserError: data set, model, weights, a recipe or a choice of layers differ from what the
-            directory holds.
+            directory holds, or a network of the user was edited.
     """
     before = _read_study(store)
     if before is None:
         return
+    check_model_sources([setting.model for setting in spec.settings], store)
     now = spec.model_dump(mode="json")
     for name in ("dataset", "model", *RECIPES, *LAYER_CHOICES, *START):
         old, new = before.get(name), now[name]
@@ -64,6 +67,8 @@ def _read_study(store: Store) -> dict[str, Any] | None:
         before = parse_yaml(store.read(STUDY_FILE), large=True)
         if not isinstance(before, dict):
             raise UserError("it is no mapping of keys to values")
+        if any(name not in before for name in ALWAYS):
+            raise UserError("it is cut off")
         return before
     except FileNotFoundError:
         return None
@@ -106,6 +111,7 @@ def write_study_description(spec: StudySpec, plan: Plan, store: Store) -> None:
     """Write what was asked for, for the reader and the analysis, and for the workers the user's
     method files and the weights that trials begin with."""
     store_method_files(plan.sources, store)
+    record_model_sources([setting.model for setting in spec.settings], store)
     put_weights(spec, store)
     text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
     store.write(STUDY_FILE, text.encode())

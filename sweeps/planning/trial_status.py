@@ -6,7 +6,7 @@ This decides what a launch runs; what the report says of missing trials is in
 """
 
 import json
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Set
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
@@ -25,9 +25,11 @@ from trainables.storage.layout import (
     parse_state,
     state_folder,
     state_key,
+    table_file,
     table_key,
 )
 from trainables.storage.store import Store, StoreLost
+from trainables.storage.visibility import lag_seconds, wait_until_seen
 
 if TYPE_CHECKING:
     from trainables.storage.parquet_tables import TrialSummary
@@ -73,10 +75,17 @@ class TrialStatus:
     spent: dict[str, DeviceTime] = field(default_factory=dict)
 
 
-def read_trial_status(plan: Plan, store: Store, *, retry_failed: bool = False) -> TrialStatus:
-    """Compare a plan with the study directory; with `retry_failed`, trials that failed count as
-    missing."""
-    ends = _read_ends(store, plan)
+def read_trial_status(
+    plan: Plan, store: Store, *, retry_failed: bool = False, reported: Container[str] = ()
+) -> TrialStatus:
+    """Compare a plan with the study directory.
+
+    Args:
+        retry_failed: whether trials that failed count as missing.
+        reported: trials whose workers have said that they are done: their rows are looked for by
+            name, because a listing may lag behind.
+    """
+    ends = _read_ends(store, plan, reported)
     whole = {key: end for key, end in ends.items() if end}
     saved = _read_numbers(store, NETWORKS, "level") if plan.keep_networks else {}
     done = {
@@ -85,9 +94,9 @@ def read_trial_status(plan: Plan, store: Store, *, retry_failed: bool = False) -
         if not plan.keep_networks or end.levels <= saved.get(key, set())
     }
     recorded = [] if retry_failed else store.list(FAILURES, ".json")
-    failures = {failure_key(path): path for path in recorded}
+    failures = {failure_key(path) for path in recorded}
     to_run = _list_trials_to_run(plan, store, done, failures)
-    failed = {key: _read_failure(store, key, failures[key]) for key in to_run if key in failures}
+    failed = {key: read_failure(store, key) for key in to_run if key in failures}
     blocked = {
         key: parent
         for key in to_run
@@ -102,6 +111,23 @@ def read_trial_status(plan: Plan, store: Store, *, retry_failed: bool = False) -
         damaged=tuple(key for key, end in ends.items() if not end),
         spent={key: _device_time(end) for key, end in whole.items()},
     )
+
+
+def await_trial_status(plan: Plan, store: Store, reported: Set[str]) -> TrialStatus:
+    """`read_trial_status` once it shows the trials that were reported as done, or else after the
+    time that a network disk may lag behind."""
+    status = read_trial_status(plan, store, reported=reported)
+    seconds = lag_seconds(store.uri)
+    if reported <= status.done or not seconds:
+        return status
+
+    def find() -> TrialStatus | None:
+        nonlocal status
+        status = read_trial_status(plan, store, reported=reported)
+        return status if reported <= status.done else None
+
+    wait_until_seen(find, seconds)
+    return status
 
 
 def status_of_empty_directory(plan: Plan) -> TrialStatus:
@@ -136,7 +162,9 @@ def erase_study(store: Store) -> None:
         store.delete(name)
 
 
-def _read_ends(store: Store, plan: Plan) -> dict[str, "TrialSummary | None"]:
+def _read_ends(
+    store: Store, plan: Plan, reported: Container[str]
+) -> dict[str, "TrialSummary | None"]:
     """By key, in the plan's order, what the rows of trials say of them; None where these cannot be
     read, or are of another trial."""
     from trainables.storage import parquet_tables
@@ -148,7 +176,11 @@ def _read_ends(store: Store, plan: Plan) -> dict[str, "TrialSummary | None"]:
             return None
 
     with_rows = {table_key(ROWS, path) for path in store.list(ROWS, ".parquet")}
-    keys = [key for key in plan.by_key if key in with_rows]
+    keys = [
+        key
+        for key in plan.by_key
+        if key in with_rows or (key in reported and store.exists(table_file(ROWS, key)))
+    ]
     return dict(zip(keys, store.parallel_map(read_end, keys), strict=True))
 
 
@@ -176,7 +208,9 @@ def _wanted_epochs(plan: Plan, dense: str) -> set[int]:
     return {0, *spec.rewind_epochs, spec.recipe.epochs}
 
 
-def _read_failure(store: Store, key: str, path: str) -> Failure:
+def read_failure(store: Store, key: str) -> Failure:
+    """The record of a trial that was given up, also where it cannot be read."""
+    path = failure_file(key)
     try:
         error = printable(str(json.loads(store.read(path))["error"]))
     except StoreLost:

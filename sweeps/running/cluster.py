@@ -2,20 +2,31 @@
 
 import logging
 import os
-import re
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import ray
+from ray.job_config import JobConfig
 
 from pruning.user_error import UserError
+from sweeps.running.connection_errors import (
+    check_answer,
+    check_owner,
+    explain_connection_error,
+)
+from sweeps.running.leftovers import marked_session
+from sweeps.running.local_ray import (
+    choose_places,
+    daemons_in_own_session,
+    find_session_folder,
+    stay_on_this_machine,
+    watch_gcs,
+)
+from sweeps.running.python_path import make_worker_variables
+from sweeps.running.stop_request import StopRequest
 from sweeps.study_file.study_fields import Resources
-
-ROOT = Path(__file__).resolve().parents[2]
-CONNECT_SECONDS = 5.0  # that a cluster may take to answer; Ray by itself tries for minutes
+from trainables.command_line import raise_on_signals
 
 PENDING_TRIALS = 16  # that Tune lets wait for a worker, so that a cluster sees them and grows
 
@@ -41,8 +52,8 @@ def connected(address: str | None, *, pending_trials: int = PENDING_TRIALS) -> I
 
     Yields whether it was started here, in which case it cannot grow.
 
-    `address` "local" always starts one. The project's folder and the current one are put on the
-    workers' path, so that trials run from a fresh checkout, and with networks of the user.
+    `address` "local" always starts one. Workers find the project's packages and the modules of the
+    user, so that trials run from a fresh checkout, and with networks of the user.
 
     Args:
         pending_trials: how many trials may wait for a worker. With a searcher that is not Tune's,
@@ -52,87 +63,57 @@ def connected(address: str | None, *, pending_trials: int = PENDING_TRIALS) -> I
         UserError: no cluster of the same versions answers at `address`, or none can be started
             here.
     """
+    raise_on_signals()  # Ray has set handlers of its own
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(pending_trials))
-    path = os.pathsep.join(
-        part for part in (str(ROOT), os.getcwd(), os.environ.get("PYTHONPATH")) if part
-    )
-    os.environ["PYTHONPATH"] = path
-    shared: dict[str, Any] = {
-        "log_to_driver": False,
-        "logging_level": logging.ERROR,
-        "include_dashboard": False,
-    }
-    workers = {"env_vars": {"PYTHONPATH": path}}
+    workers = make_worker_variables()
+    os.environ.update(workers)
     started_here = address == "local" or (address is None and not is_running())
     place = "" if started_here else address or os.environ.get("RAY_ADDRESS") or "auto"
-    _check_answer(place)
+    check_answer(place, from_variable=not address)
+    if place == "auto" and (running := find_running()):
+        check_owner(running)
+        print(
+            f"using the Ray cluster at {running} that runs on this machine "
+            "(--address local starts one for this command alone)",
+            flush=True,
+        )
+    shared: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if not place.startswith("ray://"):
+        shared["job_config"] = OwnPathJobConfig()
     try:
         if started_here:
-            _stay_on_this_machine()
-            ray.init(address="local", **shared)
+            stay_on_this_machine()
+            places = choose_places()
+            with daemons_in_own_session():
+                ray.init(address="local", include_dashboard=False, **places, **shared)
         else:
-            del shared["include_dashboard"]
-            ray.init(address=address or "auto", runtime_env=workers, **shared)
+            ray.init(address=address or "auto", runtime_env={"env_vars": workers}, **shared)
+    except UserError:
+        raise
+    except SystemExit:  # Ray's own answer to SIGTERM
+        raise KeyboardInterrupt from None
     except Exception as error:  # Ray raises the plain class, too
-        raise UserError(_explain(error, place)) from None
+        raise UserError(explain_connection_error(error, place)) from None
+    raise_on_signals()
     _silence_ray()
     try:
-        yield started_here
+        if started_here:
+            with watch_gcs(StopRequest.make), marked_session(find_session_folder()):
+                yield True
+        else:
+            yield False
     finally:
         ray.shutdown()
 
 
-def _check_answer(place: str) -> None:
-    """Pass if something answers at an address HOST:PORT, or ray://HOST:PORT; other ways of naming a
-    cluster pass.
+class OwnPathJobConfig(JobConfig):
+    """What Ray is told of a command, but not to search the command's folder and the current one
+    before Python's own modules in every worker: a `queue.py` beside a study would end it."""
 
-    Raises:
-        UserError: nothing does.
-    """
-    if not (parts := re.fullmatch(r"(?:ray://)?\[?([^/]+?)\]?:(\d{1,5})", place)):
-        return
-    try:
-        socket.create_connection((parts[1], int(parts[2])), timeout=CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:  # the second for a port above 65535
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(
-            f"no Ray cluster answers at '{place}' ({reason}): check the address, start one there "
-            "with ray start --head, or leave out --address to use this machine"
-        ) from None
-
-
-def _explain(error: Exception, place: str) -> str:
-    """Why Ray cannot be used, and what to do; `place` is empty where it was to be started here."""
-    reason = " ".join(str(error.__cause__ or error).split()).rstrip(".")
-    if versions := re.search(
-        r"Version mismatch.* Ray: (\S+) Python: (\S+) .* Ray: (\S+) Python: (\S+)", reason
-    ):
-        there, here = (f"Ray {versions[i]} and Python {versions[i + 1]}" for i in (1, 3))
-        return (
-            f"the Ray cluster at '{place}' has {there}, but this machine has {here}: "
-            "install the same on both"
-        )
-    if place:
-        return (
-            f"cannot use the Ray cluster at '{place}': {reason[:300]}; "
-            "an address is HOST:PORT, as ray start prints it"
-        )
-    if isinstance(error, OSError):
-        advice = "set RAY_TMPDIR to a folder with room, open to you"
-    else:
-        advice = "name a running cluster by --address, or try again"
-    return f"cannot start Ray on this machine: {reason[:300]}; {advice}"
-
-
-def _stay_on_this_machine() -> None:
-    """Have Ray's processes listen on the loopback interface alone; Ray names its switch for this
-    after the systems on which it is set."""
-    from ray._private import ray_constants
-
-    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
-    ray_constants.ENABLE_RAY_CLUSTER = False
+    def _runtime_env_has_working_dir(self) -> bool:
+        return True
 
 
 def _silence_ray() -> None:
@@ -153,9 +134,16 @@ def is_running() -> bool:
     """
     if os.environ.get("RAY_ADDRESS"):
         return True
+    return bool(find_running())
+
+
+def find_running() -> str:
+    """The address of the cluster that `ray start` or `ray up` made of this machine; "" where there
+    is none."""
     from ray._private.services import find_bootstrap_address, find_gcs_addresses
 
-    return find_bootstrap_address(None) in find_gcs_addresses()
+    address = find_bootstrap_address(None)
+    return str(address) if address in find_gcs_addresses() else ""
 
 
 def find_dashboard() -> str:

@@ -107,6 +107,11 @@ def _is_alive(lease: Lease) -> bool:
     return _read_start(lease.pid) == lease.born
 
 
+def is_gone(lease: Lease) -> bool:
+    """Whether the process of a lease is known to have ended: one of another machine is not."""
+    return lease.machine == _identify_machine() and not _is_alive(lease)
+
+
 def _read_lease(store: Store) -> Lease | None:
     try:
         return Lease.parse(store.read(layout.LEASE_FILE))

@@ -43,6 +43,7 @@ class Progress:
         quiet: bool = False,
     ) -> None:
         self.quiet = quiet
+        self.done_keys: set[str] = set()  # of trials that this launch has finished
         self._account, self._accounted = account, time.monotonic()
         self._titles = {key: printable(title) for key, title in titles.items()}
         self._failed = 0
@@ -95,6 +96,7 @@ class Progress:
     def done(self, key: str, result: dict[str, Any]) -> None:
         """A trial is done."""
         self._end(key)
+        self.done_keys.add(key)
         top1 = result.get("top1")
         measured = f"top-1 {top1:6.2f} %  " if isinstance(top1, float) else ""
         took = duration(self._elapsed(key))

@@ -5,8 +5,6 @@ starts a fresh Tuner on the rest.
 """
 
 import logging
-import shutil
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +14,7 @@ from ray.tune.search import Searcher
 
 from sweeps.planning.plan import Plan
 from sweeps.planning.trial_status import read_trial_status
+from sweeps.running.leftovers import scratch_folder
 from sweeps.running.observer import Observer
 from sweeps.running.plan_searcher import PlanSearcher
 from sweeps.running.progress import Progress
@@ -56,7 +55,7 @@ def run_plan(
     nodes = UnfitNodes(resources, progress.say)
     with stop_on_signals(progress.say):
         while not StopRequest.reason:
-            missing = read_trial_status(plan, store).missing
+            missing = read_trial_status(plan, store, reported=progress.done_keys).missing
             if not missing:
                 break
             children = find_children(plan, missing)
@@ -93,7 +92,20 @@ def run_tuner(
     bundle = {"CPU": resources.cpus_per_trial}
     if resources.gpus_per_trial:
         bundle["GPU"] = resources.gpus_per_trial
-    scratch = tempfile.mkdtemp(prefix="study-")
+    with scratch_folder() as scratch:
+        _fit(trainable, searcher, callback, scheduler, bundle, samples=samples, scratch=scratch)
+
+
+def _fit(
+    trainable: type[RayTrial],
+    searcher: Searcher,
+    callback: TuneCallback,
+    scheduler: TrialScheduler | None,
+    bundle: dict[str, float],
+    *,
+    samples: int,
+    scratch: str,
+) -> None:
     tuner = tune.Tuner(
         tune.with_resources(trainable, tune.PlacementGroupFactory([bundle])),
         tune_config=tune.TuneConfig(
@@ -122,5 +134,3 @@ def run_tuner(
         tuner.fit()
     except KeyboardInterrupt:
         StopRequest.make(INTERRUPTED)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

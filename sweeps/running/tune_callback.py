@@ -2,6 +2,7 @@
 trials are given up."""
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,12 @@ from sweeps.running.observer import Observer
 from sweeps.running.progress import Progress
 from sweeps.running.stop_request import StopRequest
 from sweeps.running.unfit_nodes import UnfitNodes
-from sweeps.running.worker_failures import WorkerFailures, describe_failure
+from sweeps.running.worker_failures import (
+    ROUNDS,
+    WorkerFailures,
+    describe_failure,
+    pause_before_retry,
+)
 from trainables.storage.layout import failure_file
 from trainables.storage.store import Store, StoreLost
 
@@ -29,6 +35,7 @@ class TuneCallback(NotPickled, tune.Callback):
 
     dropped: trials that want another round, because Tune gave them up when their worker was lost
         before it had started, or because the weights of their dense training must be made anew.
+    given_up: trials that this driver has ended; what their last worker still reports is not heard.
     """
 
     def __init__(
@@ -44,10 +51,12 @@ class TuneCallback(NotPickled, tune.Callback):
         self.progress, self.children, self.store = progress, children, store
         self.failures, self.observers, self.nodes = failures, list(observers), nodes
         self.dropped: set[str] = set()
+        self.given_up: set[str] = set()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if not StopRequest.reason:  # one that Tune still starts afterwards is not waited for
             StopRequest.running.add(trial.trial_id)
+        self.failures.started(len(StopRequest.running))
         self.progress.started(_key(trial))
         self._notify(lambda observer: observer.started(_key(trial), trial.config["spec"]))
 
@@ -57,6 +66,7 @@ class TuneCallback(NotPickled, tune.Callback):
         key = _key(trial)
         if "start" in result:
             self.failures.position[key] = result["start"]
+            self.failures.got_further()
         if result.get("status") == "retrying":
             self.progress.will_continue(key, str(result.get("error")))
         self.progress.reported(key, result)
@@ -71,40 +81,71 @@ class TuneCallback(NotPickled, tune.Callback):
             self._notify(lambda observer: observer.done(key, result))
             return
         if status == "failed":
-            self._failed(key, error)
+            if key not in self.given_up:
+                self._failed(key, error)
         elif status == "dense_weights_missing":
             self.dropped.add(key)
-            self._worker_lost(key, error, shown=error)
+            self._worker_lost(trial, error, shown=error)
         elif status == "store_lost":
             StopRequest.make(error)
+        elif status == "store_not_shared":
+            StopRequest.make(error, user_error=True)
         self._notify(lambda observer: observer.interrupted(key))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         StopRequest.running.discard(trial.trial_id)
         error = _read_error(trial)
-        self._worker_lost(_key(trial), error, shown=describe_failure(error))
+        self._worker_lost(trial, error, shown=describe_failure(error))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         StopRequest.running.discard(trial.trial_id)
+        if _key(trial) in self.given_up:
+            return
         self.dropped.add(_key(trial))
         error = _read_error(trial)
-        self._worker_lost(_key(trial), error, shown=describe_failure(error))
+        self._worker_lost(trial, error, shown=describe_failure(error))
 
-    def _worker_lost(self, key: str, error: str, *, shown: str) -> None:
+    def _worker_lost(self, trial: Any, error: str, *, shown: str) -> None:
+        key = _key(trial)
         self._notify(lambda observer: observer.interrupted(key))
         if self.nodes:
             self.nodes.add(error)
         given_up = self.failures.add(key, error)
-        if not given_up:
-            self.progress.will_continue(key, shown)
-            return
+        if given_up:
+            self._give_up(trial, given_up)
+        else:
+            # Its next worker waits so long before it opens the trial.
+            pause = pause_before_retry(self.failures.count_at_this_point(key))
+            trial.config["pause"] = pause
+            after = f"; again in {pause:.0f} s" if pause else ""
+            self.progress.will_continue(key, f"{shown}{after}")
+        self._pause_where_all_are_lost(shown)
+
+    def _give_up(self, trial: Any, reason: str) -> None:
+        """End a trial here: no worker of it may live long enough to do so."""
+        key = _key(trial)
+        self.given_up.add(key)
+        trial.max_failures = 0  # Tune starts it once more at most; its worker reads the record
         try:
-            # The trial's next worker reads this and ends the trial.
-            record_failure(self.store, key, given_up)
+            record_failure(self.store, key, reason)
         except StoreLost as lost:
             StopRequest.make(str(lost))
-        if key in self.dropped:
-            self._failed(key, given_up)
+        self._failed(key, reason)
+
+    def _pause_where_all_are_lost(self, shown: str) -> None:
+        """Wait, with all else, where every worker was lost before any trial got further; in the end
+        ask the study to stop."""
+        rounds = self.failures.add_round()
+        if rounds >= ROUNDS:
+            StopRequest.make(
+                f"all workers were lost {rounds} times in a row before any trial got further; "
+                f"the last time: {shown}"
+            )
+        if pause := pause_before_retry(rounds):
+            self.progress.say(f"no worker gets any further: waiting {pause:.0f} s")
+            until = time.monotonic() + pause
+            while time.monotonic() < until and not StopRequest.reason:
+                time.sleep(0.1)
 
     def _failed(self, key: str, error: str) -> None:
         self.progress.failed(key, error, failure_file(key))

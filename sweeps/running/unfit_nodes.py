@@ -30,6 +30,7 @@ class UnfitNodes:
     resources: Resources
     say: Callable[[str], None]
     _faults: Counter[str] = field(default_factory=Counter)
+    _places: Counter[str] = field(default_factory=Counter)  # that crowded nodes have lost
     _held: dict[str, list[Any]] = field(default_factory=dict)
     out: set[str] = field(default_factory=set)
 
@@ -37,22 +38,26 @@ class UnfitNodes:
         """Take note of the end of a worker, by Ray's words for it.
 
         A node that is unfit for the third time is taken out, and a crowded one runs one trial less
-        from the first time on. Where no node is left, the study is asked to stop.
+        from the first time on, until it runs none and is taken out, too. Where no node is left, the
+        study is asked to stop.
         """
         report = _REPORT.search(error)
         if report is None or report["id"] in self.out:
             return
         node, reason = report["id"], report["reason"].strip()[:300]
+        slots = find_slots_by_node(self.resources)
         if report["kind"] == "Crowded":
             self._hold(node, 1)
-            self.say(f"node {report['address']} runs one trial less at once: {reason}")
-            return
-        self._faults[node] += 1
-        if self._faults[node] < FAULTS:
-            return
-        slots = find_slots_by_node(self.resources)
+            self._places[node] += 1
+            if self._places[node] < slots.get(node, 0):
+                self.say(f"node {report['address']} runs one trial less at once: {reason}")
+                return
+        else:
+            self._faults[node] += 1
+            if self._faults[node] < FAULTS:
+                return
+            self._hold(node, slots.get(node, 0) - self._places[node])
         self.out.add(node)
-        self._hold(node, slots.get(node, 0))
         self.say(f"node {report['address']} is taken out of the study: {reason}")
         if not any(count for other, count in slots.items() if other not in self.out):
             StopRequest.make(f"no node is left that can run trials; the last one: {reason}")

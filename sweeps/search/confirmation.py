@@ -10,6 +10,7 @@ from sweeps.cli.study_launch import RunOptions
 from sweeps.cli.study_run import announce_changed_methods, run_study, say
 from sweeps.planning.plan import make_plan
 from sweeps.planning.trial_status import erase_study
+from sweeps.search.search_weights import pass_weights_on
 from sweeps.study_file.study import build_study
 from trainables.storage import layout
 from trainables.storage.store import Store
@@ -35,6 +36,7 @@ def confirm_best(raw: dict[str, Any], store: Store, how: RunOptions, invocation:
     seeds = ", ".join(map(str, spec.seeds))
     say(f"confirming the best with seeds {seeds} in {below.place()}")
     announce_changed_methods(plan, below)
+    pass_weights_on(spec, store, below)
     return run_study(spec, plan, below, how, invocation.part("confirmed"))
 
 

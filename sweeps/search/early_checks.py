@@ -7,10 +7,10 @@ from math import ceil, isfinite, log10
 from pruning import cost
 from pruning.connectivity import emptied_layers, is_connected
 from pruning.gradient_scores import flow_scores, loss_sensitivity, positive_copy
+from pruning.method_calls import IMAGE_BATCH
 from pruning.phases import Prune, Train
+from pruning.seeds import make_generator
 from trainables.phase_runner import PhaseRunner
-from trainables.prune_inputs import IMAGE_BATCH
-from trainables.training.seeds import make_generator
 from trainables.trial import Trial
 
 IMAGES = 256  # training images for the score snip

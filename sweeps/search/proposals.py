@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pruning.seeds import derive_seed
 from pruning.user_error import UserError
 from sweeps.planning.plan import PlannedTrial, make_plan
 from sweeps.search.candidate_records import Candidate
@@ -18,7 +19,6 @@ from sweeps.search.dimension import Configuration
 from sweeps.search.search_space import draw_point, iterate_grid
 from sweeps.search.search_spec import SearchSpec
 from sweeps.search.tpe import propose_by_tpe
-from trainables.training.seeds import derive_seed
 
 ATTEMPTS = 200  # draws for one number before the space counts as used up
 TPE_ATTEMPTS = 20  # of these by the model; then by chance

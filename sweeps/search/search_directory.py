@@ -8,6 +8,7 @@ import yaml
 
 from pruning import registry
 from pruning.user_error import UserError, short
+from sweeps.planning.model_sources import check_model_sources, record_model_sources
 from sweeps.planning.plan import Plan
 from sweeps.planning.trial_status import erase_study
 from sweeps.search.candidate_records import Candidate
@@ -54,6 +55,7 @@ def check_same_search(spec: SearchSpec, store: Store) -> None:
                 f"{store.place()} holds a search with {field} = {short(before.get(field))}, "
                 f"but now it is {short(now[field])}; {advice}"
             )
+    check_model_sources([spec.model], store)
     for name in find_changed_methods(_digest_methods(spec), store):
         raise UserError(
             f"{store.place()} holds a search with another content of method '{name}'; {advice}"
@@ -98,6 +100,7 @@ def write_search_description(
     """Write what was asked for, what candidates begin with, and as a study what is expected:
     candidates with rows, and those under way."""
     store_method_files(_digest_methods(spec), store)
+    record_model_sources([spec.model], store)
     put_search_weights(spec, store)
     as_search = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
     store.write(layout.SEARCH_FILE, as_search.encode())

@@ -13,6 +13,7 @@ from sweeps.search.candidate_records import Candidate
 from sweeps.search.search_directory import write_search_description
 from sweeps.search.search_spec import SearchSpec
 from sweeps.search.search_summary import count_outcomes, describe_end
+from trainables.storage.launch_token import launch_token
 from trainables.storage.store import Store
 
 if TYPE_CHECKING:
@@ -30,9 +31,23 @@ def continue_search(
     Raises:
         UserError: data or a cluster that cannot be had.
     """
+    with launch_token(store) as launch:
+        return _continue(spec, store, launch, address=address, log=log, watch=watch)
+
+
+def _continue(
+    spec: SearchSpec,
+    store: Store,
+    launch: str,
+    *,
+    address: str | None,
+    log: str | None,
+    watch: bool,
+) -> tuple[str, list[Candidate]]:
+    """The search of the launch with that token."""
     from sweeps.search.search_state import OVER, Search
 
-    search = Search(spec, make_environment(spec, store), say=say)
+    search = Search(spec, make_environment(spec, store, launch=launch), say=say)
     write_search_description(spec, search.candidates.all, store)
     stopped = ""
     if search.queue.wants_more:

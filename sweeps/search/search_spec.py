@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pruning import registry
 from pruning.user_error import UserError, nearest, short
+from pruning.validation_errors import describe_validation_error
 from sweeps.search.budget import Budget
 from sweeps.search.dimension import Configuration, Dimension
 from sweeps.search.objective import Objective
@@ -25,7 +26,6 @@ from sweeps.study_file.start_fields import Normalisation, Size, Weights
 from sweeps.study_file.strict_model import Strict
 from sweeps.study_file.study import StudySpec, build_study
 from sweeps.study_file.study_fields import Pattern, Patterns, Resources, Seed, Sparsity
-from sweeps.validation_errors import describe_validation_error
 from trainables.training.recipe import Number, Recipe
 from trainables.trial_spec import Scalar
 

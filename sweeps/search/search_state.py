@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from sweeps.planning.plan import PlannedTrial
+from sweeps.planning.trial_status import read_failure
 from sweeps.running.stop_request import StopRequest
 from sweeps.search.candidate_list import CandidateList
 from sweeps.search.candidate_queue import CandidateQueue
@@ -155,8 +156,10 @@ class Search:
         key = self.active.pop(trial_id, "")
         if not key:
             return  # Tune reports some ends twice
-        status = "" if result is None else str(result.get("status"))
+        if result is None and self.store.exists(layout.failure_file(key)):  # the driver gave it up
+            result = {"status": "failed", "error": read_failure(self.store, key).error}
         result = result or {}
+        status = str(result.get("status", ""))
         candidate = self.record_progress(key, result)
         if candidate is None:
             self._complete_dense(key, result, status)

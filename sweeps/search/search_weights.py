@@ -1,9 +1,10 @@
 """The trained weights that a search begins with, as those of a study."""
 
-from sweeps.planning.start_weights import put_weights, resolve_weights
+from sweeps.planning.start_weights import make_request, put_weights, resolve_weights
 from sweeps.search.search_spec import SearchSpec
 from sweeps.study_file.study import StudySpec
 from trainables.storage.store import Store
+from trainables.weights.given_weights import copy_weights
 
 
 def resolve_search_weights(spec: SearchSpec, store: Store) -> SearchSpec:
@@ -26,6 +27,14 @@ def put_search_weights(spec: SearchSpec, store: Store) -> None:
     """
     if spec.weights is not None:
         put_weights(_any_study(spec), store)
+
+
+def pass_weights_on(study: StudySpec, store: Store, best: Store) -> None:
+    """Put a search's weights into the study directory of its best, which is made when their source
+    may be long gone."""
+    for setting in study.settings:
+        if setting.weights is not None:
+            copy_weights(make_request(setting), store, best)
 
 
 def _any_study(spec: SearchSpec) -> StudySpec:

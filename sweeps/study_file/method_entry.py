@@ -8,8 +8,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pruning import registry
 from pruning.user_error import nearest, short
+from pruning.validation_errors import describe_validation_error
 from sweeps.study_file.strict_model import LARGEST, Strict
-from sweeps.validation_errors import describe_validation_error
 from trainables.trial_spec import Scalar
 
 CHOICES = 1000  # combinations of one method's knobs

@@ -5,17 +5,19 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticSerializationError
 
-from models.model_registry import check_model_name
+from models.model_registry import MODELS, check_model_name
 from pruning import registry
+from pruning.entry_points import list_entry_points
 from pruning.user_error import UserError, short
+from pruning.validation_errors import describe_validation_error
 from sweeps.study_file.inherited_fields import SETTINGS, fill_inherited_fields
 from sweeps.study_file.method_entry import MethodEntry
 from sweeps.study_file.method_path import MethodPath, register_user_methods
 from sweeps.study_file.prices import Prices
+from sweeps.study_file.rank_checks import check_ranks
 from sweeps.study_file.start_fields import Normalisation, Size, Weights
 from sweeps.study_file.strict_model import Strict
 from sweeps.study_file.study_fields import Pattern, Patterns, Published, Resources, Seed, Sparsity
-from sweeps.validation_errors import describe_validation_error
 from trainables.data import catalog
 from trainables.training.recipe import Number, Recipe
 
@@ -142,6 +144,7 @@ class StudySpec(Strict):
     @field_validator("model")
     @classmethod
     def _model(cls, name: str) -> str:
+        name = name if name in MODELS else list_entry_points("networks").get(name, name)
         check_model_name(name)
         return name
 
@@ -161,6 +164,11 @@ class StudySpec(Strict):
         return self
 
     @model_validator(mode="after")
+    def _recipes_fit_ranks(self) -> Self:
+        check_ranks(self.resources, {"recipe": self.recipe, "retrain": self.retrain})
+        return self
+
+    @model_validator(mode="after")
     def _dataset(self) -> Self:
         catalog.check_data_set_name(self.dataset, known=self.data_dir is None)
         return self
@@ -176,11 +184,13 @@ class StudySpec(Strict):
 
 
 def _list_rest(named: list[Any]) -> list[dict[str, Any]]:
-    """An entry for each method that `all` stands for beside those that are named."""
+    """An entry for each method that `all` stands for beside those that are named; those of other
+    installed packages are named, so that a study file means the same on every machine."""
     return [
         {"name": name}
         for name in registry.list_methods()
-        if name not in named and registry.find_method_class(name).in_all
+        if name not in [*named, *list_entry_points("methods")]
+        and registry.find_method_class(name).in_all
     ]
 
 

@@ -32,11 +32,20 @@ Seed = Annotated[Count, Field(ge=0, le=LARGEST)]
 
 
 class Resources(Strict):
-    """What one trial takes of the cluster. Fractions of a GPU let several trials share it."""
+    """What one trial takes of the cluster. Fractions of a GPU let several trials share it; several
+    GPUs, on one machine, share the batches of a trial."""
 
     cpus_per_trial: Number = Field(default=1, gt=0, le=10_000, description="cores, and so threads")
     gpus_per_trial: Number = Field(
-        default=0, ge=0, le=1000, description="0.25: four trials on a GPU"
+        default=0,
+        ge=0,
+        le=1000,
+        description="0.25: four trials on a GPU; 2: the batches of a trial are shared by two GPUs",
+    )
+    ranks_per_trial: Annotated[Count, Field(ge=1, le=1000)] | None = Field(
+        default=None,
+        description="processes that share the batches of a trial, data parallel; as many as GPUs, "
+        "without GPUs 1",
     )
     images: ImageChoice = Field(
         default="auto", description="where images live while trials run; auto: by what fits"
@@ -48,14 +57,29 @@ class Resources(Strict):
     deterministic: bool = Field(
         default=True, description="GPUs compute by kernels that give the same bits again"
     )
+    cuda_graphs: bool = Field(
+        default=True,
+        description="training steps on GPUs are replayed as CUDA graphs where that gives the same "
+        "bits",
+    )
+
+    @property
+    def ranks(self) -> int:
+        """Processes that share the batches of a trial."""
+        return self.ranks_per_trial or max(1, int(self.gpus_per_trial))
+
+    @property
+    def threads(self) -> int:
+        """Threads of each rank."""
+        return max(1, int(self.cpus_per_trial) // self.ranks)
 
     @property
     def workers(self) -> int:
-        """Processes of each trial that make batches of images which are not on its device."""
+        """Processes of each rank that make batches of images which are not on its device."""
         if self.loader_workers is not None:
-            return self.loader_workers
-        busy = 0 if self.gpus_per_trial else 1  # on a CPU the trial itself takes a core
-        return max(0, int(self.cpus_per_trial) - busy)
+            return -(-self.loader_workers // self.ranks)
+        busy = 0 if self.gpus_per_trial else 1  # on a CPU the rank itself takes a core
+        return max(0, int(self.cpus_per_trial) // self.ranks - busy)
 
     @model_validator(mode="after")
     def _as_ray_counts(self) -> Self:
@@ -63,10 +87,30 @@ class Resources(Strict):
             value = getattr(self, name)
             if value != round(value, 4):
                 raise ValueError(f"{name} must have at most 4 decimals, but got {value:g}")
-        if self.gpus_per_trial > 1:
+        gpus = self.gpus_per_trial
+        if gpus > 1 and gpus != int(gpus):
             raise ValueError(
-                "a trial runs on one GPU or a part of one: gpus_per_trial must be at most 1, but "
-                f"got {self.gpus_per_trial:g}"
+                "a trial runs on a part of one GPU or on whole ones: gpus_per_trial must be at "
+                f"most 1 or a whole number, but got {gpus:g}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _ranks_fit(self) -> Self:
+        if self.gpus_per_trial and self.ranks != max(1, int(self.gpus_per_trial)):
+            raise ValueError(
+                "each rank has a GPU: leave out ranks_per_trial, or give as many gpus_per_trial, "
+                f"but got {self.ranks} and {self.gpus_per_trial:g}"
+            )
+        if self.ranks > 1 and self.cpus_per_trial < self.ranks:
+            raise ValueError(
+                f"each of the {self.ranks} ranks of a trial needs a core: cpus_per_trial must be "
+                f"at least {self.ranks}, but got {self.cpus_per_trial:g}"
+            )
+        if self.ranks > 1 and not self.deterministic:
+            raise ValueError(
+                "deterministic: false cannot go with several ranks, which must all compute the "
+                "same masks"
             )
         return self
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.trainables.data.parquet_images import write_dataset
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "benchmarks" / "gpu.sh"
 PARTS = ["throughput-resnet18", "packing-resnet18", "throughput-resnet20", "packing-resnet20"]
@@ -44,12 +46,12 @@ def test_all_results_are_kept_when_a_part_fails(tmp_path: Path) -> None:
     ended = run(tmp_path, 'echo "ran $(basename $1) $2"; case "$1" in *packing*) exit 3;; esac')
     assert ended.returncode == 2
     kept = {path.stem: path.read_text() for path in (tmp_path / "results").iterdir()}
-    assert sorted(kept) == sorted([*PARTS, "latency"])
+    assert sorted(kept) == sorted([*PARTS, "latency", "replay"])
     assert kept["throughput-resnet20"] == "ran throughput.py resnet20\n"
     assert kept["packing-resnet18"] == (
         "ran packing.py resnet18\nFAILED: packing-resnet18 ended with exit code 3\n"
     )
-    assert "3 of 5 parts ran to their end" in ended.stdout
+    assert "4 of 6 parts ran to their end" in ended.stdout
 
 
 def test_a_part_that_takes_too_long_is_ended(tmp_path: Path) -> None:
@@ -58,7 +60,7 @@ def test_a_part_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     assert "exit code 124" in (tmp_path / "results" / "latency.txt").read_text()
 
 
-@pytest.mark.parametrize("part", ["throughput", "packing", "slim"])
+@pytest.mark.parametrize("part", ["throughput", "packing", "slim", "replay"])
 def test_a_part_starts_without_the_packages_that_it_does_not_need(part: str) -> None:
     started = subprocess.run(
         [sys.executable, "-c", FORBID, str(ROOT / f"benchmarks/{part}.py"), "--help"],
@@ -67,3 +69,38 @@ def test_a_part_starts_without_the_packages_that_it_does_not_need(part: str) -> 
         timeout=300,
     )
     assert started.returncode == 0 and "usage:" in started.stdout, started.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_all_parts_run_without_those_packages(tmp_path: Path) -> None:
+    """In the smallest form, on a CPU; processes that a part starts lack the packages, too."""
+    write_dataset(tmp_path / "cifar10", train=300, test=50, shape=(32, 32, 3))
+    (tmp_path / "absent").mkdir()
+    hide = f"import sys\nfor name in {ABSENT.split()!r}:\n    sys.modules[name] = None\n"
+    (tmp_path / "absent" / "sitecustomize.py").write_text(hide)
+    smallest = {
+        "MODELS": "resnet8",
+        "ROUNDS": "1",
+        "SECONDS_EACH": "0.2",
+        "LATENCY_SECONDS": "0.2",
+        "EPOCHS": "1",
+        "PART_SECONDS": "600",
+    }
+    ended = subprocess.run(
+        ["bash", str(SCRIPT), str(tmp_path / "cifar10"), "cpu", str(tmp_path / "results")],
+        env={
+            **os.environ,
+            **smallest,
+            "PYTHON": sys.executable,
+            "PYTHONPATH": str(tmp_path / "absent"),
+            "PRUNING_DATA_CACHE": str(tmp_path / "cache"),
+        },
+        capture_output=True,
+        text=True,
+        timeout=2000,
+    )
+    assert ended.returncode == 0, ended.stdout[-3000:]
+    kept = {path.stem: path.read_text() for path in (tmp_path / "results").iterdir()}
+    assert "of the ceiling" in kept["throughput-resnet8"]
+    assert "images/s together" in kept["packing-resnet8"]
+    assert kept["replay"].count("tensors that differ: 0 when continued, 0 from eager") >= 2

@@ -121,11 +121,17 @@ def play(
     probe = folder / "probe"
     probe.mkdir(parents=True)
     surroundings = {**ground.surroundings, "CHAOS_PROBE": str(probe)}
+    if name == "local":
+        surroundings |= {"CHAOS_LAG": str(folder / "lag"), "PRUNING_STORE_LAG": "30"}
     seeds = options.seeds or max(2, len(planned) // 10)
     disk = Disk.at(folder / "disk", MEGABYTES) if name == "local" else None
     if disk and not disk.small:
-        planned = [fault for fault in planned if fault.kind != "disk full"]
-        log.info("no file system can be mounted here: the faults 'disk full' are left out")
+        mounted = ("disk full", "folder not shared")
+        planned = [fault for fault in planned if fault.kind not in mounted]
+        log.info(
+            "no file system can be mounted here: the faults %s are left out",
+            " and ".join(f"'{kind}'" for kind in mounted),
+        )
     place = (
         Folder(disk.path / "out")
         if disk

@@ -1,11 +1,13 @@
 """The command line under test: started, and started again with the same words when it has died."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +26,7 @@ class Driver:
     launches: int = 0
     codes: Counter[int] = field(default_factory=Counter)
     _process: subprocess.Popen[bytes] | None = None
+    _reader: subprocess.Popen[bytes] | None = None
     _ended_at: float = 0.0
 
     @property
@@ -48,12 +51,17 @@ class Driver:
             self.out,
         ]
         with self.log.open("wb") as log:
+            self._reader = subprocess.Popen(
+                ["cat"], stdin=subprocess.PIPE, stdout=log, start_new_session=True
+            )
+        assert self._reader.stdin
+        with self._reader.stdin as output:
             self._process = subprocess.Popen(
                 [*command, "--address", self.address, *words],
                 env=dict(self.environment),
                 cwd=self.study.parent,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -63,6 +71,11 @@ class Driver:
         if self._process is None or self._process.poll() is None:
             return None
         code = self._process.returncode
+        if self._reader:
+            with suppress(subprocess.TimeoutExpired):  # a process of Ray's may hold the pipe
+                self._reader.wait(2)
+            self._reader.kill()
+            self._reader.wait()
         self.codes[code] += 1
         self._process, self._ended_at = None, time.monotonic()
         return code
@@ -75,6 +88,16 @@ class Driver:
         """Send it a signal, if it runs."""
         if self._process:
             self._process.send_signal(number)
+
+    def signal_group(self, number: int) -> None:
+        """Send its whole process group a signal, if it runs."""
+        if self._process:
+            os.killpg(self._process.pid, number)
+
+    def close_output(self) -> None:
+        """End whoever reads what it prints."""
+        if self._reader:
+            self._reader.kill()
 
     def last_words(self) -> str:
         """The last line it printed, or its error where it says what to do after that."""

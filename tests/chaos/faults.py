@@ -151,6 +151,57 @@ def _driver(stage: "Stage", planned: Planned) -> None:
     )
 
 
+def _driver_asked(stage: "Stage", planned: Planned) -> None:
+    """SIGTERM to the driver's whole process group, as `timeout` and systemd send it, or SIGHUP, as
+    a terminal does that is closed."""
+    stage.wait_for(lambda: stage.driver.pid and stage.working(), "a driver with a trial at work")
+    stage.begin(planned, stage.trials())
+    if planned.kind == "group terminated":
+        stage.driver.signal_group(signal.SIGTERM)
+    else:
+        stage.driver.signal(signal.SIGHUP)
+    launches = stage.driver.launches
+    stage.wait_for(
+        lambda: stage.driver.launches > launches, "the driver to end and to be launched again"
+    )
+
+
+def _output_closed(stage: "Stage", planned: Planned) -> None:
+    """Whoever read the driver's output is gone; the study goes on."""
+    stage.wait_for(lambda: stage.driver.pid and stage.working(), "a driver with a trial at work")
+    fault = stage.begin(planned, stage.trials())
+    stage.driver.close_output()
+    stage.watch(2)
+    fault.since = stage.now()
+
+
+def _listing_lags(stage: "Stage", planned: Planned) -> None:
+    """Listings of the study directory show files only some seconds after they were written."""
+    stage.wait_for(stage.working, "a trial at work")
+    seconds = 2 + 8 * planned.amount
+    fault = stage.begin(planned, stage.trials(), f"by {seconds:.1f} s")
+    stage.lag.write_text(f"{seconds}")
+    try:
+        stage.watch(2 * seconds)
+    finally:
+        stage.lag.unlink()
+        fault.since = stage.now()
+
+
+def _folder_not_shared(stage: "Stage", planned: Planned) -> None:
+    """A node joins that has another folder in place of the study directory: the study stops before
+    anything trains there; then the node goes, and the study is launched again."""
+    assert stage.disk
+    stage.wait_for(lambda: stage.driver.pid and stage.working(), "a driver with a trial at work")
+    fault = stage.begin(planned, stage.trials())
+    with stage.outage():
+        node = stage.nodes.add_apart(str(stage.disk.path))
+        stage.doomed.add(node.raylet)
+        stage.wait_for(lambda: stage.driver.pid is None, "the study to stop", patience=240)
+        send(below(stage.processes(), node.raylet), signal.SIGKILL)
+    fault.since = stage.now()
+
+
 def _checkpoint_damaged(stage: "Stage", planned: Planned) -> None:
     """The newest checkpoint of a trial is cut off or has a bit flipped, and its process dies."""
 
@@ -224,18 +275,28 @@ KINDS: dict[str, Callable[["Stage", Planned], None]] = {
     "node frozen": _node_frozen,
     "driver killed": _driver,
     "driver terminated": _driver,
+    "group terminated": _driver_asked,
+    "terminal closed": _driver_asked,
+    "output closed": _output_closed,
+    "listing lags": _listing_lags,
+    "folder not shared": _folder_not_shared,
     "disk full": _disk_full,
     "store unreachable": _store_unreachable,
 }
 LOCAL = {
-    "trial killed": 22,
-    "trial terminated": 12,
-    "checkpoint damaged": 14,
-    "node killed": 12,
-    "node drained": 10,
-    "node frozen": 7,
-    "driver killed": 10,
-    "driver terminated": 6,
+    "trial killed": 16,
+    "trial terminated": 10,
+    "checkpoint damaged": 11,
+    "node killed": 10,
+    "node drained": 8,
+    "node frozen": 6,
+    "driver killed": 8,
+    "driver terminated": 5,
+    "group terminated": 4,
+    "terminal closed": 4,
+    "output closed": 4,
+    "listing lags": 4,
+    "folder not shared": 3,
     "disk full": 7,
 }
 REMOTE = {

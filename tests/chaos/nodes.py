@@ -84,6 +84,12 @@ class Nodes:
         self.added.append(node)
         return node
 
+    def add_apart(self, folder: str) -> Node:
+        """A node with one CPU that sees another, empty folder in the place of one; it is not among
+        `added`."""
+        answer = self._ask("apart", folder=folder)
+        return Node(answer["name"], answer["raylet"])
+
     def drain(self, name: str, *, seconds: float) -> None:
         """Announce that a node will be preempted, as a cloud does before it takes a
         machine back."""
@@ -149,6 +155,10 @@ def _do(cluster: Any, request: Mapping[str, Any]) -> dict[str, Any]:
         case "add":
             node = cluster.add_node(num_cpus=1, wait=False)
             return {"name": node.node_id, "raylet": node.all_processes["raylet"][0].process.pid}
+        case "apart":
+            with _apart(request["folder"]):
+                node = cluster.add_node(num_cpus=1, wait=False)
+            return {"name": node.node_id, "raylet": node.all_processes["raylet"][0].process.pid}
         case "drain":
             _drain(cluster, request["name"], request["seconds"])
             return {}
@@ -183,6 +193,25 @@ def _start_head(cluster: Any) -> None:
             if not tries_left:
                 raise
             end(os.environ[MARK])
+
+
+@contextmanager
+def _apart(folder: str) -> Iterator[None]:
+    """Processes that Ray starts meanwhile have a mount of their own over a folder."""
+    from ray._private import services
+
+    kind: Any = services.ConsolePopen
+    mount = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', folder]
+
+    class Apart(kind):  # type: ignore[misc]
+        def __init__(self, command: list[str], *words: Any, **how: Any) -> None:
+            super().__init__([*mount, *command], *words, **how)
+
+    services.ConsolePopen = Apart
+    try:
+        yield
+    finally:
+        services.ConsolePopen = kind
 
 
 def _drain(cluster: Any, name: str, seconds: float) -> None:

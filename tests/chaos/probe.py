@@ -20,6 +20,9 @@ from types import FrameType
 from torch import Tensor, nn
 
 from models.model_registry import build_model
+from tests.chaos import lag
+
+lag.install()
 
 
 def net(image: tuple[int, int, int], classes: int) -> nn.Module:

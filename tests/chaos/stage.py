@@ -58,6 +58,7 @@ class Stage:
     def __post_init__(self) -> None:
         self.file = self.folder / "study.yaml"
         self.probe = self.folder / "probe"
+        self.lag = self.folder / "lag"  # while it is there, listings lag by the seconds in it
         self.driver = Driver(self.file, self.place.uri, self.nodes.address, self.environment)
         self.finished: dict[str, str] = {}
         self.changed: dict[str, str] = {}

@@ -37,13 +37,26 @@ def test_a_study_survives_the_death_of_everything_once() -> None:
     assert "ALL HOLDS (seed 0" in told
 
 
+@pytest.mark.slow
+def test_a_study_survives_what_terminals_and_network_disks_do() -> None:
+    kinds = "group terminated,terminal closed,output closed,listing lags,folder not shared"
+    code, told = run(
+        "--faults", "5", "--stores", "local", "--kinds", kinds, "--epochs", "8", "--seeds", "1"
+    )
+    assert code == 0, told
+    for kind in kinds.split(","):
+        mounted = kind == "folder not shared"
+        assert f"| {kind} " in told or (mounted and "are left out" in told), told
+
+
 @pytest.mark.campaign
 @pytest.mark.slow
 def test_a_study_survives_every_kind_of_fault_in_a_folder_and_in_a_bucket() -> None:
     code, told = run("--faults", "18", "--seed", "1", "--epochs", "12")
     assert code == 0, told
     for kind in KINDS:
-        assert f"| {kind} " in told or (kind == "disk full" and "are left out" in told), told
+        mounted = kind in ("disk full", "folder not shared")
+        assert f"| {kind} " in told or (mounted and "are left out" in told), told
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from tests.chaos.witness import Evidence, Loss
 from trainables.storage import parquet_tables, schema
 
 TABLES = ("rows", "curves", "layers")
-KNOWN = ("rows/", "curves/", "layers/", "artifacts/", "study.yaml", "plan.json")
+KNOWN = ("rows/", "curves/", "layers/", "artifacts/", "study.yaml", "plan.json", "models.json")
 WITHIN = {
     "rows": ("level", "stage"),
     "curves": ("step", "split"),

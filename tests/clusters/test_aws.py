@@ -22,7 +22,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
 CACHES = (aws_utils.resource_cache, aws_utils.client_cache, aws_config._get_subnets_or_die)
-GPUS = {"l4": "L4", "a10g": "A10G", "t4": "T4"}
+GPUS = {"l4": "L4", "a10g": "A10G"}
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,6 @@ def test_launch_requests(account: dict[str, str]) -> None:
         "head": "m7i.large",
         "l4": "g6.2xlarge",
         "a10g": "g5.2xlarge",
-        "t4": "g4dn.2xlarge",
     }
     assert "InstanceMarketOptions" not in asked["head"], "the head is on demand"
     for name in GPUS:
@@ -164,7 +163,6 @@ def test_what_ec2_made_of_it(account: dict[str, str]) -> None:
         "head": None,
         "l4": "spot",
         "a10g": "spot",
-        "t4": "spot",
     }
     assert all(i["SecurityGroups"][0]["GroupId"] == account["SecurityGroup"] for i in made.values())
     provider.terminate_nodes([made[name]["InstanceId"] for name in GPUS])

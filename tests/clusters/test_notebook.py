@@ -1,17 +1,25 @@
-"""docs/colab.ipynb, its cells executed in order: the first time it runs a study, the second time it
-finds it done."""
+"""The notebooks, their cells executed in order, without Colab: docs/colab.ipynb runs a study, and
+the second time finds it done; docs/prune-your-network.ipynb prunes a trained network three ways."""
 
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnxruntime
+import pandas as pd
 import pytest
+
+from tests.test_prune_your_network import draw_photos, train_network
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "docs" / "colab.ipynb"
+PRUNE = ROOT / "docs" / "prune-your-network.ipynb"
 STUDY = (
     "--preset digits --methods magnitude --sparsities 0.9 --seeds 0 --set recipe.epochs=2 --set "
     "retrain.epochs=1 "
@@ -25,19 +33,20 @@ shown = types.ModuleType("IPython.display")
 shown.Image = lambda filename: filename
 shown.display = lambda what: print("displayed", what)
 sys.modules["IPython"], sys.modules["IPython.display"] = types.ModuleType("IPython"), shown
+sys.modules["IPython"].get_ipython = lambda: None  # which Ray asks for
 """
 
 
-def cells() -> list[str]:
+def cells(notebook: Path = NOTEBOOK) -> list[str]:
     """The source of every code cell."""
-    content = json.loads(NOTEBOOK.read_text())
+    content = json.loads(notebook.read_text())
     return ["".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == "code"]
 
 
-def execute(folder: Path, **settings: str) -> str:
+def execute(folder: Path, notebook: Path = NOTEBOOK, **settings: Any) -> str:
     """Run all cells in a process of their own, with the settings of the first replaced; what they
     print."""
-    first, *rest = cells()
+    first, *rest = cells(notebook)
     for name, value in settings.items():
         first, count = re.subn(rf"^{name} = .*$", f"{name} = {value!r}", first, flags=re.MULTILINE)
         assert count == 1, f"the first cell sets {name}"
@@ -51,7 +60,7 @@ def execute(folder: Path, **settings: str) -> str:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         env=environment,
         check=False,
     )
@@ -102,8 +111,39 @@ def test_runs_a_study_and_finds_it_done_the_second_time(tmp_path: Path) -> None:
     } == written
 
 
-def test_is_a_clean_notebook() -> None:
-    content = json.loads(NOTEBOOK.read_text())
+@pytest.mark.slow
+def test_a_checkpoint_is_pruned_three_ways_and_ends_as_an_onnx_file(tmp_path: Path) -> None:
+    session = tmp_path / "session"
+    session.mkdir()
+    draw_photos(tmp_path / "photos")
+    known = train_network(tmp_path)
+    shutil.make_archive(str(tmp_path / "photos"), "zip", tmp_path, "photos")
+    settings = {
+        "REPOSITORY": checkout(tmp_path / "repository").as_uri(),
+        "WEIGHTS": str(tmp_path / "trained.pth"),
+        "PHOTOS": str(tmp_path / "photos.zip"),
+        "IMAGE_SIZE": 64,
+        "SPARSITIES": [0.5],
+        "EPOCHS": 1,
+        "ADDRESS": "local",
+    }
+    told = execute(session, PRUNE, **settings)
+    assert "4 of 4 trials done" in told and "end='done'" in told
+    figures = [line.split()[1] for line in told.splitlines() if line.startswith("displayed ")]
+    assert figures and all(Path(figure).is_file() for figure in figures)
+    rows = pd.concat(map(pd.read_parquet, (session / "prune/study/rows").rglob("*.parquet")))
+    dense = rows[rows["method"] == "dense"]
+    one_image = 100 / dense["test_images"].iloc[0]  # that bf16 may tell otherwise
+    assert dense["test_top1"].tolist() == [pytest.approx(known, abs=1.01 * one_image)]
+    assert set(rows["method"]) == {"dense", "magnitude", "l1_filter", "sparsegpt"}
+    network = onnxruntime.InferenceSession(str(session / "prune/onnx/network.onnx"))
+    (logits,) = network.run(None, {"images": np.zeros((3, 3, 64, 64), np.float32)})
+    assert logits.shape == (3, 3)
+
+
+@pytest.mark.parametrize("notebook", [NOTEBOOK, PRUNE], ids=lambda path: path.stem)
+def test_is_a_clean_notebook(notebook: Path) -> None:
+    content = json.loads(notebook.read_text())
     assert content["nbformat"] == 4
     assert len({cell["id"] for cell in content["cells"]}) == len(content["cells"])
     for cell in content["cells"]:
@@ -112,5 +152,6 @@ def test_is_a_clean_notebook() -> None:
             compile("".join(cell["source"]), "cell", "exec")  # plain Python: no magics
 
 
-def test_the_address_is_a_placeholder_until_there_is_one() -> None:
-    assert 'REPOSITORY = "https://github.com/OWNER/REPOSITORY.git"' in cells()[0]
+@pytest.mark.parametrize("notebook", [NOTEBOOK, PRUNE], ids=lambda path: path.stem)
+def test_the_address_is_a_placeholder_until_there_is_one(notebook: Path) -> None:
+    assert 'REPOSITORY = "https://github.com/OWNER/REPOSITORY.git"' in cells(notebook)[0]

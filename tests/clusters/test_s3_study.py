@@ -1,13 +1,11 @@
 """A bucket as the study directory: the driver is killed in the middle, the study continued, the
 rows those of a local run."""
 
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import yaml
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.study_file.study import build_study
 from tests import s3_server
+from tests.chaos.processes import MARK, marked, send
 from trainables.environment import Environment
 from trainables.storage import parquet_tables, schema
 from trainables.storage.store import Store
@@ -55,6 +54,7 @@ def start(tmp_path: Path) -> Iterator[Any]:
 
     def begin(uri: str) -> subprocess.Popen[str]:
         command = [
+            *("sh", "-c", f'{MARK}=$$ exec "$@"', "sh"),
             sys.executable,
             str(ROOT / "sweeps/full_study.py"),
             "--study",
@@ -78,13 +78,7 @@ def start(tmp_path: Path) -> Iterator[Any]:
 
 def end(driver: subprocess.Popen[str]) -> None:
     """Kill a driver with all that it started, as when its machine is gone."""
-    listed = subprocess.run(
-        ["ps", "-eo", "pid,sid"], capture_output=True, text=True, check=True
-    ).stdout.split()
-    for pid, session in zip(listed[2::2], listed[3::2], strict=True):
-        if int(session) == driver.pid:
-            with suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
+    send(marked(str(driver.pid)), signal.SIGKILL)
     driver.wait()
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from models.model_registry import build_model
-from pruning import registry
+from pruning import registry, testing
 from pruning.masks import kept_count, prunable
 from pruning.phases import Train
 from pruning.structured.shrink import shrink
@@ -292,10 +292,18 @@ def test_its_state_holds_only_tensors_and_plain_values(
 
 
 @pytest.mark.parametrize("method", registry.list_methods())
-def test_its_card_and_knobs_are_told(method: str) -> None:
-    kind = registry.find_method_class(method)
-    card = kind.card
-    assert all(getattr(card, field) for field in ("title", "paper", "summary", "cost", "when"))
-    assert kind.__doc__ and len(kind.__doc__) > 20
-    built = registry.build_method(method, {})
-    assert type(built) is kind and built.model_dump() == kind().model_dump()
+@pytest.mark.parametrize(
+    "check",
+    [
+        check
+        if check is testing.check_that_it_says_what_it_is
+        else pytest.param(check, marks=pytest.mark.slow)
+        for check in testing.CHECKS
+    ],
+    ids=lambda check: check.__name__,
+)
+def test_it_keeps_the_rules_for_methods_from_outside(
+    check: Callable[[testing.MethodOf], None], method: str
+) -> None:
+    knobs = {"iterations": 5} if method == "synflow" else SMALL_KNOBS.get(method, {})
+    check(registry.build_method(method, knobs))

@@ -30,6 +30,8 @@ SMALL_KNOBS: dict[str, dict[str, Any]] = {
     "hrank": {"layer_epochs": 1, "images": 100},
     "lottery_ticket": {"levels": 2},
     "obc": {"max_columns": 150},
+    "random_ticket": {"levels": 2},
+    "reinitialised_ticket": {"levels": 2},
     "synflow": {"iterations": 5},
 }
 NOT_ALIKE = {*schema.CIRCUMSTANCES, "device"}

@@ -19,13 +19,16 @@ int cudaGetDevice(OUT(int, device)) { *device = 0; return 0; }
 int cudaSetDevice(int device) { return device != 0; }
 int cudaDeviceGetStreamPriorityRange(OUT(int, least), OUT(int, greatest))
     { *least = 0; *greatest = 0; return 0; }
-int cudaStreamIsCapturing(void *stream, OUT(int, status)) { *status = 0; return 0; }
+static int capturing = 0;
+void pretend_capturing(int is) { capturing = is; }
+int cudaStreamIsCapturing(void *stream, OUT(int, status)) { *status = capturing; return 0; }
 int cudaGetLastError(void) { return 0; }
 int cudaPeekAtLastError(void) { return 0; }
 int cuDevicePrimaryCtxGetState(int device, OUT(unsigned, flags), OUT(int, active))
     { *flags = 0; *active = 1; return 0; }
 """
-_MARK = "_pretended_cuda_runtime"  # on `sys`: once in a process, whatever name this file has in it
+# The library, on `sys`: once in a process, whatever name this file has in it.
+_MARK = "_pretended_cuda_runtime"
 
 
 def why_unavailable() -> str:
@@ -62,5 +65,9 @@ def load() -> None:
         # The name by which torch asks for the driver: it then gets this library.
         flags = ["-shared", "-fPIC", "-Wl,-soname,libcuda.so.1"]
         subprocess.run(["cc", *flags, "-o", str(library), str(source)], check=True)
-        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
-    setattr(sys, _MARK, True)
+        setattr(sys, _MARK, ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL))
+
+
+def set_capturing(is_capturing: bool) -> None:
+    """Whether torch is told that a CUDA graph is being captured."""
+    getattr(sys, _MARK).pretend_capturing(int(is_capturing))

@@ -1,12 +1,18 @@
-"""CUDA graphs of the pretended GPU: the operations of a capture, done again at every replay on the
-memory that they had then.
+"""CUDA graphs of the pretended GPU: a capture computes nothing and changes nothing, and notes what
+is asked for; a replay does it on the memory that the tensors of the capture have.
 
-Unlike on a GPU the operations are also done while they are captured. The memory of a graph is not
-shared with others.
+Refused while capturing, as CUDA refuses it: that the host waits, copies to the device, or draws
+from a generator that the graph does not know. A number that lay on the host is the one it was at
+the capture. What a capture made holds NaN until the first replay.
+
+It cannot show what a capture does to streams, to the memory that a graph keeps for itself, and to
+libraries that work otherwise while they are captured; and it keeps tensors alive that a graph on a
+GPU would go on to use after they are gone.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
-from tests.pretended_gpu.operations import SUBSTITUTES
+from tests.pretended_gpu import cuda_runtime
+from tests.pretended_gpu.operations import SUBSTITUTES, poison
 
 if TYPE_CHECKING:
     from tests.pretended_gpu.instrument import PretendedGpu
@@ -45,10 +52,56 @@ class Operation:
 
 @dataclass
 class Graph:
-    """What stands for `torch.cuda.CUDAGraph`."""
+    """What stands for `torch.cuda.CUDAGraph`.
+
+    kernels: those of one replay, by operation; `launches` of the GPU counts a replay as one.
+    """
 
     gpu: PretendedGpu | None = None
     operations: list[Operation] = field(default_factory=list)
+    kernels: Counter[str] = field(default_factory=Counter)
+    _found: dict[int, tuple[Tensor, Tensor]] = field(
+        default_factory=dict
+    )  # bytes, and as they were
+    _made: list[Tensor] = field(default_factory=list)
+
+    def before(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Note what an operation of the capture finds in memory.
+
+        Returns:
+            Its arguments as a replay takes them.
+        """
+
+        def found(leaf: Any) -> Any:
+            if not isinstance(leaf, Tensor):
+                return leaf
+            storage: Any = leaf.untyped_storage()
+            if not getattr(storage, "on_device", False):
+                return leaf.clone()
+            if storage.data_ptr() not in self._found:
+                content = torch.empty(0, dtype=torch.uint8).set_(storage)
+                self._found[storage.data_ptr()] = content, content.clone()
+            return leaf
+
+        return tree_map(found, (args, kwargs))  # type: ignore[no-any-return]
+
+    def after(self, func: Any, args: Any, kwargs: Any, answer: Any) -> None:
+        """Note an operation of the capture and what it made."""
+        self.operations.append(Operation(func, args, kwargs, answer))
+        for leaf in tree_leaves(answer):
+            if isinstance(leaf, Tensor) and leaf.untyped_storage().data_ptr() not in self._found:
+                content = torch.empty(0, dtype=torch.uint8).set_(leaf.untyped_storage())
+                self._found[leaf.untyped_storage().data_ptr()] = content, content
+                self._made.append(leaf)
+
+    def end_capture(self) -> None:
+        """All memory is as the capture found it."""
+        for content, before in self._found.values():
+            content.copy_(before)
+        for made in self._made:
+            poison(made)
+        self._found.clear()
+        self._made.clear()
 
     def replay(self) -> None:
         """Do all operations again, as one launch."""
@@ -67,8 +120,14 @@ class Graph:
 @contextmanager
 def capturing(gpu: PretendedGpu, graph: Graph, **_: Any) -> Iterator[None]:
     """What stands for `torch.cuda.graph`: in here, the host can neither wait nor upload."""
+    torch.cuda.synchronize()
     graph.gpu, gpu.captured = gpu, graph
+    launched, gpu.kernels, random_state = gpu.kernels, Counter(), gpu.random_state
+    cuda_runtime.set_capturing(True)
     try:
         yield
     finally:
-        gpu.captured = None
+        cuda_runtime.set_capturing(False)
+        gpu.captured, graph.kernels, gpu.kernels = None, gpu.kernels, launched
+        gpu.random_state = random_state
+        graph.end_capture()

@@ -13,7 +13,8 @@ device, uploads, kernels. Memory asked for without contents holds NaN. Dispatch,
 autocast are torch's own for CUDA; only `torch.cuda` and what lies under it is imitated.
 
 It cannot show speed, the numbers of cuDNN, cuBLAS and Triton or whether they repeat,
-`torch.compile`, streams that overlap, nor kernels of attention. It works in processes that
+`torch.compile`, streams that overlap, nor kernels of attention. Of CUDA graphs it shows what
+`graphs.py` says. It works in processes that
 `cuda_process` starts.
 """
 
@@ -33,7 +34,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from tests.pretended_gpu import cuda_runtime
 from tests.pretended_gpu.device_tensor import DeviceTensor, HostGenerator, Memory
-from tests.pretended_gpu.graphs import REFUSED, Graph, Operation
+from tests.pretended_gpu.graphs import REFUSED, Graph
 from tests.pretended_gpu.operations import (
     COPIES,
     INDEXING,
@@ -43,6 +44,7 @@ from tests.pretended_gpu.operations import (
     find_fault,
     find_wait,
     is_unordered,
+    poison,
 )
 from tests.pretended_gpu.torch_cuda import replacements
 
@@ -193,6 +195,8 @@ class PretendedGpu(TorchDispatchMode):
         name = func.overloadpacket.__name__
         if fault := find_fault(func, name, args, leaves, device, host):
             raise RuntimeError(fault)
+        if self.captured is not None and any(isinstance(x, HostGenerator) for x in leaves):
+            raise RuntimeError(f"{REFUSED} [{name} by a generator that the graph does not know]")
         down = copies_down(func, args, device, on_device)
         up = func in COPIES and bool(host) and not down
         if up or (func in INDEXING and host):
@@ -233,14 +237,14 @@ class PretendedGpu(TorchDispatchMode):
         normal_view = func.is_view and not any(tensor.is_inference() for tensor in tensors)
         leave = torch.is_inference_mode_enabled() and normal_view
         with torch.inference_mode(False) if leave else nullcontext():
+            if self.captured is not None:
+                noted = self.captured.before(func, args, kwargs)
             with self.random_numbers(torch.Tag.nondeterministic_seeded in func.tags):
                 answer = SUBSTITUTES.get(func, func)(*args, **kwargs)
             if self.captured is not None:
-                self.captured.operations.append(Operation(func, args, kwargs, answer))
-            empty = "empty" in func.overloadpacket.__name__
-            if self.poison and empty and on_device and answer.dtype != torch.bool:
-                floating = answer.is_floating_point() or answer.is_complex()
-                answer.fill_(torch.nan if floating else torch.iinfo(answer.dtype).max)
+                self.captured.after(func, *noted, answer)
+            if self.poison and on_device and "empty" in func.overloadpacket.__name__:
+                poison(answer)
             return tree_map(to_device, answer)
 
     @contextmanager

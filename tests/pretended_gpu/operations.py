@@ -132,6 +132,13 @@ def count_kernels(func: Any, name: str, args: Any, *, moves: bool) -> int:
     return 1
 
 
+def poison(made: Tensor) -> None:
+    """Fill a tensor on the CPU with NaN, or whole numbers with the largest."""
+    if made.dtype != torch.bool:
+        floating = made.is_floating_point() or made.is_complex()
+        made.fill_(torch.nan if floating else torch.iinfo(made.dtype).max)
+
+
 def _batch_norm(*args: Any) -> Any:
     return *torch.native_batch_norm(*args), torch.empty(0, dtype=torch.uint8)
 

@@ -71,6 +71,7 @@ def answers(gpu: PretendedGpu) -> dict[str, Any]:
         "max_memory_allocated": lambda device=None: memory.peak,
         "reset_peak_memory_stats": reset_peak,
         "set_per_process_memory_fraction": set_fraction,
+        "get_per_process_memory_fraction": lambda device=None: memory.fraction,
         "mem_get_info": lambda device=None: (memory.total - memory.held, memory.total),
         "manual_seed": gpu.seed,
         "manual_seed_all": gpu.seed,
@@ -90,6 +91,8 @@ def replacements(gpu: PretendedGpu) -> list[Any]:
     """The patches to enter, for as long as the GPU is there."""
     patches = [mock.patch.object(torch.cuda, name, new) for name, new in answers(gpu).items()]
     patches.append(mock.patch.object(torch, "Generator", Generator))
+    # Pinned memory of the host shows in nothing but time.
+    patches.append(mock.patch.object(Tensor, "pin_memory", lambda self, device=None: self.clone()))
     compatible = torch._has_compatible_shallow_copy_type
 
     def stays_on_its_device(old: Tensor, new: Tensor) -> bool:

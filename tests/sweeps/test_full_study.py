@@ -22,6 +22,7 @@ import yaml
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.trial_status import read_trial_status
 from sweeps.study_file.study import build_study
+from tests.chaos.processes import MARK, marked
 from trainables.environment import Environment
 from trainables.storage import parquet_tables, schema
 from trainables.storage.store import Store
@@ -43,11 +44,13 @@ STUDY: dict[str, Any] = {
 
 
 def start(folder: Path, *words: str, **env: str) -> subprocess.Popen[str]:
-    """Start the command line on `folder`/study.yaml with a Ray cluster of its own."""
+    """Start the command line on `folder`/study.yaml with a Ray cluster of its own; all that it
+    starts is marked with its process id."""
     command = [sys.executable, str(ROOT / "sweeps/full_study.py")]
     command += ["--study", str(folder / "study.yaml"), "--out", str(folder / "out")]
+    marking = ["sh", "-c", f'{MARK}=$$ exec "$@"', "sh"]
     return subprocess.Popen(
-        [*command, "--address", "local", *words],
+        [*marking, *command, "--address", "local", *words],
         cwd=folder,
         env={**os.environ, **env},
         text=True,
@@ -102,19 +105,17 @@ def wait_for(condition: Any, seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
-def children_of(pid: int, needle: str) -> list[int]:
-    """Process ids below a process whose command line contains a text."""
-    listed = subprocess.run(
-        ["ps", "-eo", "pid,sid,args"], capture_output=True, text=True, check=True
-    ).stdout
-    rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
-    return [int(found) for found, session, words in rows if int(session) == pid and needle in words]
+def children_of(driver: subprocess.Popen[str], needle: str) -> list[int]:
+    """Process ids of what a driver has started whose command line contains a text, Ray's daemons
+    with their sessions of their own included."""
+    found = marked(str(driver.pid))
+    return [process.pid for process in found if needle in process.words]
 
 
 def a_worker_of(driver: subprocess.Popen[str]) -> int:
     """Process id of a worker that has a trial, as soon as there is one."""
     until = time.monotonic() + 120
-    while not (found := children_of(driver.pid, "RayTrial")):
+    while not (found := children_of(driver, "RayTrial")):
         assert driver.poll() is None and time.monotonic() < until, "no worker came"
         time.sleep(0.05)
     return found[0]
@@ -129,7 +130,7 @@ def clean() -> Iterator[list[subprocess.Popen[str]]]:
         if driver.poll() is None:
             driver.kill()
             driver.wait()
-        for pid in children_of(driver.pid, ""):
+        for pid in children_of(driver, ""):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -189,7 +190,7 @@ def test_ctrl_c_checkpoints_and_says_how_to_go_on(
     assert "--study" in told.splitlines()[-1]
     assert len(store.list("checkpoints", ".pt")) == 2, "both running trials left a checkpoint"
     wait_for(
-        lambda: not children_of(clean[-1].pid, "")
+        lambda: not children_of(clean[-1], "")
     )  # no orphans; Ray takes its time on a busy machine
 
 

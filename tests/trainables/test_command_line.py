@@ -1,14 +1,17 @@
 """What all commands share: errors in one line, exit codes and the JSON output."""
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from pruning.user_error import UserError
 from trainables import command_line
-from trainables.command_line import INTERRUPTED, UNREAD, USER_ERROR, Parser, run_command
+from trainables.command_line import INTERRUPTED, USER_ERROR, Parser, run_command
 from trainables.storage.retry import StoreForbidden, StoreLost, StoreUnreachable
 
 
@@ -78,15 +81,57 @@ def test_the_json_output_is_one_object_whatever_is_printed(
     assert err == "error: wrong\n"
 
 
-def test_a_reader_that_went_away_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_line, "discard_unread_output", lambda error: None)
-    assert run(raising(BrokenPipeError())) == UNREAD
-    assert run(raising(BrokenPipeError()), unread=0, user_errors=(OSError,)) == 0
-
-
-def test_another_broken_pipe_is_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_pipe_of_something_else_than_the_output_is_a_fault() -> None:
     with pytest.raises(BrokenPipeError):
         run(raising(BrokenPipeError()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_to_end_is_an_interruption_and_its_handler_is_put_back(
+    number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(number)
+
+    def work() -> int:
+        os.kill(os.getpid(), number)
+        return 0
+
+    assert run(work) == INTERRUPTED and signal.getsignal(number) == before
+    assert capsys.readouterr().err == "interrupted here\n"
+
+
+def test_sighup_stays_ignored_under_nohup() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def work() -> int:
+        os.kill(os.getpid(), signal.SIGHUP)
+        return 5
+
+    try:
+        assert run(work) == 5
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_library_that_takes_the_signals_does_not_keep_them() -> None:
+    def work() -> int:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(15))  # as Ray's import does
+        command_line.raise_on_signals()
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 0
+
+    assert run(work) == INTERRUPTED
+
+
+def test_a_current_folder_that_was_deleted_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert run(lambda: 0) == USER_ERROR
+    line = "the current folder cannot be used (No such file or directory): change to one that is"
+    assert capsys.readouterr().err == f"error: {line} there\n"
 
 
 @pytest.mark.parametrize(

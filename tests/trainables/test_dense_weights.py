@@ -1,5 +1,6 @@
 """Weights of dense trainings: stored once for the epochs that are asked for, read or refused."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from trainables.dense_weights import (
     read_dense_weights,
     store_weights_of_epoch,
 )
+from trainables.storage.local_disk import Disk
 from trainables.training.recipe import Recipe
 from trainables.trial import Trial
 from trainables.trial_spec import TrialSpec, dense_spec
@@ -67,3 +69,49 @@ def test_damaged_weights_are_deleted_so_that_they_are_made_again(
         read_dense_weights(dense.store, SPEC, 1)
     assert not path.exists()
     assert not open_trial(dense_spec(SPEC)).done, "it trains again, for its weights"
+
+
+@pytest.fixture
+def lagging(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Listings of folders that show files only so many seconds after they were written, as those of
+    NFS may; by name they are there at once."""
+    monkeypatch.setenv("PRUNING_STORE_LAG", "20")
+    list_at_once = Disk.list
+
+    def lag(seconds: float) -> None:
+        def list_late(disk: Disk, folder: str) -> list[str]:
+            now = time.time()
+            return [
+                path
+                for path in list_at_once(disk, folder)
+                if now - (disk.root / folder / path).stat().st_mtime >= seconds
+            ]
+
+        monkeypatch.setattr(Disk, "list", list_late)
+
+    return lag
+
+
+def test_weights_that_a_listing_does_not_show_yet_are_waited_for(
+    open_trial: Callable[..., Trial], lagging: Callable[[float], None]
+) -> None:
+    dense = open_trial(dense_spec(SPEC))
+    dense.run()
+    lagging(1.5)
+    assert read_dense_weights(dense.store, SPEC, 1)
+    assert open_trial(dense_spec(SPEC)).done, "it does not train again"
+
+
+def test_weights_that_stay_away_are_missing_and_nothing_that_appears_is_deleted(
+    open_trial: Callable[..., Trial],
+    lagging: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dense = open_trial(dense_spec(SPEC))
+    dense.run()
+    monkeypatch.setenv("PRUNING_STORE_LAG", "0.3")
+    lagging(3600)
+    with pytest.raises(DenseWeightsMissing, match="holds no valid weights of epoch 1"):
+        read_dense_weights(dense.store, SPEC, 1)
+    lagging(0)
+    assert read_dense_weights(dense.store, SPEC, 1)

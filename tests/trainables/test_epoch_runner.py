@@ -75,7 +75,7 @@ def test_training_macs_are_three_passes_over_all_images(open_trial: Callable[...
     weights = 64 * 300 + 300 * 100 + 100 * 10
     assert row["macs"] == weights
     assert row["train_macs"] == 3 * 2 * IMAGES * weights
-    assert row["test_images"] == 359 and row["schema_version"] == 3
+    assert row["test_images"] == 359 and row["schema_version"] == 4
 
 
 def test_a_masked_network_trains_for_as_many_macs_as_the_dense_one(

@@ -155,7 +155,7 @@ def test_layers_lose_the_fraction_of_filters_that_the_study_gives_them(
         "stages.1.0.conv1.weight 0.25; " in row["notes"]
     )
     assert "of the other layers" in row["notes"]
-    whole = prunable(network._build("init"))
+    whole = prunable(network.build("init"))
     others = [name for name in whole if name.removesuffix(".weight") not in choices]
     gone = 1 - sum(left[n].numel() for n in others) / sum(whole[n].numel() for n in others)
     assert gone == pytest.approx(0.5, abs=0.03)

@@ -17,6 +17,7 @@ from trainables.node_faults import NodeCrowded, NodeUnfit
 from trainables.ray_trainable import MAX_EXCEPTIONS, Leaving, RayTrial
 from trainables.storage import checkpoints
 from trainables.storage.store import Store, StoreFull
+from trainables.training.ranks import RankLostError
 from trainables.training.recipe import Recipe
 from trainables.trial import Trial
 from trainables.trial_spec import TrialSpec
@@ -27,10 +28,11 @@ SPEC = TrialSpec(
 
 
 @pytest.fixture
-def worker(tmp_path: Path) -> Iterator[RayTrial]:
+def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RayTrial]:
     """A worker with a dense trial to do; its process's own handler of SIGTERM is put back
     afterwards."""
     before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(ray_trainable, "RETRY_PAUSE", 0.0)
     environment = Environment(store=str(tmp_path), checkpoint_seconds=1e9)
     yield RayTrial(
         {"spec": SPEC.model_dump(mode="json"), "environment": environment.model_dump(mode="json")}
@@ -142,6 +144,19 @@ def test_a_device_in_an_unknown_state_wants_another_process(
     )
     with pytest.raises(torch.AcceleratorError):
         worker.step()
+
+
+def test_a_lost_rank_ends_the_worker_as_its_own_death_would(
+    worker: RayTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[Trial] = []
+    monkeypatch.setattr(Trial, "close", lambda trial: closed.append(trial))
+    monkeypatch.setattr(
+        Trial, "advance", breaking(lambda: RankLostError("rank 1 of 2: was killed"), 99)
+    )
+    with pytest.raises(RankLostError, match="rank 1 of 2"):
+        results(worker)
+    assert worker.exceptions == 0 and worker.trial is None and len(closed) == 1
 
 
 def test_a_lost_study_directory_is_no_failure_of_the_trial(
@@ -300,3 +315,29 @@ def test_memory_beyond_the_own_share_is_the_trials_fault(tmp_path: Path) -> None
         held = torch.empty(8 * GiB, dtype=torch.uint8, device="cuda")
         assert not own._is_crowded(error)
         del held
+
+
+def test_a_retry_waits_longer_each_time_and_the_pause_of_the_driver_is_kept(
+    worker: RayTrial, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_trainable, "RETRY_PAUSE", 1.0)
+    monkeypatch.setattr(Trial, "advance", breaking(lambda: RuntimeError("no"), 10))
+    worker.pause = 4.0  # as in the trial's config, after its workers were lost
+    assert results(worker)[-1]["status"] == "failed"
+    assert pauses == [4.0, 1.0, 2.0]
+
+
+def test_nothing_is_trained_in_another_folder_than_the_drivers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.storage.launch_token.SECONDS", 0.1)
+    environment = Environment(store=str(tmp_path / "elsewhere"), launch="0123")
+    before = signal.getsignal(signal.SIGTERM)
+    alone = RayTrial(
+        {"spec": SPEC.model_dump(mode="json"), "environment": environment.model_dump(mode="json")}
+    )
+    signal.signal(signal.SIGTERM, before)
+    result = alone.step()
+    assert result["done"] and result["status"] == "store_not_shared"
+    assert "does not see the study directory" in result["error"] and alone.trial is None
+    assert not (tmp_path / "elsewhere").exists()

@@ -173,6 +173,7 @@ RECIPE = Recipe(
     mixup=0.2,
     cutmix=1.0,
     label_smoothing=0.1,
+    changes=({"epoch": 1, "accumulate": 3},),
 )
 SPEC = TrialSpec(
     dataset="own", model="simple_cnn", method="dense", seed=3, recipe=RECIPE, image_size=SIZE

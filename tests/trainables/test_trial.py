@@ -6,9 +6,9 @@ import torch
 
 from pruning.masks import prunable
 from pruning.phases import Prune, Rewind, Train
+from pruning.seeds import derive_seed
 from trainables.training.learning_rate import learning_rate
 from trainables.training.recipe import Recipe
-from trainables.training.seeds import derive_seed
 from trainables.trial import Trial
 from trainables.trial_spec import TrialSpec, dense_spec
 

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from models.model_registry import import_function
+from models.user_modules import digest_user_module
 from pruning.user_error import UserError
 from trainables.data.loader_interface import Augment
 
@@ -82,8 +83,9 @@ def import_own_function(name: str) -> Callable[..., object]:
 
 
 def digest_own_functions(augments: Iterable[Augment]) -> dict[str, str]:
-    """The SHA-256 of the file that each function of the user lies in, by the function's name: what
-    a trial's identity must hold, so that a changed file makes new trials.
+    """The SHA-256 of the file that each function of the user lies in and of his files that it
+    imports, by the function's name: what a trial's identity must hold, so that a changed file makes
+    new trials.
 
     Raises:
         UserError: see `import_own_function`; or the module has no file.
@@ -95,7 +97,8 @@ def digest_own_functions(augments: Iterable[Augment]) -> dict[str, str]:
         file = sys.modules[path].__file__
         if file is None or Path(file).suffix != ".py":
             raise UserError(f"augment '{name}' must lie in a .py file, but '{path}' is none")
-        digests[name] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        whole = digest_user_module(path)  # "" for what is installed
+        digests[name] = whole or hashlib.sha256(Path(file).read_bytes()).hexdigest()
     return digests
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from pruning.entry_points import list_entry_points, load_function
 from pruning.user_error import UserError
 from trainables.data.error_text import one_line
 from trainables.data.image_folders import find_image_folders
@@ -132,7 +133,10 @@ def find_files(
         UserError: an unknown name without `data_dir`, or a `data_dir` that is missing or lacks a
             split.
     """
-    check_data_set_name(dataset, known=data_dir is None)
+    announced = dataset in list_entry_points("datasets") and dataset not in DATASETS
+    check_data_set_name(dataset, known=data_dir is None and not announced)
+    if data_dir is None and announced:
+        data_dir = _call_for_folder(dataset)
     if dataset.startswith(HUB):
         return parse_hub_name(dataset)
     if data_dir is None:
@@ -155,6 +159,27 @@ def find_files(
         f"its '{dataset}' or its '{dataset}/data', and no folders train/CLASS with images in the "
         f"first or the third; put them there{without}"
     )
+
+
+def _call_for_folder(dataset: str) -> Path:
+    """The folder of a data set that an installed package announces, by its function.
+
+    Raises:
+        UserError: the function fails, or returns no path.
+    """
+    try:
+        folder = load_function("datasets", dataset)()
+    except UserError:
+        raise
+    except Exception as error:  # code of others may fail in any way
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise UserError(f"data set '{dataset}' of an installed package: {reason}") from error
+    if not isinstance(folder, str | Path):
+        raise UserError(
+            f"data set '{dataset}' of an installed package must be a folder, "
+            f"but its function returns {type(folder).__name__}"
+        )
+    return Path(folder)
 
 
 def _check_folder(data_dir: str | Path) -> Path:

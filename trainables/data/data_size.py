@@ -207,10 +207,11 @@ def _read_folder_size(dataset: str, listing: FolderListing) -> FoundSize:
 def _look_at(encoded: Iterable[tuple[bytes | None, str]]) -> list[ImageHeader]:
     """The headers of images, until `SAMPLED` have been read and one of them has colours. Data sets
     without any colours are small."""
-    headers = []
+    headers, coloured = [], False
     for content, where in encoded:
         headers.append(read_header(content, where))
-        if len(headers) >= SAMPLED and not all(header.grey for header in headers):
+        coloured = coloured or not headers[-1].grey
+        if len(headers) >= SAMPLED and coloured:
             break
     return headers
 

@@ -9,7 +9,9 @@ import torch
 
 from trainables.data.augment_names import is_drawn_together
 from trainables.data.batch_maker import Job
-from trainables.data.batches import Normaliser, border, draw_places, spans
+from trainables.data.batch_part import WHOLE, BatchPart
+from trainables.data.batches import Normaliser, border, spans
+from trainables.data.draws import draw_places
 from trainables.data.loader_interface import (
     Augment,
     Batch,
@@ -29,6 +31,7 @@ class ImageLoader:
     whatever the number of workers.
 
     placement: where the images live, and why. withheld: whether the test images must not be read.
+    part: what its batches of training and evaluation are of the whole ones.
     """
 
     data: DataSetInfo
@@ -36,6 +39,11 @@ class ImageLoader:
     device: str
     placement: str = ""
     withheld: bool = False
+    part: BatchPart = WHOLE
+
+    def of_part(self, part: BatchPart) -> "ImageLoader":
+        """The same images, of which batches of training and evaluation are a part."""
+        return replace(self, part=part)
 
     def without_test_set(self) -> "ImageLoader":
         """The same images; reading those of the test split is an error."""
@@ -50,7 +58,13 @@ class ImageLoader:
         return len(spans(self.count("training"), batch))
 
     def training_batches(
-        self, *, batch: int, augment: Augment, generator: torch.Generator, skip: int = 0
+        self,
+        *,
+        batch: int,
+        augment: Augment,
+        generator: torch.Generator,
+        skip: int = 0,
+        before: bool = False,
     ) -> Iterator[Batch]:
         """One epoch of the training images in random order, augmented.
 
@@ -58,22 +72,17 @@ class ImageLoader:
         each image from a seed of the epoch, drawn after the order, and the image's index.
         """
         count, bounds = self.count("training"), spans(self.count("training"), batch)[skip:]
+        parts = [self.part.places(start, stop, before=before) for start, stop in bounds]
         if is_drawn_together(augment):
             padding = border(*self.data.image[1:])
             draws = draw_places(count, padding, augment=augment, generator=generator)
             order = draws.order.numpy()
             places = torch.stack([draws.top, draws.left, draws.flip.long()], dim=1).numpy()
-            jobs = [
-                Job("training", order[start:stop], places=places[start:stop])
-                for start, stop in bounds
-            ]
+            jobs = [Job("training", order[own], places=places[own]) for own in parts]
         else:
             order = torch.randperm(count, generator=generator).numpy()
             seed = int(torch.randint(2**62, (), generator=generator))
-            jobs = [
-                Job("training", order[start:stop], augment=augment, seed=seed)
-                for start, stop in bounds
-            ]
+            jobs = [Job("training", order[own], augment=augment, seed=seed) for own in parts]
         return self._serve("training", jobs, take_over=True)
 
     def evaluation_batches(self, split: Split) -> Iterator[Batch]:
@@ -86,7 +95,8 @@ class ImageLoader:
             raise TestSetWithheld
         batch = evaluation_batch(self.device, self.data.image)
         order = torch.arange(self.count(split)).split(batch)
-        return self._serve(split, [Job(split, part.numpy()) for part in order if len(part)])
+        jobs = [Job(split, places.numpy()) for places in order if len(places)]
+        return self._serve(split, jobs[self.part.rank :: self.part.ranks])
 
     def draw(self, count: int, *, batch: int, generator: torch.Generator) -> Iterator[Batch]:
         """`count` training images (all, if there are fewer) drawn without replacement, not

@@ -4,6 +4,7 @@ images that are brought there batch by batch."""
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from pruning.user_error import UserError
 from trainables.data.augment_names import find_own_functions, import_own_function, names_of
 from trainables.data.batch_maker import BatchMaker, Job
+from trainables.data.batch_part import WHOLE, BatchPart
 from trainables.data.batches import Pixels, border, plain_batches, spans, training_batches
 from trainables.data.image_loader import ImageLoader
 from trainables.data.image_mode import (
@@ -43,7 +45,8 @@ class ResidentLoader:
     """Images on the device, see `Loader`.
 
     images: uint8 [N, H, W, C] and labels int64 [N] by split, for evaluation and draws. pixels:
-    those of training, padded. withheld: whether the test images have been taken out.
+    those of training, padded. withheld: whether the test images have been taken out. part: what
+    its batches of training and evaluation are of the whole ones.
     """
 
     data: DataSetInfo
@@ -51,6 +54,7 @@ class ResidentLoader:
     pixels: Pixels
     withheld: bool = False
     placement: str = ""
+    part: BatchPart = WHOLE
 
     @classmethod
     def of(
@@ -60,6 +64,10 @@ class ResidentLoader:
         x, y = images["training"]
         # The border for crops does no harm to a recipe without: it then takes the middle.
         return cls(data, images, Pixels.of(x, y, mean=data.mean, std=data.std, augment="crop"))
+
+    def of_part(self, part: BatchPart) -> "ResidentLoader":
+        """The same images, of which batches of training and evaluation are a part."""
+        return replace(self, part=part)
 
     def without_test_set(self) -> "ResidentLoader":
         """The same images without those of the test split: reading them is an error."""
@@ -75,7 +83,13 @@ class ResidentLoader:
         return len(spans(self.count("training"), batch))
 
     def training_batches(
-        self, *, batch: int, augment: Augment, generator: torch.Generator, skip: int = 0
+        self,
+        *,
+        batch: int,
+        augment: Augment,
+        generator: torch.Generator,
+        skip: int = 0,
+        before: bool = False,
     ) -> Iterator[Batch]:
         """One epoch of the training images in random order, augmented.
 
@@ -83,7 +97,13 @@ class ResidentLoader:
             ValueError: an augmentation that is not made of crops and flips alone.
         """
         return training_batches(
-            self.pixels, batch=batch, augment=augment, generator=generator, skip=skip
+            self.pixels,
+            batch=batch,
+            augment=augment,
+            generator=generator,
+            skip=skip,
+            part=self.part,
+            before=before,
         )
 
     def evaluation_batches(self, split: Split) -> Iterator[Batch]:
@@ -96,7 +116,8 @@ class ResidentLoader:
             raise TestSetWithheld
         x, y = self.images[split]
         batch = evaluation_batch(x.device.type, self.data.image)
-        return plain_batches(x, y, mean=self.data.mean, std=self.data.std, batch=batch)
+        whole = plain_batches(x, y, mean=self.data.mean, std=self.data.std, batch=batch)
+        return islice(whole, self.part.rank, None, self.part.ranks)
 
     def draw(self, count: int, *, batch: int, generator: torch.Generator) -> Iterator[Batch]:
         """`count` training images (all, if there are fewer) drawn without replacement, not

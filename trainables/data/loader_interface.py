@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from trainables.data.batch_part import BatchPart
 
 Augment: TypeAlias = str | tuple[str, ...]
 """One of the names in `augment_names.py`, or several in the order in which they are applied."""
@@ -71,6 +73,10 @@ class Loader(Protocol):
     def placement(self) -> str:
         """Where the images live, and why, in one line."""
 
+    def of_part(self, part: BatchPart) -> Self:
+        """The same images, of which batches of training and evaluation are a part; draws are
+        whole."""
+
     def count(self, split: Split) -> int:
         """How many images a split has."""
 
@@ -78,7 +84,13 @@ class Loader(Protocol):
         """Batches of one epoch with that batch size."""
 
     def training_batches(
-        self, *, batch: int, augment: Augment, generator: torch.Generator, skip: int = 0
+        self,
+        *,
+        batch: int,
+        augment: Augment,
+        generator: torch.Generator,
+        skip: int = 0,
+        before: bool = False,
     ) -> Iterator[Batch]:
         """One epoch of the training images in random order, augmented.
 
@@ -87,6 +99,7 @@ class Loader(Protocol):
             augment: one of `augment_names.py`, or a list of them.
             generator: it alone decides the order, and with it and its index an image is augmented.
             skip: batches at the beginning to leave out, where an epoch continues after a pause.
+            before: put in front of each batch one image more, see `BatchPart.places`.
         """
 
     def evaluation_batches(self, split: Split) -> Iterator[Batch]:

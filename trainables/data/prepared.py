@@ -126,7 +126,13 @@ def _open_once(dataset: str, data_dir: str | None, folder: Path, pixels: bool) -
 
 def _cache_folder(cache: str | Path | None) -> Path:
     folder = cache or os.environ.get("PRUNING_DATA_CACHE") or "~/.cache/pruning-studies"
-    return Path(folder).expanduser().absolute()
+    try:
+        return Path(folder).expanduser().absolute()
+    except RuntimeError:  # neither HOME nor an entry of this user in the system's list
+        raise UserError(
+            f"the data cache '{folder}' needs a home folder, and there is none; "
+            "set HOME or PRUNING_DATA_CACHE"
+        ) from None
 
 
 def _prepare(

@@ -7,11 +7,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pruning.onnx_file import INPUT, OUTPUT
 from pruning.user_error import UserError
 from trainables.export.formats import ExportForm, FileFormat
 
 CONFIG_FILE = "config.json"
-INPUT, OUTPUT = "images", "logits"
 
 
 class ExportConfig(BaseModel):

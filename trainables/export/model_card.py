@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from trainables.export.export_config import INPUT, ExportConfig
+from pruning.onnx_file import INPUT
+from trainables.export.export_config import ExportConfig
 from trainables.export.exported_folder import MASK_FILES, NETWORK_FILES
 
 if TYPE_CHECKING:

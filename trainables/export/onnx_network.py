@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pruning.user_error import UserError
-from trainables.export.export_config import INPUT, OUTPUT, ExportConfig
-
-OPSET = 20
+from pruning.onnx_file import write_onnx
+from trainables.export.export_config import ExportConfig
 
 
 class OnnxNetwork(nn.Module):
@@ -39,52 +34,7 @@ def save_onnx(network: nn.Module, config: ExportConfig, path: Path) -> None:
     """The graph with its weights in one file, for any batch size.
 
     Raises:
-        UserError: torch cannot export this network.
+        UserError: see `pruning.onnx_file.write_onnx`.
     """
-    import onnx
-
-    images = torch.zeros(2, *config.image)  # with one, torch takes the batch size for fixed
-    log = logging.getLogger("torch.onnx")
-    before = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            program: Any = torch.onnx.export(
-                network,
-                (images,),
-                dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-                opset_version=OPSET,
-                verbose=False,
-            )
-    except Exception as error:  # torch.export raises of many kinds
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(
-            f"torch cannot export '{config.model}' to ONNX: {lines[0][:300]}"
-        ) from error
-    finally:
-        log.setLevel(before)
-    model = program.model_proto
-    _delete_source_notes(model)
-    onnx.helper.set_model_props(
-        model, {"key": config.key, "level": str(config.level), "form": config.form}
-    )
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
-
-
-def _delete_source_notes(model: Any) -> None:
-    """Delete what torch notes of the Python code behind each node: paths of this machine, and a
-    tenth of a small file."""
-    for part in (
-        model.graph,
-        *model.graph.node,
-        *model.graph.value_info,
-        *model.graph.input,
-        *model.graph.output,
-    ):
-        part.ClearField("metadata_props")
-        if hasattr(part, "doc_string"):
-            part.ClearField("doc_string")
+    properties = {"key": config.key, "level": str(config.level), "form": config.form}
+    write_onnx(network, config.image, path, name=config.model, properties=properties)

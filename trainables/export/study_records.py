@@ -112,7 +112,7 @@ def spec_of_rows(rows: list[Row], plan: Mapping[str, Any]) -> TrialSpec:
             weights=first.get("weights") or "",
             normalise=json.loads(first.get("normalise") or "null"),
             image_size=first.get("image_size"),
-        )
+        ).of_ranks(first.get("ranks") or 1)
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"the rows of {first['key']} do not say which trial it is: {error}"

@@ -4,7 +4,7 @@ or trained as it was."""
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -14,9 +14,9 @@ from trainables import saved_networks
 from trainables.data.loader import describe_data
 from trainables.dense_weights import DenseWeightsMissing
 from trainables.environment import Environment
+from trainables.rank_processes import open_trial
 from trainables.saved_networks import SavedNetwork
 from trainables.storage import checkpoints, layout
-from trainables.trial import Trial
 from trainables.user_method_files import load_method_files
 
 if TYPE_CHECKING:
@@ -34,11 +34,13 @@ def train_again(spec: TrialSpec, row: Row, store: Store, *, data_dir: str | None
         UserError: the data or a method file of the user are not there, or the dense weights that
             the trial starts from are gone.
     """
+    device, ranks = _find_device(spec, row)
     environment = Environment(
         store=store.uri,
         study=row["study"],
         data_dir=data_dir,
-        device="cpu" if row["device"] == "cpu" or not torch.cuda.is_available() else "cuda",
+        device=device,
+        ranks=ranks,
         threads=row["threads"],
         keep_networks="all",
     )
@@ -61,7 +63,7 @@ def train_again(spec: TrialSpec, row: Row, store: Store, *, data_dir: str | None
     # What may lie there is damaged, and would make the trial look done.
     saved_networks.delete_saved_level(store, spec.key, row["level"])
     try:
-        Trial(spec, environment).run()
+        open_trial(spec, environment).run()
     except DenseWeightsMissing as error:
         raise UserError(
             f"{spec.key} cannot be trained again: {error}; the study, run again, makes them"
@@ -70,6 +72,26 @@ def train_again(spec: TrialSpec, row: Row, store: Store, *, data_dir: str | None
     if network is None:
         raise UserError(f"{spec.key} was trained again, but its level {row['level']} was not saved")
     return network
+
+
+def _find_device(spec: TrialSpec, row: Row) -> tuple[Literal["cpu", "cuda"], int]:
+    """Where a trial is trained again, and by how many ranks: as for its row, if this machine has as
+    many GPUs.
+
+    Raises:
+        UserError: it has not, and the trial needs as many.
+    """
+    ranks, gpus = row.get("ranks") or 1, torch.cuda.device_count()
+    if row["device"] == "cpu":
+        return "cpu", ranks
+    if gpus >= ranks:
+        return "cuda", ranks
+    if spec.norm_parts > 1:
+        raise UserError(
+            f"{spec.key} cannot be trained again: its batch-norm statistics are those of {ranks} "
+            f"GPUs, and this machine has {gpus}"
+        )
+    return ("cuda" if gpus else "cpu"), 1
 
 
 def _read_dense_network(

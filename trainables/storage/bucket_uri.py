@@ -1,9 +1,13 @@
-"""The URI of a study directory in a bucket, taken apart: `s3://bucket/path?option=value`.
+"""The name of a study directory: a local path, or the URI of a bucket, taken apart:
+`s3://bucket/path?option=value`.
 
-It never holds credentials, because URIs are printed and stored.
+A URI never holds credentials, because URIs are printed and stored. What looks like a URI and is
+none, such as `s3:/bucket/path`, is refused: as a path it would be a local folder of that name.
 """
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 from pruning.user_error import UserError
@@ -15,6 +19,38 @@ S3_OPTIONS = (
     "allow_bucket_creation",
     "force_virtual_addressing",
 )
+
+_BUCKETS = "s3://bucket/path or gs://bucket/path"
+# Words before a colon that are meant as the scheme of a URI and never as a folder's name.
+_SCHEME = re.compile(
+    "(file|s3|s3a|s3n|gs|gcs|https?|hdfs|az|abfss?|wasbs?|dbfs|s?ftp):(/*)(.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def is_remote(uri: str) -> bool:
+    """Whether a study directory is named by a URI such as `s3://bucket/path`."""
+    return "://" in uri and not uri.lower().startswith("file://")
+
+
+def find_local_path(text: str) -> Path:
+    """The local path that a text names, as it stands or as `file:///path`.
+
+    Raises:
+        UserError: it is a URI that is written wrongly, or not of this machine.
+    """
+    match = _SCHEME.fullmatch(text)
+    if not match:
+        return Path(text)
+    scheme, slashes, rest = match[1].lower(), match[2], match[3]
+    if scheme == "file":
+        if slashes == "//" and rest.lower().startswith("localhost/"):
+            slashes, rest = "/", rest[len("localhost/") :]
+        if slashes not in ("/", "///"):
+            raise UserError(f"a folder of this machine is file:///path, but got '{text}'")
+        return Path(f"/{unquote(rest)}")
+    hint = f"; did you mean '{scheme}://{rest}'?" if scheme in ("s3", "gs") and rest else ""
+    raise UserError(f"a folder is a path, {_BUCKETS}, but got '{text}'{hint}")
 
 
 @dataclass(frozen=True)
@@ -46,9 +82,12 @@ class BucketUri:
             )
         if scheme not in ("s3", "gs") or not bucket:
             place = f"{scheme}://{bucket}{slash}{path}"
+            raise UserError(f"a study directory is a path, {_BUCKETS}, but got '{place}'")
+        if "//" in path or path.startswith("/"):
+            whole = re.sub("/+", "/", path).strip("/")
             raise UserError(
-                "a study directory is a path, s3://bucket/path or gs://bucket/path, "
-                f"but got '{place}'"
+                "the path in a bucket has single slashes, but got "
+                f"'{scheme}://{bucket}{slash}{path}'; did you mean '{scheme}://{bucket}/{whole}'?"
             )
         options = tuple(sorted(parse_qsl(query, keep_blank_values=True)))
         for name, value in options if scheme == "s3" else ():

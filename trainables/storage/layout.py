@@ -6,6 +6,7 @@
     artifacts/<key>/epoch-<n>-<checksum>.pt   weights of dense trainings, for other trials
     checkpoints/<key>/step-<n>-<checksum>.pt  states from which trials continue
     networks/<key>/level-<n>-<checksum>.pt    measured networks, where the study saves them
+    models.json                               the digests of the user's networks that ran here
     precision/<network>.json                  in which precision a network trains on GPUs
     failures/<key>.json                       trials that were given up
     methods/<name>-<digest>.py                method files of the user
@@ -14,6 +15,7 @@
     report/                                   figures, tables and the page, made of the rows
     logs/, logged/<logger>/<key>.json         files of TensorBoard, and what each logger has
     lease.json                                the process that holds the directory
+    launches/<token>                          the launch that runs, by which workers know the place
 
 The directory of a search holds the same of its candidates, and further
 
@@ -32,14 +34,17 @@ STUDY_FILE, PLAN_FILE, LEASE_FILE = "study.yaml", "plan.json", "lease.json"
 ROWS, CURVES, LAYERS, LATENCY = "rows", "curves", "layers", "latency"
 ARTIFACTS, CHECKPOINTS, NETWORKS = "artifacts", "checkpoints", "networks"
 FAILURES, METHODS, REPORT, LOGS, LOGGED = "failures", "methods", "report", "logs", "logged"
-WEIGHTS, PRECISION = "weights", "precision"
+WEIGHTS, PRECISION, LAUNCHES = "weights", "precision", "launches"
 SEARCH_FILE, BEST_FILE, CANDIDATES, BEST = "search.yaml", "best.yaml", "candidates", "best"
+MODEL_SOURCES_FILE = "models.json"
 IDENTITY_FILE = f"{LOGGED}/identity"  # a random name that tells a study from all others
 
-# What a study directory holds besides the lease: `--fresh` deletes these and nothing else.
+# What a study directory holds besides the lease and the launch: `--fresh` deletes these and
+# nothing else.
 STUDY_PARTS = (
     *(ROWS, CURVES, LAYERS, LATENCY, ARTIFACTS, CHECKPOINTS, NETWORKS),
     *(FAILURES, METHODS, WEIGHTS, PRECISION, REPORT, LOGS, LOGGED, STUDY_FILE, PLAN_FILE),
+    MODEL_SOURCES_FILE,
 )
 SEARCH_PARTS = (SEARCH_FILE, BEST_FILE, BEST, CANDIDATES)  # and the directory of a search
 
@@ -69,6 +74,11 @@ def table_key(table: str, path: str) -> str:
 def failure_file(key: str) -> str:
     """Path of the record of a trial that was given up."""
     return f"{FAILURES}/{key}.json"
+
+
+def launch_file(token: str) -> str:
+    """Path of the token of a launch."""
+    return f"{LAUNCHES}/{token}"
 
 
 def probe_file(process: str) -> str:

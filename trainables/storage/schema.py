@@ -15,8 +15,8 @@ from trainables.storage import layout
 
 # 2: `test_images` and `train_macs`; `prunable`, `zeros`, `product_macs`, `exclude` and
 # `layer_sparsity`. 3: `weights`, `normalise`, `image_size` and `images`; `early_stop_*`, and
-# `iteration` of the curves.
-SCHEMA_VERSION = 3
+# `iteration` of the curves. 4: `ranks`.
+SCHEMA_VERSION = 4
 
 _text, _int, _float, _bool = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
@@ -73,6 +73,7 @@ ROW_SCHEMA = pa.schema(
         # hardware of the training
         ("device", _text),
         ("threads", _int),
+        ("ranks", _int),  # processes that shared its batches; null, as 1, before there were such
         ("precision", _text),
         ("compiled", _bool),
         ("images", _text),  # where they lived while the trial ran, and why

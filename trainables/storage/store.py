@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from trainables.storage.bucket_uri import BucketUri
+from trainables.storage.bucket_uri import BucketUri, find_local_path, is_remote
 from trainables.storage.local_disk import Disk, classify_os_error
 from trainables.storage.object_store import Bucket, classify_bucket_error
 from trainables.storage.retry import (
@@ -42,11 +42,6 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-def is_remote(uri: str) -> bool:
-    """Whether a study directory is named by a URI such as `s3://bucket/path`."""
-    return "://" in uri and not uri.startswith("file://")
-
-
 @dataclass(frozen=True)
 class Store:
     """The files below `uri`: a local path, or `s3://bucket/path` or `gs://bucket/path`, with
@@ -64,13 +59,13 @@ class Store:
         """A store at a local path (made absolute) or a URI.
 
         Raises:
-            UserError: the URI is of no known kind, or holds credentials.
+            UserError: the URI is of no known kind, holds credentials, or is written wrongly.
         """
         text = str(uri)
         if is_remote(text):
             BucketUri.parse(text)
             return cls(text)
-        return cls(str(Path(text.removeprefix("file://")).expanduser().resolve()))
+        return cls(str(find_local_path(text).expanduser().resolve()))
 
     def below(self, folder: str) -> "Store":
         """The store of a folder of this one; a URI keeps its options."""
@@ -125,12 +120,16 @@ class Store:
 
     def list(self, folder: str, suffix: str = "") -> list[str]:
         """Paths of all files below a folder that end in `suffix`, sorted; none if the folder is
-        missing."""
+        missing. What macOS puts beside files on foreign disks (`._name`) is none of them."""
         if folder not in ("", "."):
             _check(folder)
         paths = self._retry(lambda files: files.list(folder))
         before = f"{folder}/" if folder else ""
-        return sorted(f"{before}{path}" for path in paths if path.endswith(suffix))
+        return sorted(
+            f"{before}{path}"
+            for path in paths
+            if path.endswith(suffix) and not path.rpartition("/")[2].startswith("._")
+        )
 
     def parallel_map(
         self, task: Callable[[_Item], _Result], items: Iterable[_Item]

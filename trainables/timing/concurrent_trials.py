@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 from dataclasses import dataclass
 from queue import Empty
@@ -10,7 +11,8 @@ from threading import BrokenBarrierError
 from typing import TYPE_CHECKING, Any
 
 from pruning.phases import Train
-from trainables.training.process import set_up_process
+from trainables.training.process import set_up_gpu, set_up_process
+from trainables.training.step_graph import UNTIMED_STEPS
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
@@ -18,8 +20,7 @@ if TYPE_CHECKING:
     from trainables.environment import Environment
     from trainables.trial_spec import TrialSpec
 
-WARM_UP_BATCHES = 3  # that are not timed: in them memory is allocated and kernels are chosen
-LONGEST_START = 300.0  # seconds that opening a trial and warming up may take
+LONGEST_START = 600.0  # seconds that opening a trial, compiling and warming up may take
 
 
 @dataclass(frozen=True)
@@ -31,27 +32,33 @@ class TrainingSpeed:
 
 
 def time_concurrent_trials(
-    spec: TrialSpec, environment: Environment, trials: int, *, seconds: float = 5.0
+    spec: TrialSpec,
+    environment: Environment,
+    trials: int,
+    *,
+    gpus: int = 1,
+    seconds: float = 5.0,
 ) -> TrainingSpeed:
     """Train copies of a trial at once, each in a process of its own, and count.
 
     Args:
-        spec: a dense trial that trains at least one epoch; it is trained without compiling,
-            whatever its recipe says.
+        spec: a dense trial that trains at least one epoch, compiled if its recipe says so.
+        trials: on each GPU, or on the CPU.
+        gpus: of this machine on which they are trained, the first ones.
         environment: its store should be a temporary one.
         seconds: for how long, after all of them have warmed up.
     """
-    recipe = spec.recipe.model_copy(update={"compile": False})
-    eager = spec.model_copy(update={"recipe": recipe})
     context = multiprocessing.get_context("spawn")
-    barrier, answers = context.Barrier(trials), context.Queue()
+    barrier, answers = context.Barrier(trials * gpus), context.Queue()
+    shared = environment.model_copy(update={"sharing_gpu": trials})
     workers = [
         context.Process(
-            target=_train, args=(eager, environment, seconds, barrier, answers), daemon=True
+            target=_train, args=(spec, shared, number % gpus, seconds, barrier, answers)
         )
-        for _ in range(trials)
+        for number in range(trials * gpus)
     ]
     for worker in workers:
+        worker.daemon = True
         worker.start()
     rates = [_receive(answers, seconds) for _ in workers]
     for worker in workers:
@@ -72,10 +79,17 @@ def _receive(answers: Any, seconds: float) -> float | str:
 
 
 def _train(
-    spec: TrialSpec, environment: Environment, seconds: float, barrier: Barrier, answers: Any
+    spec: TrialSpec,
+    environment: Environment,
+    gpu: int,
+    seconds: float,
+    barrier: Barrier,
+    answers: Any,
 ) -> None:
     """What a worker does: train one trial, and send its images a second or an error."""
     try:
+        if environment.device == "cuda":
+            os.environ["CUDA_VISIBLE_DEVICES"] = name_gpu(gpu)
         answers.put(_rate(spec, environment, seconds, barrier))
     except BrokenBarrierError:
         answers.put("not all trials got as far as training")
@@ -84,12 +98,21 @@ def _train(
         answers.put(" ".join(f"{type(error).__name__}: {error}".split())[:300])
 
 
+def name_gpu(number: int) -> str:
+    """A GPU as the variable CUDA_VISIBLE_DEVICES names it: one of those that are there already, if
+    that is so."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",")[number].strip() if visible else str(number)
+
+
 def _rate(spec: TrialSpec, environment: Environment, seconds: float, barrier: Barrier) -> float:
     """Images a second of one trial, from the moment at which all have warmed up."""
     from trainables.phase_runner import PhaseRunner
     from trainables.timing.stopwatch import wait_for_device
 
     set_up_process(environment.threads)
+    if environment.device == "cuda":
+        set_up_gpu(sharing=environment.sharing_gpu, deterministic=environment.deterministic)
     runner = PhaseRunner(spec, environment)
     runner.begin()
     index = next(i for i, phase in enumerate(runner.phases) if isinstance(phase, Train))
@@ -107,7 +130,7 @@ def _rate(spec: TrialSpec, environment: Environment, seconds: float, barrier: Ba
         wait_for_device(runner.network.device)
         return batches + runner.batches
 
-    for _ in range(WARM_UP_BATCHES):
+    for _ in range(UNTIMED_STEPS):
         train(0.0)
     barrier.wait(LONGEST_START)
     began = time.perf_counter()

@@ -6,11 +6,11 @@ from pruning.phases import Train
 from trainables.environment import Environment
 from trainables.phase_runner import PhaseRunner
 from trainables.timing.stopwatch import wait_for_device
-from trainables.training.process import set_up_process
+from trainables.training.process import set_up_gpu, set_up_process
+from trainables.training.step_graph import UNTIMED_STEPS
 from trainables.trial_spec import TrialSpec
 
 SECONDS = 3.0
-WARM_UP_BATCHES = 2  # that are not timed: in them memory is allocated and kernels are chosen
 
 
 def time_epoch(spec: TrialSpec, environment: Environment, *, seconds: float = SECONDS) -> float:
@@ -25,11 +25,14 @@ def time_epoch(spec: TrialSpec, environment: Environment, *, seconds: float = SE
         seconds: for how long to train at most.
     """
     set_up_process(environment.threads)
+    if environment.device == "cuda":
+        set_up_gpu(sharing=environment.sharing_gpu, deterministic=environment.deterministic)
     runner = PhaseRunner(spec, environment)
     runner.begin()
     phases = enumerate(runner.phases)
     index, epoch = next((i, phase.start) for i, phase in phases if isinstance(phase, Train))
-    for _ in range(WARM_UP_BATCHES):
+    # In the first steps memory is allocated, kernels are chosen and graphs captured.
+    for _ in range(UNTIMED_STEPS if environment.device == "cuda" else 2):
         if runner.run_step(index, epoch, 0, lambda: True):
             epoch += 1
     wait_for_device(runner.network.device)

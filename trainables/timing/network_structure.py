@@ -17,11 +17,11 @@ import torch
 
 from models.model_registry import build_model
 from pruning import nm_pattern
+from pruning.batch_norm import recalibrate_batch_norm
 from pruning.masks import all_kept, apply_masks, draw_masks, prunable
 from pruning.structured.channel_groups import find_groups
 from pruning.structured.shrink import shrink
 from pruning.user_error import UserError
-from trainables.training.batch_norm import recalibrate_batch_norm
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -118,7 +118,7 @@ class NetworkStructure:
         labels = torch.zeros(SAMPLE_IMAGES, dtype=torch.int64)
         batch = images.to(memory_format=torch.channels_last), labels
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        recalibrate_batch_norm(model, [batch], precision="fp32", device=torch.device("cpu"))
+        recalibrate_batch_norm(model, [batch])
         return model.eval(), form
 
     def _masks(self, model: nn.Module) -> dict[str, Tensor]:

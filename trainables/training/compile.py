@@ -76,8 +76,8 @@ class CompiledForward:
     Every trial compiles anew, in seconds where the machine's cache on disk has it, so that what an
     earlier trial left behind in this process decides nothing.
 
-    lenient: continue without compiling where that fails; `error` then says why. accumulates:
-    whether gradients of several batches are added up.
+    lenient: continue without compiling where that fails; `error` then says why. graphed: whether
+    on a GPU it records CUDA graphs of its own.
     """
 
     def __init__(
@@ -87,14 +87,14 @@ class CompiledForward:
         batch: int,
         device: torch.device,
         lenient: bool,
-        accumulates: bool = False,
+        graphed: bool = True,
     ) -> None:
         torch.compiler.reset()
         self.model, self.batch, self.lenient, self.error = model, batch, lenient, ""
+        self.graphed = graphed
         # On a GPU this records CUDA graphs: eagerly, starting a step's small kernels takes longer
-        # than running them. Not with accumulated gradients, which the next replay would overwrite.
-        graphs = device.type == "cuda" and not accumulates
-        mode = "reduce-overhead" if graphs else "default"
+        # than running them.
+        mode = "reduce-overhead" if graphed and device.type == "cuda" else "default"
         self._compiled: Callable[[Tensor], Tensor] = torch.compile(model, dynamic=False, mode=mode)
 
     def __call__(self, x: Tensor) -> Tensor:

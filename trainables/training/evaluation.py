@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from trainables.training.evaluation_batch import EvaluationBatch
 from trainables.training.precision import Precision, autocast
+from trainables.training.ranks import ONE_RANK, Ranks
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,13 @@ def evaluate(
     precision: Precision,
     device: torch.device,
     at_once: EvaluationBatch | None = None,
+    ranks: Ranks = ONE_RANK,
 ) -> Accuracy | None:
     """Accuracy of the model in eval mode; None where there are no images.
 
     Args:
         at_once: how many images fit, which it learns; what an earlier evaluation learned counts.
+        ranks: which share the batches: those here are this rank's, the result is of all.
     """
     model.eval()
     at_once = at_once or EvaluationBatch()
@@ -54,6 +57,10 @@ def evaluate(
         for part in at_once.in_parts(x, y, compute):
             totals += part
         seen += len(y)
+    if ranks.count > 1:
+        images = torch.tensor(seen, device=device)
+        ranks.add_up([totals, images])
+        seen = int(images)
     if not seen:
         return None
     top1, top5, loss = (totals / seen).tolist()

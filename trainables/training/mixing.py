@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainables.training.seeds import derive_seed
+from pruning.seeds import derive_seed
 
 
 def mix_batches(
@@ -20,6 +20,7 @@ def mix_batches(
     seed: int,
     names: tuple[str | int, ...],
     first: int = 0,
+    before: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches (x float [B, C, H, W], y int64 [B]) mixed: x as before, y float32 [B, classes], the
     shares of the classes.
@@ -30,6 +31,8 @@ def mix_batches(
     Args:
         mixup, cutmix: alpha of Beta(alpha, alpha), from which a batch draws its share; 0 is off.
         first: index of the first of the batches in its epoch.
+        before: whether each batch begins with the image that its first one is mixed with, and
+            which is left out; else that is its last one, as if it were a ring.
     """
     for index, (x, y) in enumerate(batches, first):
         # RandomState's streams are frozen by numpy's policy.
@@ -38,7 +41,10 @@ def mix_batches(
         alpha = cutmix if cut else mixup
         share = float(state.beta(alpha, alpha))
         targets = functional.one_hot(y, classes).float()
-        other = x.roll(1, 0)
+        if before:
+            x, other, targets, previous = x[1:], x[:-1], targets[1:], targets[:-1]
+        else:
+            other, previous = x.roll(1, 0), targets.roll(1, 0)
         if cut:
             top, bottom, left, right = _draw_box(state, x.shape[2], x.shape[3], share)
             x = x.clone(memory_format=torch.preserve_format)
@@ -46,7 +52,7 @@ def mix_batches(
             share = 1 - (bottom - top) * (right - left) / (x.shape[2] * x.shape[3])
         else:
             x = x * share + other * (1 - share)
-        yield x, targets * share + targets.roll(1, 0) * (1 - share)
+        yield x, targets * share + previous * (1 - share)
 
 
 def main_labels(y: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -76,9 +77,13 @@ def set_recipe(optimizer: torch.optim.Optimizer, recipe: Recipe) -> None:
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float, momentum: float | None) -> None:
     """Set the learning rate of the next step, and where it is not None the momentum of SGD or the
-    first beta of Adam."""
+    first beta of Adam.
+
+    The rate is rounded to fp32, in which a CUDA graph reads it, so that all steps are by one rate.
+    """
+    rounded = float(np.float32(rate))
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rounded
         if momentum is not None and "momentum" in group:
             group["momentum"] = momentum
         elif momentum is not None:

@@ -95,6 +95,11 @@ class Recipe(BaseModel):
     clip: Number | None = Field(
         default=None, gt=0, description="largest norm of the gradient of all kept weights together"
     )
+    sync_batch_norm: bool = Field(
+        default=True,
+        description="where a trial has several GPUs: batch-norm by the whole batch; false: by each "
+        "GPU's part of it, which is another training",
+    )
     ema: Number | None = Field(
         default=None,
         gt=0,
@@ -201,6 +206,11 @@ class Recipe(BaseModel):
         if epochs != sorted(set(epochs)):
             raise ValueError(f"changes must be at rising epochs, but got {epochs}")
         return self
+
+    @property
+    def mixes(self) -> bool:
+        """Whether the images of a batch are mixed."""
+        return bool(self.mixup or self.cutmix)
 
     @property
     def augments(self) -> tuple[Augment, ...]:

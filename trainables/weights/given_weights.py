@@ -125,6 +125,15 @@ def recall_weights(store: Store, request: WeightsRequest) -> WeightsRecord | Non
     return record if store.exists(layout.weights_file(record.digest)) else None
 
 
+def copy_weights(request: WeightsRequest, store: Store, to: Store) -> None:
+    """Give another study directory what a request gave in this one, so that it need not be read
+    from its source again; nothing where the request was not made here."""
+    record = recall_weights(store, request)
+    if record is not None:
+        for path in (layout.weights_file(record.digest), layout.weights_record_file(request.name)):
+            to.write(path, store.read(path))
+
+
 def read_given_weights(store: Store, digest: str) -> dict[str, Tensor]:
     """The tensors with that digest, on the CPU, in the order of the network's names.
 

@@ -15,8 +15,8 @@ def read_texts(figure: Figure) -> list[Text]:
 
 
 def check_labels(figure: Figure) -> None:
-    """No text leaves the figure, legends lie beside panels, tick labels and heads do not touch each
-    other."""
+    """No text leaves the figure, legends lie beside panels and labels, tick labels and heads do not
+    touch each other."""
     figure.set_dpi(100)
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     figure.draw(renderer)
@@ -42,6 +42,10 @@ def check_labels(figure: Figure) -> None:
         assert all(left.x1 < right.x0 + 1 for left, right in pairwise(shown)), axes.get_xlabel()
         if (legend := axes.get_legend()) is not None:
             assert not legend.get_window_extent(renderer).overlaps(frame)
+    shared = [legend.get_window_extent(renderer) for legend in figure.legends]
+    for axes in figure.axes:
+        label = axes.yaxis.label.get_window_extent(renderer)
+        assert not any(label.overlaps(legend) for legend in shared), axes.get_ylabel()
     frames = [axes.get_window_extent(renderer) for axes in figure.axes]
     assert not any(one.overlaps(other) for one, other in combinations(frames, 2))
     legends = [

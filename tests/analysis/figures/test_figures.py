@@ -29,7 +29,7 @@ from analysis.figures.accuracy_by_sparsity import draw_accuracy
 from analysis.figures.critical_difference import draw_ranking
 from analysis.figures.layer_densities import draw_layers
 from analysis.figures.learning_curves import draw_curves, find_curves
-from analysis.figures.paired_drop import draw_drop
+from analysis.figures.paired_drop import choose_unit, draw_drop
 from analysis.figures.pareto_front import draw_pareto
 from analysis.figures.published_comparison import draw_published
 from analysis.figures.reached_sparsity import draw_reached
@@ -91,6 +91,24 @@ def test_many_methods_share_figures_without_crowding(tmp_path: Path, kept: list[
     assert len(kept) == 3
     for figure in kept:
         check_labels(figure)
+
+
+def test_a_long_label_of_an_axis_takes_two_lines(tmp_path: Path, kept: list[Figure]) -> None:
+    writer = Writer(tmp_path / "s")
+    for seed in (1, 2):
+        writer.add([make_row("dense", 0.0, seed, early_stop_test_top1=97.6 + 0.1 * seed)])
+        writer.add([make_row("magnitude", 0.5, seed, early_stop_test_top1=98.2 + 0.1 * seed)])
+    study = load_study(writer.finish())
+    for metric in ("early_stop_test_top1", "test_top1"):
+        results = collect_results(study, metric)
+        draw_accuracy(results, results.settings[0], ())
+    for figure in kept:
+        check_labels(figure)
+    labels = [figure.axes[0].get_ylabel() for figure in kept]
+    assert labels == [
+        "test top-1 accuracy at early\nstopping (%)",
+        "test top-1 accuracy (%)",
+    ]
 
 
 def test_files_of_all_kinds(tmp_path: Path) -> None:
@@ -450,3 +468,13 @@ def test_importing_needs_neither_torch_nor_ray_nor_pyplot() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("largest", "unit"), [(0.0, 1.0), (5e-324, 1.0), (1e-14, 1.0), (0.03, 0.001), (7.0, 1.0)]
+)
+def test_where_nothing_differs_from_dense_the_axis_has_a_unit_all_the_same(
+    largest: float, unit: float
+) -> None:
+    assert choose_unit(largest) == pytest.approx(unit)
+    assert choose_unit(float("nan")) == 1.0

@@ -138,3 +138,17 @@ def test_what_a_figure_could_not_read_is_named(tmp_path: Path) -> None:
         "skipped layers",
         "skipped curves",
     ]
+
+
+@pytest.mark.parametrize("error", ["raise ValueError", "os.kill(os.getppid(), signal.SIGINT)"])
+def test_an_error_or_ctrl_c_does_not_wait_for_what_is_under_way(error: str) -> None:
+    code = (
+        "import os, signal, time\n"
+        "from analysis.report.fork_pool import run_forked\n"
+        f"def fail():\n    time.sleep(0.5)\n    {error}\n    time.sleep(60)\n"
+        "with run_forked([lambda: time.sleep(60), fail], 2) as gather:\n"
+        "    gather()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.returncode not in (0, None)
+    assert "ValueError" in done.stderr or "KeyboardInterrupt" in done.stderr

@@ -14,10 +14,10 @@ from pruning.masks import all_kept, keep_best, prunable
 from pruning.method import PruneInput
 from pruning.phases import Measure, PhaseContext, Prune, Reinitialise, Rewind, Train
 from pruning.registry import build_method
+from pruning.seeds import derive_seed
 from pruning.small_initial_weights import draw_small_weights
 from pruning.structured.shrink import shrink
 from trainables.dense_weights import read_dense_weights
-from trainables.training.seeds import derive_seed
 from trainables.trial import Trial
 
 IMAGE = (1, 8, 8)

@@ -7,7 +7,7 @@ from models.model_registry import build_model
 from pruning.masks import all_kept
 from pruning.method import PruneInput
 from pruning.registry import build_method
-from trainables.training.seeds import derive_seed
+from pruning.seeds import derive_seed
 
 IMAGE = (1, 8, 8)
 

@@ -160,3 +160,57 @@ def test_the_masks_of_the_reinitialised_ticket_are_those_of_the_ticket(tmp_path:
     (masks, weights), (others, drawn) = found
     assert all(torch.equal(masks[name], others[name]) for name in masks)
     assert not torch.equal(weights["fc1.weight"], drawn["fc1.weight"])
+
+
+def test_a_ticket_measures_its_mask_on_drawn_weights_before_it_is_trained_itself() -> None:
+    method = build_method("lottery_ticket", {"levels": 2, "beside": "reinitialised"})
+    train = Train("train", 10)
+    drawn = [
+        (Reinitialise(f"reinit {k}"), train, Measure(1 - 0.8**k, k, stage="reinitialised"))
+        for k in (1, 2)
+    ]
+    sparsities = (1 - 0.8, 1 - 0.8**2)
+    assert method.phases(sparsities, CONTEXT) == [
+        *(Prune(sparsities[0], 1), *drawn[0], Rewind(0), train, Measure(sparsities[0], 1)),
+        *(Prune(sparsities[1], 2), *drawn[1], Rewind(0), train, Measure(sparsities[1], 2)),
+    ]
+
+
+def test_rounds_that_are_not_measured_draw_nothing() -> None:
+    knobs = {"levels": "sparsities", "beside": "reinitialised"}
+    phases = build_method("lottery_ticket", knobs).phases((0.36,), CONTEXT)
+    assert sum(isinstance(phase, Reinitialise) for phase in phases) == 1
+    assert sum(isinstance(phase, Prune) for phase in phases) == 2
+
+
+def test_new_weights_need_weights_to_rewind_to() -> None:
+    with pytest.raises(ValueError, match="choose retrain: weight_rewind"):
+        build_method("lottery_ticket", {"beside": "reinitialised", "retrain": "lr_rewind"})
+    for control in ("reinitialised_ticket", "random_ticket"):
+        with pytest.raises(ValueError, match="beside"):
+            build_method(control, {"beside": "reinitialised"})
+
+
+def test_both_stages_of_one_trial_are_the_rows_of_the_two_methods_apart(tmp_path: Path) -> None:
+    environment = Environment(store=str(tmp_path))
+    knobs = PAPER | {"levels": 2}
+    Trial(dense_spec(spec("lottery_ticket", **knobs), (0,)), environment).run()
+    rows = {}
+    for method, more in (
+        ("lottery_ticket", {"beside": "reinitialised"}),
+        ("lottery_ticket", {}),
+        ("reinitialised_ticket", {}),
+    ):
+        trial = Trial(spec(method, **knobs, **more), environment)
+        trial.run()
+        rows[method, bool(more)] = trial.records.rows
+    both = rows["lottery_ticket", True]
+    assert [(row["level"], row["stage"]) for row in both] == [
+        *((1, "reinitialised"), (1, "final"), (2, "reinitialised"), (2, "final"))
+    ]
+    same = ("digest", "test_loss", "test_top1", "sparsity", "zeros")
+    apart = (rows["reinitialised_ticket", False], rows["lottery_ticket", False])
+    for of_stage, of_method in zip((both[0::2], both[1::2]), apart, strict=True):
+        for one, other in zip(of_stage, of_method, strict=True):
+            assert [one[name] for name in same] == [other[name] for name in same]
+    assert [row["epochs"] for row in both] == [1, 2, 3, 4]

@@ -29,6 +29,16 @@ def test_without_arguments_it_is_the_command_of_this_process(
     assert again == "python sweeps/full_study.py --preset digits"
 
 
+def test_from_a_notebook_it_is_the_commands_own_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/lib/ipykernel_launcher.py", "-f", "kernel.json"])
+    call = Invocation.of(["--preset", "digits"], script="full_study.py")
+    script = Path(full_study.__file__).resolve()
+    assert call.command_to_continue() == f"python {script} --preset digits"
+    monkeypatch.setattr(sys, "argv", ["sweeps/full_study.py", "--preset", "digits"])
+    again = Invocation.of(None, script="full_study.py").command_to_continue()
+    assert again == "python sweeps/full_study.py --preset digits"
+
+
 def test_an_option_is_replaced_in_its_place_or_appended() -> None:
     call = Invocation("x.py", ["--tune-packing", "--watch"])
     call.replace_option("--tune-packing", ["--cpus-per-trial", "2"])

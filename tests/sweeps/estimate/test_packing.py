@@ -92,7 +92,7 @@ def test_tuning_stops_where_trials_no_longer_fit(monkeypatch: pytest.MonkeyPatch
     tried: list[tuple[int, int]] = []
 
     def fake(
-        one: TrialSpec, environment: Environment, trials: int, *, seconds: float
+        one: TrialSpec, environment: Environment, trials: int, *, gpus: int, seconds: float
     ) -> TrainingSpeed:
         tried.append((trials, environment.threads))
         return (
@@ -134,24 +134,23 @@ def test_what_cannot_be_timed_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> N
         tune_packing(wants_gpu, make_plan(wants_gpu), say=lambda line: None)
 
 
-def test_it_says_what_it_did_not_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "trainables.timing.concurrent_trials.time_concurrent_trials",
-        lambda *given, **named: TrainingSpeed(100.0),
-    )
+def test_all_gpus_are_timed_by_the_training_of_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: list[tuple[bool | str, int, int]] = []
+
+    def fake(
+        one: TrialSpec, environment: Environment, trials: int, *, gpus: int, seconds: float
+    ) -> TrainingSpeed:
+        timed.append((one.recipe.compile, trials, gpus))
+        return TrainingSpeed(100.0 * trials)
+
+    monkeypatch.setattr("trainables.timing.concurrent_trials.time_concurrent_trials", fake)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    monkeypatch.setattr(packing, "count_cores", lambda: 8)
     said: list[str] = []
-    study = spec(resources={"gpus_per_trial": 1})
+    study = spec(resources={"gpus_per_trial": 1}, recipe={"epochs": 3, "compile": True})
     tune_packing(study, make_plan(study), say=said.append)
-    assert said[1:3] == [
-        "  timed on GPU 0 alone; the other 3 are taken to be like it",
-        "  timed without torch.compile, which long trainings may use",
-    ]
-    said.clear()
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    eager = spec(resources={"gpus_per_trial": 1}, recipe={"epochs": 3, "compile": False})
-    tune_packing(eager, make_plan(eager), say=said.append)
-    assert not any("timed" in line for line in said)
+    assert timed == [(True, 1, 4), (True, 2, 4)]
+    assert said[1] == "  on each of 4 GPUs"
 
 
 def test_without_ray_the_cores_of_this_process_count(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,3 +40,20 @@ def test_without_a_price_there_is_no_money(
     told = describe_plan(spec, plan, read_trial_status(plan, store), store)
     assert "USD" not in told and "CPU core hours, from a table of devices" in told
     assert "magnitude_post" in told and "< 0.01" in told
+
+
+def test_two_gpus_per_trial_are_both_charged_and_share_the_work(tmp_path: Path) -> None:
+    store, told = Store.at(tmp_path), {}
+    times, charged = {}, {}
+    for gpus in (1, 2):
+        spec, plan = plan_small_study(
+            resources={"gpus_per_trial": gpus, "cpus_per_trial": 4},
+            prices={"per_hour": {"T4": 0.16}},
+        )
+        table = time_per_trial.time_from_device_table(spec, "T4")
+        times[gpus], charged[gpus] = table.seconds(plan.trials), table.hours(plan.trials)
+        told[gpus] = describe_plan(spec, plan, read_trial_status(plan, store), store)
+        assert charged[gpus] == pytest.approx(gpus * times[gpus] / 3600)
+        assert f"T4 hours x 0.16 = {0.16 * charged[gpus]:.2f} USD" in told[gpus]
+    # What the network computes takes half as long; what a step and a trial take besides does not.
+    assert times[1] / 2 < times[2] < times[1] and charged[1] < charged[2]

@@ -66,7 +66,8 @@ watch.REPORT_MODULE = "child"
 with watch.keep_report_current(Store.at(".")):
     time.sleep(600)
 """
-    driver = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}  # the current folder is not on the path
+    driver = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=env)
     try:
         wait_for(
             lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip() != ""

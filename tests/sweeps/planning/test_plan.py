@@ -192,3 +192,18 @@ def test_a_changed_file_of_an_own_augmentation_makes_new_trials(
     assert len(keys("x", **plain) & keys("x.flip(-1)", **plain)) == 1
     with pytest.raises(UserError, match="no function 'spin' in 'my_augment'"):
         keys("x", recipe={"augment": "my_augment:spin"})
+
+
+def test_the_number_of_ranks_makes_other_trials_only_where_batch_norm_is_taken_by_rank() -> None:
+    def keys(ranks: int, **recipes: dict[str, bool]) -> set[str]:
+        raw = {"name": "s", "dataset": "digits", "model": "resnet8", "methods": ["magnitude"]}
+        raw |= {"sparsities": [0.5], "seeds": [0], **recipes}
+        raw |= {"resources": {"cpus_per_trial": 4, "ranks_per_trial": ranks}}
+        return {trial.key for trial in make_plan(build_study(raw, where="test")).trials}
+
+    assert keys(1) == keys(2) == keys(4)
+    apart = {"sync_batch_norm": False}
+    assert not keys(2, recipe=apart) & keys(4, recipe=apart)
+    # The dense training knows nothing of the recipe of retraining.
+    dense = {key for key in keys(1) if "/dense/" in key}
+    assert keys(2, retrain=apart) & keys(4, retrain=apart) == dense

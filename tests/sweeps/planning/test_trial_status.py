@@ -9,6 +9,7 @@ import pytest
 
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.trial_status import (
+    await_trial_status,
     delete_leftovers,
     forget_failures,
     read_trial_status,
@@ -17,6 +18,7 @@ from sweeps.planning.trial_status import (
 from sweeps.study_file.study import build_study
 from trainables.environment import Environment
 from trainables.storage import checkpoints, parquet_tables, schema
+from trainables.storage.local_disk import Disk
 from trainables.storage.parquet_checksum import add_checksum
 from trainables.storage.store import Store
 from trainables.trial import Trial
@@ -195,3 +197,21 @@ def test_checkpoints_of_trials_that_are_done_are_tidied_away_and_no_others(
     assert [path.rpartition("/")[0] for path in done.list("checkpoints")] == [
         f"checkpoints/{running}"
     ]
+
+
+def test_rows_that_a_listing_does_not_show_yet_are_read_by_their_names(
+    plan: Plan, done: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a launch the driver knows which trials have said that they are done."""
+    reported = set(plan.by_key)
+    monkeypatch.setenv("PRUNING_STORE_LAG", "0.2")
+    list_at_once = Disk.list
+    monkeypatch.setattr(
+        Disk, "list", lambda disk, folder: [] if folder == "rows" else list_at_once(disk, folder)
+    )
+    assert read_trial_status(plan, done).missing == tuple(plan.by_key)
+    assert await_trial_status(plan, done, reported).missing == ()
+    lost = next(iter(reported))
+    done.delete(f"rows/{lost}.parquet")
+    monkeypatch.setattr(Disk, "list", list_at_once)
+    assert lost in await_trial_status(plan, done, reported).missing, "it is not waited for for ever"

@@ -6,18 +6,21 @@ sweeps/running/observer.py, sweeps/running/run.py.
 
 import pickle
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pruning.user_error import UserError
 from sweeps.planning.plan import Plan, make_plan
+from sweeps.running import worker_failures
 from sweeps.running.progress import Progress
 from sweeps.running.run import StopOnRequest, find_children
 from sweeps.running.stop_request import StopRequest
 from sweeps.running.tune_callback import TuneCallback
-from sweeps.running.worker_failures import WorkerFailures
+from sweeps.running.worker_failures import ROUNDS, WorkerFailures
 from sweeps.study_file.study import build_study
 from trainables.storage.store import Store
 
@@ -101,3 +104,110 @@ def test_a_stop_waits_for_the_trials_that_ran_then_and_not_for_all_that_follow(
     callback.on_trial_complete(0, [], first)
     callback.on_trial_start(0, [], second)
     assert stopper.stop_all()
+
+
+@pytest.fixture
+def lossy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], tuple[TuneCallback, SimpleNamespace]]]:
+    """A callback, and a trial of Tune's whose workers end with given words of Ray's; nothing
+    waits."""
+    monkeypatch.setattr("sweeps.running.tune_callback.time.sleep", lambda seconds: None)
+    monkeypatch.setattr(worker_failures, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(StopRequest, "running", set())
+
+    def make(error: str) -> tuple[TuneCallback, SimpleNamespace]:
+        (tmp_path / "error.txt").write_text(f"Failure # 1 (occurred at 1)\n{error}\n")
+        trial = SimpleNamespace(
+            trial_id="t",
+            config={"key": "a", "spec": {}},
+            error_file=str(tmp_path / "error.txt"),
+            last_result={},
+            max_failures=-1,
+        )
+        return make_callback(tmp_path), trial
+
+    yield make
+    StopRequest.take()
+
+
+FAILED = {"status": "failed", "error": "its worker was lost 5 times"}
+DIED = "The actor died unexpectedly. Worker exit detail: Worker unexpectedly exits"
+
+
+def test_the_driver_itself_ends_a_trial_that_it_gives_up(
+    lossy: Callable[[str], tuple[TuneCallback, SimpleNamespace]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """No worker may live long enough to read the record."""
+    callback, trial = lossy(DIED)
+    for _ in range(4):
+        callback.on_trial_recover(0, [], trial)
+        assert trial.max_failures == -1
+    assert 0 < trial.config["pause"] <= 0.01
+    callback.on_trial_recover(0, [], trial)
+    assert trial.max_failures == 0, "Tune starts no further worker after the next"
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "FAILED" in line] == lines[-2:-1]
+    assert "its worker was lost 5 times at the same point" in lines[-2]
+    assert "lost 5 times" in (tmp_path / "failures/a.json").read_text()
+    # What its last worker does is not told a second time, and wants no further round.
+    callback.on_trial_error(0, [], trial)
+    callback.on_trial_complete(0, [], SimpleNamespace(**{**vars(trial), "last_result": FAILED}))
+    assert capsys.readouterr().out == "" and not callback.dropped
+
+
+def test_where_every_worker_is_lost_the_study_pauses_and_then_stops(
+    lossy: Callable[[str], tuple[TuneCallback, SimpleNamespace]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    callback, trial = lossy(DIED)
+    for number in range(ROUNDS):  # each a trial of its own, so that none is given up
+        assert not StopRequest.reason
+        trial.config["key"] = f"a{number}"
+        callback.progress._titles[f"a{number}"] = f"a{number}"
+        callback.on_trial_recover(0, [], trial)
+    assert StopRequest.reason == (
+        f"all workers were lost {ROUNDS} times in a row before any trial got further; the last "
+        "time: its worker died (Worker unexpectedly exits)"
+    )
+    assert capsys.readouterr().out.count("no worker gets any further: waiting ") == ROUNDS - 1
+
+
+def test_a_worker_that_trains_shows_that_the_machine_is_well(
+    lossy: Callable[[str], tuple[TuneCallback, SimpleNamespace]],
+) -> None:
+    callback, trial = lossy(DIED)
+    for number in range(3 * ROUNDS):
+        trial.config["key"] = f"a{number}"
+        callback.progress._titles[f"a{number}"] = f"a{number}"
+        callback.on_trial_recover(0, [], trial)
+        callback.on_trial_result(0, [], trial, {"start": number, "status": "running"})
+    assert not StopRequest.reason
+
+
+def test_a_folder_that_a_worker_does_not_see_is_an_error_of_the_user(tmp_path: Path) -> None:
+    callback = make_callback(tmp_path)
+    result = {"status": "store_not_shared", "error": "node x does not see the study directory"}
+    trial = SimpleNamespace(trial_id="t", config={"key": "a"}, last_result=result)
+    callback.on_trial_complete(0, [], trial)
+    with pytest.raises(UserError, match="node x does not see"):
+        StopRequest.take()
+    assert not StopRequest.reason
+
+
+def test_weights_that_are_missing_are_no_lost_worker(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    callback = make_callback(tmp_path)
+    error = "artifacts/d holds no valid weights of epoch 1"
+    result = {"status": "dense_weights_missing", "error": error}
+    trial = SimpleNamespace(trial_id="t", config={"key": "a"}, last_result=result)
+    for _ in range(3):
+        callback.failures.got_further()
+        callback.on_trial_complete(0, [], trial)
+    told = capsys.readouterr().out
+    assert "the weights of its dense training cannot be read, after 3 tries" in told
+    assert "worker" not in told

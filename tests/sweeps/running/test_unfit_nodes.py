@@ -73,13 +73,23 @@ def test_without_a_node_that_is_left_the_study_stops(held: list[tuple[str, int]]
     assert "\n" not in StopRequest.reason
 
 
-def test_a_crowded_node_runs_one_trial_less_each_time(held: list[tuple[str, int]]) -> None:
+def test_a_crowded_node_runs_one_trial_less_each_time_until_it_is_taken_out(
+    held: list[tuple[str, int]],
+) -> None:
     said: list[str] = []
     nodes = UnfitNodes(QUARTER, said.append)
     nodes.add(unfit("2", "Crowded"))
-    nodes.add(unfit("2", "Crowded"))
-    assert held == [("2", 1), ("2", 1)] and not nodes.out
+    nodes.add(unfit("1", "Crowded"))
+    assert held == [("2", 1), ("1", 1)] and not nodes.out
     assert said[0].startswith("node 10.0.0.2 runs one trial less at once: ")
+    nodes.add(unfit("2", "Crowded"))
+    assert held[2:] == [("2", 1)] and nodes.out == {"2"}
+    assert said[2].startswith("node 10.0.0.2 is taken out of the study: ")
+    assert not StopRequest.reason
+    for _ in range(FAULTS):
+        nodes.add(unfit("1"))
+    assert held[3:] == [("1", 3)], "one of its four places was held already"
+    assert StopRequest.reason.startswith("no node is left that can run trials")
 
 
 @pytest.mark.slow

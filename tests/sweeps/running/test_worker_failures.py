@@ -4,10 +4,13 @@ import pytest
 
 from sweeps.running.worker_failures import (
     LIMITS,
+    LONGEST_PAUSE,
+    ROUNDS,
     Cause,
     WorkerFailures,
     describe_failure,
     find_cause,
+    pause_before_retry,
 )
 
 KILLED = (
@@ -40,6 +43,7 @@ TEXTS: dict[Cause, list[str]] = {
         "ray::RayTrial.train() trainables.node_faults.NodeCrowded: node 3f2a (10.0.0.7): others "
         "take the GPU's memory",
     ],
+    "weights": ["artifacts/digits-mlp/dense/s0.000/seed1-ab holds no valid weights of epoch 1"],
     "memory": [
         "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.",
         "The actor died because of the node running low on memory: memory used 15.1GB / 16.0GB",
@@ -69,9 +73,10 @@ def test_a_loss_is_told_without_rays_guesses() -> None:
 
 
 @pytest.mark.parametrize("cause", ["unfit", "crowded", "left"])
-def test_a_trial_is_never_given_up_for_its_node(cause: Cause) -> None:
+def test_a_trial_is_not_given_up_for_its_node_before_a_hundred_times(cause: Cause) -> None:
     failures = WorkerFailures()
-    assert [failures.add("a", TEXTS[cause][0]) for _ in range(100)] == [None] * 100
+    assert [failures.add("a", TEXTS[cause][0]) for _ in range(99)] == [None] * 99
+    assert "lost 100 times at the same point" in str(failures.add("a", TEXTS[cause][0]))
 
 
 def test_the_line_about_an_unfit_node_names_the_node_and_the_fault() -> None:
@@ -87,6 +92,10 @@ def test_a_trial_that_gets_no_further_is_given_up(cause: Cause) -> None:
     text = TEXTS[cause][0]
     given_up = [failures.add("a", text) for _ in range(LIMITS[cause])]
     assert given_up[:-1] == [None] * (LIMITS[cause] - 1)
+    if cause == "weights":  # no worker was lost
+        reason = "the weights of its dense training cannot be read, after 3 tries: artifacts/"
+        assert given_up[-1] and given_up[-1].startswith(reason)
+        return
     assert given_up[-1] and f"lost {LIMITS[cause]} times at the same point" in given_up[-1]
     assert ("--gpus-per-trial" in given_up[-1]) == (cause == "memory")
 
@@ -98,3 +107,29 @@ def test_progress_and_other_trials_and_machines_taken_away_do_not_count() -> Non
         assert failures.add("a", TEXTS["process"][0]) is None
         assert failures.add("b", TEXTS["left"][position % 2]) is None
     assert failures.add(f"c{position}", TEXTS["memory"][0]) is None
+
+
+def test_pauses_grow_up_to_a_longest_one() -> None:
+    pauses = [pause_before_retry(count) for count in range(1, 12)]
+    assert pauses[:4] == [0, 1, 2, 4] and pauses == sorted(pauses)
+    assert pauses[-1] == pauses[-2] == LONGEST_PAUSE
+
+
+def test_a_round_is_over_when_as_many_were_lost_as_ran_side_by_side() -> None:
+    failures = WorkerFailures()
+    for running in (1, 2, 3, 2):
+        failures.started(running)
+    rounds = [failures.add_round() for _ in range(3 * ROUNDS)]
+    assert rounds == [round for number in range(1, ROUNDS + 1) for round in (0, 0, number)]
+    failures.got_further()
+    assert failures.add_round() == 1, "one trial was running, and it was lost"
+
+
+def test_failures_at_a_point_are_counted_whatever_their_cause() -> None:
+    failures = WorkerFailures()
+    failures.add("a", TEXTS["process"][0])
+    failures.add("a", TEXTS["left"][0])
+    failures.add("b", TEXTS["left"][0])
+    assert failures.count_at_this_point("a") == 2
+    failures.position["a"] = 7
+    assert failures.count_at_this_point("a") == 0

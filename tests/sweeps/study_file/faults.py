@@ -166,8 +166,40 @@ FAULTS = [
     ),
     (
         {"resources": {"gpus_per_trial": 1.5}},
-        "resources: a trial runs on one GPU or a part of one: gpus_per_trial must be at most 1, "
-        "but got 1.5",
+        "resources: a trial runs on a part of one GPU or on whole ones: gpus_per_trial must be at "
+        "most 1 or a whole number, but got 1.5",
+    ),
+    (
+        {"resources": {"gpus_per_trial": 4, "cpus_per_trial": 2}},
+        "each of the 4 ranks of a trial needs a core: cpus_per_trial must be at least 4, but got 2",
+    ),
+    (
+        {"resources": {"gpus_per_trial": 2, "cpus_per_trial": 8, "ranks_per_trial": 4}},
+        "each rank has a GPU: leave out ranks_per_trial, or give as many gpus_per_trial, but got 4 "
+        "and 2",
+    ),
+    (
+        {"resources": {"gpus_per_trial": 0.5, "cpus_per_trial": 2, "ranks_per_trial": 2}},
+        "each rank has a GPU: leave out ranks_per_trial, or give as many gpus_per_trial, but got 2 "
+        "and 0.5",
+    ),
+    (
+        {"resources": {"gpus_per_trial": 2, "cpus_per_trial": 2, "deterministic": False}},
+        "deterministic: false cannot go with several ranks, which must all compute the same masks",
+    ),
+    (
+        {
+            "resources": {"ranks_per_trial": 4, "cpus_per_trial": 4},
+            "recipe": {"changes": [{"epoch": 1, "batch": 6}]},
+        },
+        "a batch is shared by 4 ranks: recipe.batch must be at least 8, but got 6",
+    ),
+    (
+        {
+            "resources": {"ranks_per_trial": 2, "cpus_per_trial": 2},
+            "retrain": {"compile": True},
+        },
+        "retrain.compile: true cannot go with several ranks per trial",
     ),
     (
         {"resources": {"cpus_per_trial": 1 / 3}},

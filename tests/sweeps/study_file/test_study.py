@@ -2,7 +2,7 @@
 
 Covers: sweeps/study_file/study_reader.py, sweeps/study_file/study_fields.py,
 sweeps/study_file/inherited_fields.py, sweeps/study_file/method_entry.py,
-sweeps/study_file/strict_model.py, sweeps/validation_errors.py.
+sweeps/study_file/strict_model.py, pruning/validation_errors.py.
 """
 
 from pathlib import Path

@@ -29,7 +29,7 @@ def test_crops_and_flips_are_those_of_images_on_the_device(
     places = torch.stack([draws.top, draws.left, draws.flip.long()], dim=1).numpy()
     maker = BatchMaker({"training": hold_images(images)}, size, (0.5,) * 3)
     made = maker.make(Job("training", draws.order.numpy(), places=places))
-    expected, _ = gather(pixels, draws, 0, 40)
+    expected, _ = gather(pixels, draws.at(slice(0, 40)))
     assert torch.equal(made.permute(0, 3, 1, 2).float(), expected)
 
 

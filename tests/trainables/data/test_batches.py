@@ -1,3 +1,10 @@
+"""Batches of images on a device.
+
+Covers: trainables/data/batches.py, trainables/data/draws.py.
+"""
+
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional
@@ -5,6 +12,7 @@ from torch.nn import functional
 from trainables.data.batches import (
     Pixels,
     draw_epoch,
+    drawn_batches,
     gather,
     plain_batches,
     spans,
@@ -53,7 +61,7 @@ def test_crops_and_flips_equal_a_loop_over_images(augment, height, width, channe
     pixels = make_pixels(x, augment)
     draws = draw_epoch(pixels, augment=augment, generator=seeded(1))
     for start, stop in spans(50, 20):
-        found, labels = gather(pixels, draws, start, stop)
+        found, labels = gather(pixels, draws.at(slice(start, stop)))
         for place in range(start, stop):
             source = int(draws.order[place])
             image = functional.pad(x[source].permute(2, 0, 1), (padding,) * 4)
@@ -251,3 +259,36 @@ def test_a_gpu_gives_the_batches_of_the_cpu():
     for (a, labels), (b, others) in zip(*batches, strict=True):
         assert torch.equal(labels, others.cpu())
         torch.testing.assert_close(a, b.cpu(), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize(("height", "width", "channels"), [(28, 28, 1), (16, 24, 3)])
+@pytest.mark.parametrize("padded", ["none", "crop"])
+def test_whole_images_are_the_same_bits_as_their_pixels_one_by_one(
+    height: int, width: int, channels: int, padded: str
+) -> None:
+    pixels = make_pixels(draw_images(30, height, width, channels), padded)
+    draws = draw_epoch(pixels, augment="none", generator=seeded(3))
+    assert draws.plain and draws.at(slice(0, 2)).plain
+    whole, labels = gather(pixels, draws)
+    single, others = gather(pixels, replace(draws, plain=False))
+    assert torch.equal(whole, single) and torch.equal(labels, others)
+    assert whole.stride() == single.stride()
+
+
+def test_draws_that_crop_or_flip_are_not_plain() -> None:
+    pixels = make_pixels(draw_images(10), "crop")
+    for augment in ("crop", "crop_flip"):
+        assert not draw_epoch(pixels, augment=augment, generator=seeded(0)).plain
+
+
+@pytest.mark.parametrize("augment", ["none", "crop_flip"])
+def test_drawn_batches_are_gathered_later_and_by_places_on_the_device(augment: str) -> None:
+    pixels = make_pixels(draw_images(50, 8, 8, 3), augment)
+    made = list(training_batches(pixels, batch=20, augment=augment, generator=seeded(1), skip=1))
+    drawn = list(drawn_batches(pixels, batch=20, augment=augment, generator=seeded(1), skip=1))
+    assert [len(batch) for batch in drawn] == [len(y) for _, y in made] == [20, 10]
+    for batch, (x, y) in zip(drawn, made, strict=True):
+        places = torch.tensor(batch.start) + torch.arange(len(batch))
+        for found in (batch.gather(), gather(pixels, batch.draws.copy().at(places))):
+            assert torch.equal(found[0], x) and torch.equal(found[1], y)
+            assert found[0].is_contiguous(memory_format=torch.channels_last)

@@ -125,3 +125,19 @@ def test_of_a_large_folder_few_images_are_looked_at(
     monkeypatch.setattr(data_size, "read_header", count)
     assert read_data_size("mine", tmp_path) == DataSize(540, (3, 4, 4), 3)
     assert data_size.SAMPLED <= len(read) <= 300
+
+
+def test_headers_without_colours_are_looked_at_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MNIST has 70,000 of them, which once took minutes."""
+    looks = []
+
+    class Header:
+        @property
+        def grey(self) -> bool:
+            looks.append(self)
+            return True
+
+    monkeypatch.setattr(data_size, "read_header", lambda content, where: Header())
+    count = 4 * data_size.SAMPLED
+    headers = data_size._look_at((b"", str(number)) for number in range(count))
+    assert len(headers) == len(looks) == count

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.trainables.storage.writers import start_writer
-from trainables.storage import retry
+from trainables.storage import local_disk, retry
+from trainables.storage.local_disk import Disk
 from trainables.storage.store import (
     Store,
     StoreForbidden,
@@ -304,3 +305,19 @@ def test_symbolic_links_are_followed(tmp_path: Path) -> None:
     (tmp_path / "far" / "link").symlink_to(tmp_path / "scratch" / "key" / "b")
     store.delete("link")
     assert store.read("checkpoints/key/b") == b"2" and not store.exists("link")
+
+
+@pytest.mark.parametrize(("kind", "size"), [("fuse.drive", 0), ("ext4", 7)])
+def test_what_goes_into_a_bin_is_empty(
+    kind: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second name of each file shows what is left of it when the first is deleted."""
+    monkeypatch.setattr(local_disk, "find_file_system", lambda path: kind)
+    disk = Disk(tmp_path / "drive")
+    for name in ("folder/a", "b"):
+        disk.write(name, b"content")
+        os.link(tmp_path / "drive" / name, tmp_path / name[-1])
+    disk.delete("folder")
+    disk.delete("b")
+    assert disk.list("") == []
+    assert [(tmp_path / name).stat().st_size for name in "ab"] == [size, size]

@@ -102,7 +102,7 @@ def test_a_row_of_today_is_newer_than_one_without_its_columns() -> None:
     row = {**ROW, "test_images": 359, "train_macs": 3e18}
     (read,) = decode_table("rows", encode_table("rows", [row])).to_pylist()
     assert (read["test_images"], read["train_macs"]) == (359, 3e18)
-    assert SCHEMA_VERSION == 3
+    assert SCHEMA_VERSION == 4
 
 
 def test_a_flipped_bit_is_noticed_or_harmless() -> None:

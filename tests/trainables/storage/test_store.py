@@ -199,3 +199,10 @@ def test_why_a_directory_cannot_be_written_to(tmp_path: Path) -> None:
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with mock.patch("trainables.storage.local_disk.Disk.write", side_effect=full):
         assert "is full" in store.find_loss("logs/probe")
+
+
+def test_what_macos_puts_beside_files_is_not_listed(tmp_path: Path) -> None:
+    store = Store.at(tmp_path)
+    for name in ("rows/k/seed0.parquet", "rows/k/._seed0.parquet", "rows/._k"):
+        store.write(name, b"")
+    assert store.list("rows") == store.list("rows", ".parquet") == ["rows/k/seed0.parquet"]

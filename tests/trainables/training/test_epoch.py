@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from models.model_registry import build_model
+from pruning.held_masks import HeldMasks
 from pruning.masks import keep_best, prunable
 from tests.networks.forward_passes import auxiliary, auxiliary_dict
 from tests.trainables.training.training_loop import CPU, batches, train
-from trainables.training.epoch import Epoch, HeldMasks
+from trainables.training.epoch import Epoch
 from trainables.training.optimizer import make_optimizer
 from trainables.training.recipe import Recipe
 

@@ -159,3 +159,23 @@ def test_zero_momentum_gives_the_same_first_steps() -> None:
         networks.append(list(model.state_dict().values()))
     for one, other in pairwise(networks):
         assert all(map(torch.equal, one, other))
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_a_rate_is_the_same_as_a_number_and_as_a_tensor(name: str) -> None:
+    """As a CUDA graph reads it: a float32 on the device."""
+    left, right = (nn.Linear(7, 5) for _ in range(2))
+    right.load_state_dict(left.state_dict())
+    recipe = Recipe.model_validate({"optimizer": name})
+    optimizers = [make_optimizer(model, recipe) for model in (left, right)]
+    for step, rate in enumerate((0.1, 0.0123456789, 1 / 3)):
+        for model, optimizer in zip((left, right), optimizers, strict=True):
+            torch.manual_seed(step)
+            model(torch.randn(4, 7)).square().sum().backward()
+            set_rate(optimizer, rate, None)
+            assert optimizer.param_groups[0]["lr"] == float(torch.tensor(rate))
+        optimizers[1].param_groups[0]["lr"] = torch.tensor(rate, dtype=torch.float32)
+        for model, optimizer in zip((left, right), optimizers, strict=True):
+            optimizer.step()
+            model.zero_grad()
+        assert torch.equal(left.weight, right.weight) and torch.equal(left.bias, right.bias)

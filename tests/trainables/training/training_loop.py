@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from trainables.training.epoch import Epoch, HeldMasks
+from pruning.held_masks import HeldMasks
+from trainables.training.epoch import Epoch
 from trainables.training.learning_rate import learning_rate
 from trainables.training.optimizer import make_optimizer
 from trainables.training.recipe import Recipe

@@ -2,7 +2,7 @@
 
 import torch
 
-from trainables.training.seeds import derive_seed, make_generator
+from pruning.seeds import derive_seed, make_generator
 
 
 def test_seeds_are_those_of_every_version() -> None:

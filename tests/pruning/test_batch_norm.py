@@ -8,9 +8,9 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 from models.model_registry import build_model
+from pruning.batch_norm import recalibrate_batch_norm
+from pruning.held_masks import HeldMasks
 from tests.trainables.training.training_loop import CPU, batches, train
-from trainables.training.batch_norm import recalibrate_batch_norm
-from trainables.training.epoch import HeldMasks
 from trainables.training.evaluation import evaluate
 from trainables.training.recipe import Recipe
 
@@ -19,7 +19,7 @@ def test_recalibration_finds_the_mean_and_variance_of_the_data_and_moves_no_weig
     model = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(0.5))
     x = torch.stack([x for x, _ in batches(8)])
     weights = {name: value.clone() for name, value in model.named_parameters()}
-    recalibrate_batch_norm(model, ((part, part) for part in x), precision="fp32", device=CPU)
+    recalibrate_batch_norm(model, ((part, part) for part in x))
     norm = model[0]
     assert (
         isinstance(norm, nn.BatchNorm2d)
@@ -44,7 +44,7 @@ def test_a_dense_network_survives_recalibration_on_the_batches_it_was_trained_on
         return iter(data)
 
     before = evaluate(model, again(), precision="fp32", device=CPU)
-    recalibrate_batch_norm(model, again(), precision="fp32", device=CPU)
+    recalibrate_batch_norm(model, again())
     after = evaluate(model, again(), precision="fp32", device=CPU)
     assert before is not None and after is not None
     assert after.loss <= before.loss + 0.05
@@ -64,14 +64,12 @@ def test_every_kind_of_layer_with_running_statistics_gets_plain_averages(norm: n
     """The version before left instance-norm as the dense network had it."""
     momentum, x = norm.momentum, torch.stack([x for x, _ in batches(8)])
     norm.running_mean.fill_(9)  # type: ignore[operator, union-attr]
-    recalibrate_batch_norm(
-        nn.Sequential(norm), ((part, part) for part in x), precision="fp32", device=CPU
-    )
+    recalibrate_batch_norm(nn.Sequential(norm), ((part, part) for part in x))
     assert norm.running_mean.item() == pytest.approx(x.mean().item(), abs=1e-5)  # type: ignore[operator, union-attr]
     assert norm.momentum == momentum and not norm.training
 
 
 def test_layers_without_running_statistics_are_left_alone() -> None:
     model = nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.InstanceNorm2d(1))
-    recalibrate_batch_norm(model, batches(2), precision="fp32", device=CPU)
+    recalibrate_batch_norm(model, batches(2))
     assert [norm.momentum for norm in model] == [0.1, 0.1]

@@ -1,0 +1,52 @@
+"""The file of a pruned network: its weights, masks and widths, and what was measured of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pruning.user_error import UserError
+
+FORMAT = 1
+
+
+def write_pruned_file(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write tensors and plain values, whole or not at all.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    place = Path(path).expanduser()
+    try:
+        descriptor, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
+    except OSError as error:
+        raise UserError(f"cannot write '{path}': {error.strerror}") from None
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            torch.save({"format": FORMAT, **content}, file)
+        Path(name).replace(place)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read_pruned_file(path: str | Path) -> dict[str, Any]:
+    """What `write_pruned_file` wrote; nothing in the file is executed.
+
+    Raises:
+        UserError: there is no such file, or it is another one.
+    """
+    try:
+        content = torch.load(Path(path).expanduser(), map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"cannot read '{path}': {error.strerror}") from None
+    except Exception:  # torch raises of many kinds
+        raise UserError(f"'{path}' is no file of a pruned network, or damaged") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"'{path}' is no file that pruned.save wrote")
+    return content

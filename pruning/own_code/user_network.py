@@ -1,0 +1,91 @@
+"""The network of the user's script while it is pruned."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from pruning.own_code.random_state import seeded_apart
+from pruning.pruned_network import PrunedNetwork
+from pruning.seeds import derive_seed
+from pruning.user_error import UserError
+
+# Wrappers, whose parameters have other names than the network's, and where the network is in them.
+WRAPPERS = {
+    "OptimizedModule": "_orig_mod",
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+}
+
+
+class UserNetwork(PrunedNetwork):
+    """A network of the user's with the masks and cuts of one method.
+
+    whole: the network before any pruning; looked at where it has to be made whole again.
+    maker: what makes the network with fresh weights, if the user gave it. seed: of what it draws.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        image: tuple[int, int, int],
+        *,
+        whole: nn.Module,
+        maker: Callable[[], nn.Module] | None,
+        seed: int,
+        **choices: Any,
+    ) -> None:
+        self._whole, self._maker, self._seed = whole, maker, seed
+        super().__init__(model, image, find_device(model), **choices)
+
+    def build(self, stream: str) -> nn.Module:
+        """The whole network with fresh weights from (seed, stream), drawn on the CPU whatever the
+        device.
+
+        Raises:
+            UserError: the user did not say how it is made.
+        """
+        if self._maker is None:
+            raise UserError(
+                "this method draws weights anew: give build=, a function without arguments that "
+                "makes the network with fresh weights"
+            )
+        with seeded_apart(self.device, derive_seed(self._seed, stream)):
+            return self._maker().to(self.device)
+
+    def build_whole(self) -> nn.Module:
+        return copy.deepcopy(self._whole).to(self.device)
+
+
+def check_user_model(model: Any) -> None:
+    """Pass if this is a network that can be pruned: a module, not a wrapper around one.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not isinstance(model, nn.Module):
+        raise UserError(f"the model must be a torch.nn.Module, but is {type(model).__name__}")
+    kind = type(model).__name__
+    if kind in WRAPPERS:
+        raise UserError(
+            f"the model is wrapped in {kind}: prune model.{WRAPPERS[kind]}, then wrap the result"
+        )
+    devices = {str(parameter.device) for parameter in model.parameters()}
+    if len(devices) > 1:
+        raise UserError(
+            f"the model must lie on one device, but lies on {', '.join(sorted(devices))}"
+        )
+
+
+def find_device(model: nn.Module) -> torch.device:
+    """The device of a network's parameters; the CPU where it has none."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
+def find_dtype(model: nn.Module) -> torch.dtype:
+    """The type of a network's first parameter; float32 where it has none."""
+    return next((parameter.dtype for parameter in model.parameters()), torch.float32)
