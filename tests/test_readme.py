@@ -100,7 +100,7 @@ def test_dry_runs_run(line: str, folder: Path) -> None:
 
 
 def test_the_study_file_can_be_planned(folder: Path) -> None:
-    assert list(read_files(README)) == ["trained.yaml", "my_study.yaml"]
+    assert list(read_files(README)) == ["my_study.yaml", "trained.yaml"]
     done = subprocess.run(
         [sys.executable, str(FULL_STUDY), "--study", "my_study.yaml", "--dry-run"],
         cwd=folder, capture_output=True, text=True, timeout=120,
