@@ -118,9 +118,16 @@ SHELLS = {"clusters/spot_watcher.py"}
 # names on purpose.
 IMPORTERS = {
     "models/model_registry.py",
+    "models/user_modules.py",
     "models/zoo.py",
     "pruning/registry.py",
     "sweeps/loggers/selection.py",
+    # The project's own packages, by names that are written there.
+    "pruning/__init__.py",
+    "sweeps/full_study.py",
+    "sweeps/replicate.py",
+    "sweeps/running/import_path/sitecustomize.py",
+    "sweeps/synflow_search.py",
 }
 # The one that reads the user's own weights. Beside tensors it lets in numbers of numpy and
 # `argparse.Namespace`, which training scripts store and which can run nothing.

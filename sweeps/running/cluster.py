@@ -23,7 +23,7 @@ from sweeps.running.local_ray import (
     stay_on_this_machine,
     watch_gcs,
 )
-from sweeps.running.python_path import make_worker_variables
+from sweeps.running.python_path import worker_variables
 from sweeps.running.stop_request import StopRequest
 from sweeps.study_file.study_fields import Resources
 from trainables.command_line import raise_on_signals
@@ -67,45 +67,44 @@ def connected(address: str | None, *, pending_trials: int = PENDING_TRIALS) -> I
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(pending_trials))
-    workers = make_worker_variables()
-    os.environ.update(workers)
-    started_here = address == "local" or (address is None and not is_running())
-    place = "" if started_here else address or os.environ.get("RAY_ADDRESS") or "auto"
-    check_answer(place, from_variable=not address)
-    if place == "auto" and (running := find_running()):
-        check_owner(running)
-        print(
-            f"using the Ray cluster at {running} that runs on this machine "
-            "(--address local starts one for this command alone)",
-            flush=True,
-        )
-    shared: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if not place.startswith("ray://"):
-        shared["job_config"] = OwnPathJobConfig()
-    try:
-        if started_here:
-            stay_on_this_machine()
-            places = choose_places()
-            with daemons_in_own_session():
-                ray.init(address="local", include_dashboard=False, **places, **shared)
-        else:
-            ray.init(address=address or "auto", runtime_env={"env_vars": workers}, **shared)
-    except UserError:
-        raise
-    except SystemExit:  # Ray's own answer to SIGTERM
-        raise KeyboardInterrupt from None
-    except Exception as error:  # Ray raises the plain class, too
-        raise UserError(explain_connection_error(error, place)) from None
-    raise_on_signals()
-    _silence_ray()
-    try:
-        if started_here:
-            with watch_gcs(StopRequest.make), marked_session(find_session_folder()):
-                yield True
-        else:
-            yield False
-    finally:
-        ray.shutdown()
+    with worker_variables() as workers:
+        started_here = address == "local" or (address is None and not is_running())
+        place = "" if started_here else address or os.environ.get("RAY_ADDRESS") or "auto"
+        check_answer(place, from_variable=not address)
+        if place == "auto" and (running := find_running()):
+            check_owner(running)
+            print(
+                f"using the Ray cluster at {running} that runs on this machine "
+                "(--address local starts one for this command alone)",
+                flush=True,
+            )
+        shared: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if not place.startswith("ray://"):
+            shared["job_config"] = OwnPathJobConfig()
+        try:
+            if started_here:
+                stay_on_this_machine()
+                places = choose_places()
+                with daemons_in_own_session():
+                    ray.init(address="local", include_dashboard=False, **places, **shared)
+            else:
+                ray.init(address=address or "auto", runtime_env={"env_vars": workers}, **shared)
+        except UserError:
+            raise
+        except SystemExit:  # Ray's own answer to SIGTERM
+            raise KeyboardInterrupt from None
+        except Exception as error:  # Ray raises the plain class, too
+            raise UserError(explain_connection_error(error, place)) from None
+        raise_on_signals()
+        _silence_ray()
+        try:
+            if started_here:
+                with watch_gcs(StopRequest.make), marked_session(find_session_folder()):
+                    yield True
+            else:
+                yield False
+        finally:
+            ray.shutdown()
 
 
 class OwnPathJobConfig(JobConfig):

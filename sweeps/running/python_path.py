@@ -2,6 +2,8 @@
 user's in the folder where the command was given, after all others."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from models.user_modules import USER_PATH, list_user_folders
@@ -16,7 +18,19 @@ def make_python_path() -> str:
     return os.pathsep.join(dict.fromkeys([str(IMPORT_PATH), *(entry for entry in given if entry)]))
 
 
-def make_worker_variables() -> dict[str, str]:
-    """Environment variables by which workers find the modules of the project and of the user."""
+@contextmanager
+def worker_variables() -> Iterator[dict[str, str]]:
+    """Set, while this lasts, the environment variables by which workers find the modules of the
+    project and of the user."""
     folders = os.pathsep.join(map(str, list_user_folders()))
-    return {"PYTHONPATH": make_python_path(), USER_PATH: folders}
+    variables = {"PYTHONPATH": make_python_path(), USER_PATH: folders}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield variables
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -100,7 +100,7 @@ def test_scripts_are_there(line: str) -> None:
 def test_links_and_mentioned_files_exist() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", GUIDE):
         assert (ROOT / "docs" / target).exists(), target
-    for path in re.findall(r"(?<![\w/.-])(?:clusters|docs|tests)/[\w./]+\w", GUIDE):
+    for path in re.findall(r"(?<![\w/.-])(?:clusters|docs|tests)/[\w./-]+\w", GUIDE):
         assert (ROOT / path).exists(), path
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     assert set(re.findall(r"`make ([a-z-]+)`", GUIDE)) <= set(targets)

@@ -94,6 +94,7 @@ class Graph:
                 self._found[leaf.untyped_storage().data_ptr()] = content, content
                 self._made.append(leaf)
 
+    @torch.inference_mode()  # some of the tensors may be of it
     def end_capture(self) -> None:
         """All memory is as the capture found it."""
         for content, before in self._found.values():

@@ -21,7 +21,7 @@ SPEC = TrialSpec(
     dataset="digits", model="mlp", method="dense", seed=1, recipe=Recipe(epochs=2, batch=400)
 )
 STORED = {
-    "": {"format", "step", "attempts", "seconds", "course"},
+    "": {"format", "step", "attempts", "ranks", "seconds", "course"},
     "course": {
         *("level", "epochs", "train_seconds", "train_macs", "best_test", "early_stop"),
         *("started", "notes"),

@@ -95,9 +95,9 @@ def test_all_modes_give_equal_batches(folder: Path, tmp_path: Path, hold_out: bo
 
 
 def test_the_mode_is_chosen_and_said(folder: Path, tmp_path: Path) -> None:
-    assert make(folder, tmp_path).placement.startswith("images resident: 0.00 GB on the device")
+    assert make(folder, tmp_path).placement.startswith("images resident: 0.90 MB on the device")
     chosen = make(folder, tmp_path, augments=("crop", "resized_crop"))
-    assert chosen.placement.startswith("images mapped: resized_crop is made image by image; 0.00")
+    assert chosen.placement.startswith("images mapped: resized_crop is made image by image; ")
     assert make(folder, tmp_path, images="streamed").placement == "images streamed: asked for"
     again = make(folder, tmp_path, test=False)
     assert again.placement.startswith("images resident: ") and again.count("test") == 0

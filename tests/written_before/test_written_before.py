@@ -82,6 +82,7 @@ ADDED_SINCE = {
     "exclude",
     "layer_sparsity",
     "train_macs",
+    "ranks",
     "schema_version",
 }  # columns, and the number that says so
 
@@ -228,9 +229,8 @@ def test_a_finished_study_stays_finished(
     assert "9 of 9 trials done" in capsys.readouterr().out
     after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     described = {folder / "study.yaml", folder / "plan.json"}
-    assert {path for path in before if before[path] != after.get(path)} <= described and set(
-        after
-    ) == set(before)
+    assert {path for path in before if before[path] != after.get(path)} <= described
+    assert set(after) - set(before) == {folder / "models.json"} and set(before) <= set(after)
     was, now = (json.loads(content[folder / "plan.json"])["trials"] for content in (before, after))
     assert now == was, "keys, parents and what else is planned"
 

@@ -40,6 +40,7 @@ def test_trials_are_spread_over_the_gpus(
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A cluster that says that it has two GPUs."""
     monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    ray.shutdown()  # another test of this process may have left it
     ray.init(address="local", num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()

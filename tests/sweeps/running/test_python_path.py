@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from models.user_modules import USER_PATH
-from sweeps.running.python_path import IMPORT_PATH, make_python_path, make_worker_variables
+from sweeps.running.python_path import IMPORT_PATH, make_python_path, worker_variables
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -23,10 +23,11 @@ def test_what_the_user_has_set_stays_behind_the_projects(
     monkeypatch.delenv(USER_PATH, raising=False)
     assert make_python_path() == os.pathsep.join([str(IMPORT_PATH), "/mine"])
     monkeypatch.chdir(tmp_path)
-    assert make_worker_variables() == {
-        "PYTHONPATH": make_python_path(),
-        USER_PATH: str(tmp_path),
-    }
+    given = os.environ["PYTHONPATH"]
+    with worker_variables() as variables:
+        assert variables == {"PYTHONPATH": make_python_path(), USER_PATH: str(tmp_path)}
+        assert variables.items() <= os.environ.items()
+    assert os.environ["PYTHONPATH"] == given and USER_PATH not in os.environ
 
 
 def test_a_worker_finds_the_projects_packages_and_no_file_of_the_current_folder(

@@ -169,6 +169,7 @@ def test_auto_goes_on_eagerly_where_compiling_fails_and_the_row_says_so(
     monkeypatch.setattr(torch, "compile", compile_)
     monkeypatch.setattr(compile, "STEPS", 1)
     monkeypatch.setattr(compile, "can_compile", lambda device: True)
+    monkeypatch.setattr(compile, "_gains", lambda device: True)
     trial = open_trial(spec("resnet8"), tmp_path / "auto")
     assert trial.runner.network.compiled
     trial.run()
