@@ -34,6 +34,7 @@ shown.Image = lambda filename: filename
 shown.display = lambda what: print("displayed", what)
 sys.modules["IPython"], sys.modules["IPython.display"] = types.ModuleType("IPython"), shown
 sys.modules["IPython"].get_ipython = lambda: None  # which Ray asks for
+sys.modules["IPython"].version_info = (9, 0)  # and matplotlib
 """
 
 
