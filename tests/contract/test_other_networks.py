@@ -21,6 +21,7 @@ from pruning.user_error import UserError
 from sweeps.planning.network_probe import find_obstacle
 from sweeps.planning.plan import make_plan
 from sweeps.study_file.study import StudySpec
+from tests.contract.small_knobs import SMALL_KNOBS
 from trainables.environment import Environment
 from trainables.storage import schema
 from trainables.trial import Trial
@@ -28,19 +29,6 @@ from trainables.trial_spec import TrialSpec
 
 NETWORKS = ["group_norm_cat", "attention", "depthwise_se", "recurrent"]
 IMAGE, CLASSES = (1, 8, 8), 10
-SMALL_KNOBS: dict[str, dict[str, Any]] = {
-    "han_iterative": {"iterations": 2},
-    "hrank": {"layer_epochs": 1, "images": 40},
-    "lottery_ticket": {"levels": 2},
-    "obc": {"max_columns": 40, "images": 40},
-    "sparsegpt": {"images": 40},
-    "wanda": {"images": 40},
-    "magnitude_post": {"images": 40},
-    "synflow": {"iterations": 5},
-    "snip": {"examples_per_class": 2},
-    "grasp": {"examples_per_class": 2},
-    "taylor_filter": {"examples": 40},
-}
 EVERY = [(network, method) for network in NETWORKS for method in registry.list_methods()]
 
 

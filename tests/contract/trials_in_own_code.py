@@ -17,6 +17,7 @@ from pruning.registry import build_method
 from pruning.seeds import make_generator
 from sweeps.planning.plan import make_plan
 from sweeps.study_file.study import StudySpec
+from tests.contract.small_knobs import SMALL_KNOBS
 from trainables.dense_weights import read_dense_weights
 from trainables.environment import Environment
 from trainables.training.optimizer import make_optimizer
@@ -27,19 +28,6 @@ NETWORKS = {
     "residual": "tests.contract.small_networks:residual",
     "group_norm_cat": "tests.networks.architectures:group_norm_cat",
     "attention": "tests.networks.architectures:attention",
-}
-SMALL_KNOBS: dict[str, dict[str, Any]] = {
-    "han_iterative": {"iterations": 2},
-    "hrank": {"layer_epochs": 1, "images": 40},
-    "lottery_ticket": {"levels": 2},
-    "obc": {"max_columns": 40, "images": 40},
-    "sparsegpt": {"images": 40},
-    "wanda": {"images": 40},
-    "magnitude_post": {"images": 40},
-    "synflow": {"iterations": 5},
-    "snip": {"examples_per_class": 2},
-    "grasp": {"examples_per_class": 2},
-    "taylor_filter": {"examples": 40},
 }
 LR, BATCH = 0.05, 200
 
