@@ -33,6 +33,7 @@ from torchvision.datasets import ImageFolder
 from trainables.data.batches import Pixels, training_batches
 from trainables.data.loader import ResidentLoader, make_loader
 from trainables.data.loader_interface import DataSetInfo, Loader
+from trainables.training.process import set_up_process
 
 SIZE, MEAN, STD = 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HEIGHT, WIDTH, QUALITY = 375, 500, 90
@@ -154,7 +155,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--data-dir", help="train/CLASS/*.jpg and test/CLASS/*.jpg")
     given = parser.parse_args()
-    torch.set_num_threads(1)
+    set_up_process(threads=1)  # as a trial's, whose memory stays with it
     print(
         f"{SIZE} px, batch {given.batch}, {given.workers} workers, {platform.machine()}, torch "
         f"{torch.__version__}, n = {given.rounds} rounds",

@@ -63,7 +63,7 @@ class WandbLogger:
             disable_code=True,
             x_disable_meta=True,
             x_disable_stats=True,  # of the driver's machine, which trains nothing
-            init_timeout=30,
+            init_timeout=300 if self._offline else 30,  # offline only a busy machine delays it
         )
         run = self._runs[key] = wandb.init(
             project=self._study,
