@@ -1,5 +1,9 @@
 """What every method in the registry must keep to. A new file in `pruning/methods/` is tested by
-existing."""
+existing.
+
+Trials that run several times, or are killed again and again, train a network so small that this
+takes parts of a second, and ResNet-8 in the slow tests.
+"""
 
 import functools
 import itertools
@@ -27,6 +31,8 @@ from trainables.trial_spec import TrialSpec
 
 SPARSITIES = [0.5, 0.9]
 SEED, OTHER = 3, 4
+RESIDUAL = "tests.contract.small_networks:residual"
+MODELS = [RESIDUAL, pytest.param("resnet8", marks=pytest.mark.slow)]
 SMALL_KNOBS: dict[str, dict[str, Any]] = {
     "han_iterative": {"iterations": 2},
     "hrank": {"layer_epochs": 1, "images": 100},
@@ -37,14 +43,14 @@ SMALL_KNOBS: dict[str, dict[str, Any]] = {
 }
 
 
-def study(method: str, seed: int = SEED) -> StudySpec:
+def study(method: str, seed: int = SEED, model: str = "resnet8") -> StudySpec:
     """A study of one method that trains for seconds: a residual network on batches of digits."""
     recipe = {"epochs": 2, "batch": 400, "lr": 0.05, "precision": "fp32", "augment": "crop_flip"}
     return StudySpec.model_validate(
         {
             "name": "contract",
             "dataset": "digits",
-            "model": "resnet8",
+            "model": model,
             "recipe": recipe,
             "retrain": {"epochs": 2},
             "methods": [{method: SMALL_KNOBS.get(method, {})}],
@@ -54,9 +60,11 @@ def study(method: str, seed: int = SEED) -> StudySpec:
     )
 
 
-def specs(method: str, seed: int = SEED) -> tuple[TrialSpec, list[TrialSpec]]:
+def specs(
+    method: str, seed: int = SEED, model: str = "resnet8"
+) -> tuple[TrialSpec, list[TrialSpec]]:
     """The dense trial and the method's own trials."""
-    trials = [trial.spec for trial in make_plan(study(method, seed)).trials]
+    trials = [trial.spec for trial in make_plan(study(method, seed, model)).trials]
     dense = next(spec for spec in trials if spec.method == "dense")
     return dense, [dense] if method == "dense" else [
         spec for spec in trials if spec.method != "dense"
@@ -67,13 +75,17 @@ def specs(method: str, seed: int = SEED) -> tuple[TrialSpec, list[TrialSpec]]:
 def prepare(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, TrialSpec], Environment]:
     """Makes a study directory for a trial, with the dense training of either seed unless the trial
     is that one."""
-    trained = tmp_path_factory.mktemp("dense")
-    for seed in (SEED, OTHER):
-        Trial(specs("lottery_ticket", seed)[0], Environment(store=str(trained))).run()
+
+    @functools.cache
+    def train(model: str) -> Path:
+        trained = tmp_path_factory.mktemp("dense")
+        for seed in (SEED, OTHER):
+            Trial(specs("lottery_ticket", seed, model)[0], Environment(store=str(trained))).run()
+        return trained
 
     def make(folder: Path, spec: TrialSpec) -> Environment:
         if not folder.exists() and spec.method != "dense":
-            shutil.copytree(trained, folder)
+            shutil.copytree(train(spec.model), folder)
         return Environment(store=str(folder), checkpoint_seconds=1e9)
 
     return make
@@ -82,12 +94,13 @@ def prepare(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, TrialSp
 @pytest.fixture(scope="module")
 def calm(
     prepare: Callable[..., Environment], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Trial]:
-    """The last trial of a method, undisturbed; run once for all tests, which only look at it."""
+) -> Callable[..., Trial]:
+    """The last trial of a method on a network, undisturbed; run once for all tests, which only look
+    at it."""
 
     @functools.cache
-    def run(method: str) -> Trial:
-        spec = specs(method)[1][-1]
+    def run(method: str, model: str = "resnet8") -> Trial:
+        spec = specs(method, model=model)[1][-1]
         trial = Trial(spec, prepare(tmp_path_factory.mktemp("calm") / "study", spec))
         trial.run()
         return trial
@@ -150,11 +163,12 @@ def assert_equal(calm: Trial, disturbed: Trial) -> None:
     assert calm.store.list("checkpoints") == disturbed.store.list("checkpoints") == []
 
 
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("method", registry.list_methods())
 def test_killed_after_every_step_and_every_batch_it_ends_bit_equal(
-    method: str, calm: Callable[[str], Trial], walk: Callable[..., Trial]
+    method: str, model: str, calm: Callable[..., Trial], walk: Callable[..., Trial]
 ) -> None:
-    _, trials = specs(method)
+    _, trials = specs(method, model=model)
     moments: list[int] = []
     disturbed = walk(
         trials[-1],
@@ -162,18 +176,19 @@ def test_killed_after_every_step_and_every_batch_it_ends_bit_equal(
         disturb=lambda trial: moments.append(trial.position),
         batchwise=True,
     )
-    assert_equal(calm(method), disturbed)
+    assert_equal(calm(method, model), disturbed)
     batches = disturbed.runner.loader.batches_per_epoch(disturbed.spec.recipe.batch)
     epochs = sum(isinstance(disturbed.runner.phases[index], Train) for index, _ in disturbed.steps)
     assert len(moments) == len(set(moments)) == len(disturbed.steps) - 1 + epochs * (batches - 1)
     assert disturbed.attempts == len(moments) + 1
 
 
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("method", registry.list_methods())
 def test_killed_while_it_writes_a_checkpoint_it_ends_bit_equal(
-    method: str, calm: Callable[[str], Trial], walk: Callable[..., Trial]
+    method: str, model: str, calm: Callable[..., Trial], walk: Callable[..., Trial]
 ) -> None:
-    _, trials = specs(method)
+    _, trials = specs(method, model=model)
     count = itertools.count()
 
     def tear(trial: Trial) -> None:
@@ -190,7 +205,7 @@ def test_killed_while_it_writes_a_checkpoint_it_ends_bit_equal(
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         disturbed = walk(trials[-1], "torn", disturb=tear)
-    assert_equal(calm(method), disturbed)
+    assert_equal(calm(method, model), disturbed)
     torn = [str(warning.message) for warning in told if "passed over" in str(warning.message)]
     assert len(torn) >= next(count) // 2 >= 1
     assert all("does not match its checksum" in text for text in torn)
@@ -198,7 +213,7 @@ def test_killed_while_it_writes_a_checkpoint_it_ends_bit_equal(
 
 @pytest.mark.parametrize("method", registry.list_methods())
 def test_it_reaches_the_requested_sparsity(
-    method: str, calm: Callable[[str], Trial], walk: Callable[..., Trial]
+    method: str, calm: Callable[..., Trial], walk: Callable[..., Trial]
 ) -> None:
     """Exactly, where the method decides on single weights; as near as whole filters allow, where it
     removes those."""
@@ -225,7 +240,7 @@ def test_it_reaches_the_requested_sparsity(
 
 @pytest.mark.parametrize("method", registry.list_methods())
 def test_masked_weights_are_zero_and_the_plain_model_loads_the_rest(
-    method: str, calm: Callable[[str], Trial]
+    method: str, calm: Callable[..., Trial]
 ) -> None:
     trial = calm(method)
     for name, weight in prunable(trial.runner.network.model).items():
@@ -265,15 +280,16 @@ def test_no_step_brings_weights_back(
             )
 
 
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("method", registry.list_methods())
 def test_equal_seeds_give_equal_trials_and_another_seed_another(
-    method: str, calm: Callable[[str], Trial], walk: Callable[..., Trial]
+    method: str, model: str, calm: Callable[..., Trial], walk: Callable[..., Trial]
 ) -> None:
-    again = walk(specs(method)[1][-1], "again")
-    assert [row["digest"] for row in calm(method).records.rows] == [
+    again = walk(specs(method, model=model)[1][-1], "again")
+    assert [row["digest"] for row in calm(method, model).records.rows] == [
         row["digest"] for row in again.records.rows
     ]
-    other = walk(specs(method, OTHER)[1][-1], "other")
+    other = walk(specs(method, OTHER, model)[1][-1], "other")
     assert other.records.rows[-1]["digest"] != again.records.rows[-1]["digest"]
 
 
