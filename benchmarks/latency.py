@@ -29,6 +29,7 @@ from pruning.masks import all_kept, prunable
 from pruning.method import PruneInput
 from pruning.methods.l1_filter import L1Filter
 from pruning.structured.shrink import shrink
+from trainables.timing.cuda_graph import capture
 from trainables.timing.latency import BATCH_SIZES, make_forward_call
 from trainables.timing.network_structure import NetworkStructure
 from trainables.timing.stopwatch import (
@@ -40,6 +41,7 @@ from trainables.timing.stopwatch import (
     warm_up,
 )
 from trainables.training.precision import Precision
+from trainables.training.process import set_up_gpu
 
 IMAGE = (3, 32, 32)
 
@@ -83,12 +85,13 @@ def compare(
     cases: list[Case], *, precision: Precision, batch: int, device: torch.device, seconds: float
 ) -> None:
     """Time the networks in turns, and print a line for each."""
-    calls = []
+    calls, notes = [], set()
     for case in cases:
         model = replace(case.structure, precision=precision).rebuild()[0].to(device)
-        calls.append(
-            make_forward_call(model, IMAGE, batch=batch, precision=precision, device=device)
-        )
+        eager = make_forward_call(model, IMAGE, batch=batch, precision=precision, device=device)
+        call, note = capture(eager, device)
+        calls.append(call)
+        notes.add(note)
     for call in calls:
         warm_up(call, device, seconds=seconds / 10 / len(calls))
     rounds: list[list[float]] = []
@@ -96,7 +99,7 @@ def compare(
         len(rounds) < FEWEST_RUNS or sum(map(sum, rounds)) < 1000 * seconds
     ):
         rounds.append([time_once(call, device) for call in calls])
-    print(f"\n{precision}, batch {batch}, {len(rounds)} rounds")
+    print("; ".join([f"\n{precision}, batch {batch}, {len(rounds)} rounds", *sorted(notes - {""})]))
     print(f"{'':34}{'median ms':>11}{'IQR ms':>9}{'images/s':>10}{'in theory':>11}{'measured':>10}")
     for case, times in zip(cases, zip(*rounds, strict=True), strict=True):
         timing = summarise_times(times, batch)
@@ -120,6 +123,8 @@ def main() -> None:
     parser.add_argument("--gpu", action="store_true")
     options = parser.parse_args()
     device = torch.device("cuda" if options.gpu else "cpu")
+    if options.gpu:
+        set_up_gpu(sharing=1, deterministic=False)
     what = (
         torch.cuda.get_device_name() if options.gpu else platform.processor() or platform.machine()
     )

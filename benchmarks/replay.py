@@ -4,8 +4,9 @@ stopped and continued comes to the same bits.
     python benchmarks/replay.py [MODEL] --data-dir DIR [--dataset cifar10] [--epochs N]
     [--device cuda] [--ways eager graphs ...]
 
-Claims: whole and continued trials are equal bit for bit in each way, and eager and replayed ones
-are equal to each other; replayed steps are faster than eager ones. On a CPU nothing is replayed,
+Claims: whole and continued trials are equal bit for bit in each way, eager and replayed ones are
+equal to each other, and so are both ways of compiled ones; replayed steps are faster than eager
+ones. On a CPU nothing is replayed,
 and the first two ways are one. The rate is that of a whole trial's epochs, those in which a graph
 is captured or a network compiled included: of a training of N epochs it is the least.
 """
@@ -34,15 +35,15 @@ WAYS = {
     "eager": (False, False),
     "graphs": (False, True),
     "compiled": (True, False),
-    "compiled graphs": (True, True),
+    "compiled-graphs": (True, True),
 }
 
 
 def run(spec: TrialSpec, environment: Environment, *, stops: bool) -> Trial:
-    """A trial to its end; with `stops` it is saved and opened again after a third of an epoch, one
-    batch more than that, two more, ..."""
+    """A trial to its end; with `stops` it is saved and opened again at the end of an epoch and in
+    the middle of it: after two thirds, and a batch later in each epoch."""
     trial = Trial(spec, environment)
-    for after in count(max(1, trial.runner.loader.batches_per_epoch(BATCH) // 3)):
+    for after in count(max(1, trial.runner.loader.batches_per_epoch(BATCH) * 2 // 3)):
         batches = count(1)
 
         def pause(batches: Iterator[int] = batches, last: int = after) -> bool:

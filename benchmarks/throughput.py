@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -60,6 +61,7 @@ class Apart:
             target=_serve, args=(theirs, model, given.data_dir, given.device, given.threads)
         )
         self._process.start()
+        theirs.close()  # so that the end of the process is heard
 
     def train(self, seconds: float) -> int:
         """Train for so long; returns the number of images."""
@@ -68,7 +70,8 @@ class Apart:
 
     def end(self) -> None:
         """End the process."""
-        self._ours.send(None)
+        with suppress(OSError):  # it has ended
+            self._ours.send(None)
         self._process.join()
 
 
@@ -147,6 +150,37 @@ def ceiling(
     return best
 
 
+def take_turns(
+    plain: Apart, given: argparse.Namespace, wait: Callable[[], None]
+) -> tuple[dict[str, Apart | Ours], dict[str, list[float]]]:
+    """The sides by name, and their images/s in each round, which are printed as they come."""
+    plain.train(given.seconds / 5)  # data read, loader processes started
+    sides: dict[str, Apart | Ours] = {PLAIN: plain}
+    with tempfile.TemporaryDirectory() as store:
+        environment = Environment(
+            store=store, data_dir=given.data_dir, device=given.device, threads=given.threads
+        )
+        for name, (fields, graphs) in OURS.items():
+            if name == "ours, graphs" and given.device == "cpu":
+                continue
+            environment = environment.model_copy(update={"cuda_graphs": graphs})
+            began = time.perf_counter()
+            side = sides[name] = Ours(given.model, fields, environment)
+            side.train(0.01)
+            print(
+                f"{name}: {side.describe()}; first step after {time.perf_counter() - began:.1f} s",
+                flush=True,
+            )
+            side.train(given.seconds / 5)  # so that memory is allocated and kernels are chosen
+        rates: dict[str, list[float]] = {name: [] for name in sides}
+        for number in range(1, given.rounds + 1):
+            for name, side in sides.items():
+                rates[name].append(rate(side, given.seconds, wait))
+            now = "; ".join(f"{name}: {found[-1]:,.1f}" for name, found in rates.items())
+            print(f"round {number}, images/s: {now}", flush=True)
+    return sides, rates
+
+
 def main() -> None:
     """Let the sides take turns and print what came of it."""
     parser = argparse.ArgumentParser(description="the training loop against a plain script")
@@ -172,30 +206,11 @@ def main() -> None:
         "rounds",
         flush=True,
     )
-    with tempfile.TemporaryDirectory() as store:
-        plain = Apart(given.model, given)
-        plain.train(given.seconds / 5)  # data read, loader processes started
-        sides: dict[str, Apart | Ours] = {PLAIN: plain}
-        environment = Environment(
-            store=store, data_dir=given.data_dir, device=given.device, threads=given.threads
-        )
-        for name, (fields, graphs) in OURS.items():
-            if name == "ours, graphs" and given.device == "cpu":
-                continue
-            environment = environment.model_copy(update={"cuda_graphs": graphs})
-            began = time.perf_counter()
-            side = sides[name] = Ours(given.model, fields, environment)
-            side.train(0.01)
-            print(
-                f"{name}: {side.describe()}; first step after {time.perf_counter() - began:.1f} s",
-                flush=True,
-            )
-            side.train(given.seconds / 5)  # so that memory is allocated and kernels are chosen
-        rates: dict[str, list[float]] = {name: [] for name in sides}
-        for _ in range(given.rounds):
-            for name, side in sides.items():
-                rates[name].append(rate(side, given.seconds, wait))
-    plain.end()
+    plain = Apart(given.model, given)
+    try:
+        sides, rates = take_turns(plain, given, wait)
+    finally:  # this process would wait for that one
+        plain.end()
     best = sides["ours, auto"]
     assert isinstance(best, Ours)
     network = best.runner.network

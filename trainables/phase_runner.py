@@ -65,11 +65,10 @@ class PhaseRunner:
         given = read_given_weights(self.store, spec.weights) if spec.weights else None
         device = torch.device(environment.device)
         self.network = Network(spec, image, classes, device, steps=steps, given=given, ranks=ranks)
+        precision = self.network.precision
         if spec.recipe.precision == "auto":
-            network = self.network
-            network.train_in(
-                agree_on_precision(self.store, spec.model, network.precision, network.device)
-            )
+            precision = agree_on_precision(self.store, spec.model, precision, device)
+        self.network.train_in(precision)
         self.records = TrialRecords()
         self._prune_inputs = PruneInputs(spec, self.loader, self.network, self.records)
         self._own_images = self.loader.of_part(ranks.part)

@@ -31,6 +31,7 @@ from trainables.storage import layout, parquet_tables
 from trainables.storage.store import Store
 from trainables.timing import latency, stopwatch
 from trainables.timing.network_structure import NetworkStructure
+from trainables.training.process import set_up_gpu
 
 ATTEMPTS = 3  # of a pass, each of which may lose its node
 
@@ -156,10 +157,12 @@ def time_structures(
     seconds: float = stopwatch.SECONDS,
 ) -> Iterator[TimingResult]:
     """Time structures one after the other in this process; an error is the result of its structure,
-    and the rest goes on."""
+    and the rest goes on. On a GPU fp32 is fp32, as in trials: no TF32."""
     device = torch.device("cuda" if gpu else "cpu")
     for structure in structures:
         try:
+            if gpu:
+                set_up_gpu(sharing=1, deterministic=False)
             yield latency.time_structure(
                 structure, device=device, threads=threads, runs=runs, seconds=seconds
             )

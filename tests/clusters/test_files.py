@@ -2,6 +2,7 @@
 something is missing."""
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -101,6 +102,21 @@ def test_mistakes_are_one_line(
         line for line in error.splitlines() if line.startswith("error: ")
     ] == error.splitlines()[-1:]
     assert told in error.splitlines()[-1]
+
+
+# The GPUs of families of machines, by their compute capability; A100s and newer compute in bf16.
+CAPABILITIES = {"g4dn": 7.5, "n1": 7.5, "p3": 7.0, "g5": 8.6, "g6": 8.9, "g2": 8.9, "a2": 8.0}
+
+
+@pytest.mark.parametrize("name", CLOUDS)
+def test_all_gpus_of_a_cluster_compute_in_the_precision_of_a_study(name: str) -> None:
+    families = set()
+    for node in read(name)["available_node_types"].values():
+        if node["resources"].get("GPU"):
+            config = node["node_config"]
+            kind = config.get("InstanceType") or config["machineType"]
+            families.add(re.split(r"[.-]", kind)[0])
+    assert families and all(CAPABILITIES[family] >= 8.0 for family in families)
 
 
 @pytest.mark.parametrize("name", CLOUDS)

@@ -113,6 +113,13 @@ def test_dockerfile_copies_what_is_there_and_the_ignore_file_lets_through() -> N
     assert {pattern.rstrip("*") for pattern in setuptools["packages"]["find"]["include"]} <= copied
 
 
+def test_the_image_has_what_compiling_needs() -> None:
+    from trainables.training.compile import COMPILERS
+
+    (packages,) = [line for line in dockerfile() if "apt-get install" in line]
+    assert set(packages.split()) & set(COMPILERS)
+
+
 def test_dockerfile_runs_the_embedded_study() -> None:
     from sweeps import full_study
     from sweeps.cli.study_request import read_study

@@ -115,3 +115,16 @@ def test_a_state_comes_back_as_it_was(network: Network, midway: bool) -> None:
     if midway:
         old, new = dict(momenta(network)), dict(momenta(restored))
         assert all(torch.equal(old[name], new[name]) for name in old)
+
+
+def test_momentum_that_a_checkpoint_does_not_hold_begins_with_zero_in_fp16() -> None:
+    """A checkpoint from before momentum was set, and from before its first optimiser step."""
+    recipe = RECIPE.model_copy(update={"precision": "fp16"})
+    spec = SPEC.model_copy(update={"recipe": recipe})
+    begun, restored = (Network(spec, IMAGE, 10, torch.device("cpu")) for _ in range(2))
+    begun.renew_optimizer(recipe)
+    state = begun.state(midway=True)
+    assert state["optimizer"]
+    state["optimizer"]["state"] = {}
+    restored.restore(state, recipe)
+    assert all(not momentum.any() for _, momentum in momenta(restored))

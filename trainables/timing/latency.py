@@ -16,7 +16,7 @@ from trainables.provenance import git_commit, host_and_process, package_versions
 from trainables.timing.cuda_graph import capture
 from trainables.timing.network_structure import NetworkStructure
 from trainables.timing.sparse_kernels import use_sparse_kernels
-from trainables.timing.stopwatch import RUNS, SECONDS, threads_set, time_calls
+from trainables.timing.stopwatch import RUNS, SECONDS, measure_peak, threads_set, time_calls
 from trainables.training.precision import DTYPES, Precision, autocast
 
 BATCH_SIZES = (1, 256)
@@ -103,8 +103,11 @@ def time_structure(
                     precision=structure.precision,
                     device=device,
                 )
+                peak = measure_peak(call, device)
                 run, how = capture(call, device)
-                timing = time_calls(run, batch, device=device, runs=runs, seconds=seconds)
+                timing = time_calls(
+                    run, batch, device=device, runs=runs, seconds=seconds, peak_bytes=peak
+                )
                 said = {"notes": "; ".join(filter(None, [notes, how])), "finished": utc_now()}
                 return {**same, **asdict(timing), **said}
             except torch.OutOfMemoryError:

@@ -21,7 +21,7 @@ class Timing:
     """What a number of runs took: median and interquartile range in milliseconds, images a second
     by the median.
 
-    peak_bytes: the most GPU memory that tensors held during the runs, weights included; None on the
+    peak_bytes: the most GPU memory that tensors hold during a run, weights included; None on the
     CPU, where the allocator does not count.
     """
 
@@ -65,21 +65,32 @@ def time_calls(
     device: torch.device,
     runs: int = RUNS,
     seconds: float = SECONDS,
+    peak_bytes: int | None = None,
 ) -> Timing:
     """Warm up, then time `runs` calls; fewer when `seconds` are over, but at least `FEWEST_RUNS`
     (or `runs`).
 
     Args:
         batch: images that one call processes.
+        peak_bytes: what `measure_peak` says of it.
     """
     warm_up(call, device, seconds=seconds / 10)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
     began, times = time.perf_counter(), list[float]()
     while len(times) < runs and (len(times) < FEWEST_RUNS or time.perf_counter() - began < seconds):
         times.append(time_once(call, device))
-    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
-    return summarise_times(times, batch, peak_bytes=peak)
+    return summarise_times(times, batch, peak_bytes=peak_bytes)
+
+
+def measure_peak(call: Callable[[], object], device: torch.device) -> int | None:
+    """The most bytes of a GPU's memory that tensors hold during a call; None on the CPU.
+
+    Not for the replay of a CUDA graph: it takes memory at its capture only.
+    """
+    if device.type != "cuda":
+        return None
+    torch.cuda.reset_peak_memory_stats(device)
+    call()
+    return torch.cuda.max_memory_allocated(device)
 
 
 def warm_up(call: Callable[[], object], device: torch.device, *, seconds: float) -> None:

@@ -69,6 +69,15 @@ def can_compile(device: torch.device) -> bool:
     )
 
 
+def _choose_kernels_by_rule(device: torch.device) -> None:
+    """On a GPU let the compiler, too, choose kernels by rule where this process does, and not by
+    timing them, which may choose others when the trial is continued."""
+    if device.type == "cuda":
+        from torch._inductor import config as inductor
+
+        inductor.deterministic = torch.are_deterministic_algorithms_enabled()
+
+
 class CompiledForward:
     """The forward pass of one network in training: compiled for full batches, eager for others (a
     short last one).
@@ -92,6 +101,7 @@ class CompiledForward:
         torch.compiler.reset()
         self.model, self.batch, self.lenient, self.error = model, batch, lenient, ""
         self.graphed = graphed
+        _choose_kernels_by_rule(device)
         # On a GPU this records CUDA graphs: eagerly, starting a step's small kernels takes longer
         # than running them.
         mode = "reduce-overhead" if graphed and device.type == "cuda" else "default"

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import ray
+import torch
 import yaml
 
 from pruning.user_error import UserError
@@ -24,7 +26,10 @@ from sweeps.running.latency_pass import (
     time_structures,
 )
 from sweeps.study_file.study_fields import Resources
+from tests.pretended_gpu.cuda_process import in_cuda_process
+from tests.pretended_gpu.instrument import PretendedGpu
 from tests.sweeps.running.timed_study import FORMS, LEVELS, ROOT, STUDY, Study, build
+from tests.trainables.timing.structures import structure_of
 from trainables.environment import Environment
 from trainables.storage import parquet_tables
 from trainables.storage.store import Store
@@ -145,6 +150,23 @@ def test_a_fault_in_timing_is_the_result_of_that_form(timed: Study) -> None:
         "UserError: model 'mlp' must have the layers"
     )
     assert isinstance(second, list) and second[0]["median_ms"] > 0
+
+
+@in_cuda_process
+def test_on_a_gpu_fp32_is_timed_as_fp32() -> None:
+    """By itself torch lets convolutions run in TF32."""
+    seen: list[tuple[bool, str]] = []
+
+    def look(structure: NetworkStructure, **how: Any) -> list[dict[str, Any]]:
+        precise = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+        seen.append(precise)
+        return []
+
+    torch.backends.cudnn.allow_tf32 = True
+    torch.set_float32_matmul_precision("high")
+    with PretendedGpu(), mock.patch.object(passes.latency, "time_structure", look):
+        assert list(time_structures([structure_of("mlp")], gpu=True, threads=1)) == [[]]
+    assert seen == [(False, "highest")]
 
 
 @contextmanager

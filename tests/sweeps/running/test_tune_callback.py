@@ -17,11 +17,14 @@ from pruning.user_error import UserError
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.running import worker_failures
 from sweeps.running.progress import Progress
-from sweeps.running.run import StopOnRequest, find_children
+from sweeps.running.run import StopOnRequest, find_children, run_plan
 from sweeps.running.stop_request import StopRequest
 from sweeps.running.tune_callback import TuneCallback
+from sweeps.running.unfit_nodes import UnfitNodes
 from sweeps.running.worker_failures import ROUNDS, WorkerFailures
 from sweeps.study_file.study import build_study
+from sweeps.study_file.study_fields import Resources
+from trainables.environment import Environment
 from trainables.storage.store import Store
 
 
@@ -211,3 +214,24 @@ def test_weights_that_are_missing_are_no_lost_worker(
     told = capsys.readouterr().out
     assert "the weights of its dense training cannot be read, after 3 tries" in told
     assert "worker" not in told
+
+
+def test_a_launch_keeps_an_account_of_its_nodes_and_gives_their_places_back(
+    lossy: Callable[[str], tuple[TuneCallback, SimpleNamespace]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unfit = "trainables.node_faults.NodeUnfit: node 3f (10.0.0.7): its GPU cannot be used"
+    plan, (_, trial), heard = small_plan(), lossy(unfit), list[str]()
+    trial.config["key"] = plan.trials[0].key
+
+    def lose_a_worker(*given: Any, samples: int) -> None:
+        (callback,) = (one for one in given if isinstance(one, TuneCallback))
+        callback.on_trial_recover(0, [], trial)
+
+    monkeypatch.setattr("sweeps.running.run.run_tuner", lose_a_worker)
+    monkeypatch.setattr(UnfitNodes, "add", lambda nodes, error: heard.append(error))
+    monkeypatch.setattr(UnfitNodes, "release", lambda nodes: heard.append("released"))
+    progress = Progress(dict.fromkeys(plan.by_key, "a"), dict.fromkeys(plan.by_key, 1))
+    run_plan(plan, Environment(store=str(tmp_path)), Resources(), progress)
+    assert heard == [unfit, "released"]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trainables.data.loader import ResidentLoader, TestSetWithheld, make_loader
-from trainables.data.loader_interface import Split
+from trainables.data.loader_interface import Split, evaluation_batch
 from trainables.training.recipe import Recipe
 from trainables.trial import Trial
 from trainables.trial_spec import TrialSpec, dense_spec
@@ -48,6 +48,20 @@ def test_the_images_of_a_process_are_loaded_once(tmp_path: Path) -> None:
     ]
     assert counts == [[1295, 143, 359], [1295, 143, 0], [1438, 0, 359]]
     assert first.batches_per_epoch(100) == 13 and first.data.image == (1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("device", "size", "images"),
+    [
+        ("cuda", 32, 1000),
+        ("cuda", 64, 1000),
+        ("cuda", 224, 250),
+        ("cpu", 32, 250),
+        ("cpu", 224, 62),
+    ],
+)
+def test_fewer_large_images_are_evaluated_at_once(device: str, size: int, images: int) -> None:
+    assert evaluation_batch(device, (3, size, size)) == images
 
 
 def test_batches_of_a_loader_are_those_of_the_data_set(tmp_path: Path) -> None:

@@ -4,14 +4,18 @@ import copy
 from collections.abc import Callable
 from math import prod
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.pretended_gpu.cuda_process import in_cuda_process
+from tests.pretended_gpu.instrument import PretendedGpu
 from tests.trainables.timing.structures import CPU, IMAGE, structure_of
 from trainables.storage import parquet_tables
 from trainables.timing import latency, stopwatch
+from trainables.timing.cuda_graph import GRAPHED
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -105,6 +109,40 @@ def test_a_batch_that_does_not_fit_has_no_times_and_the_others_have(
     assert (
         large["notes"] == "out of GPU memory" and "median_ms" not in large and large["batch"] == 256
     )
+
+
+@in_cuda_process
+def test_on_a_gpu_a_structure_is_timed_as_a_graph_and_its_row_says_so() -> None:
+    device, launches = torch.device("cuda"), list[int]()
+    with PretendedGpu() as gpu:
+
+        def count(run: Callable[[], Any], batch: int, **how: Any) -> stopwatch.Timing:
+            gpu.clear()
+            run()
+            launches.append(gpu.kernels.total())
+            return time_calls(run, batch, **how)
+
+        time_calls = latency.time_calls
+        with mock.patch.object(latency, "time_calls", count):
+            rows = latency.time_structure(
+                structure_of("resnet8"), device=device, threads=1, batches=(1, 4), runs=2, seconds=0
+            )
+    assert launches == [1, 1], "of one kernel after the other there would be dozens"
+    assert [row["notes"] for row in rows] == [GRAPHED, GRAPHED]
+
+
+@in_cuda_process
+def test_the_peak_is_that_of_a_pass_and_not_of_a_replay_which_asks_for_no_memory() -> None:
+    structure = structure_of("resnet8")
+    weights = 4 * sum(prod(shape) for _, shape in structure.shapes)
+    x = 4 * 16 * prod(IMAGE)
+    replay = mock.Mock(return_value=None), GRAPHED
+    with PretendedGpu(), mock.patch.object(latency, "capture", return_value=replay):
+        (row,) = latency.time_structure(
+            structure, device=torch.device("cuda"), threads=1, batches=(16,), runs=2, seconds=0
+        )
+    # The first layer alone makes 16 channels of 3.
+    assert row["peak_bytes"] > weights + x * (1 + 16 / 3)
 
 
 @pytest.mark.skipif("not __import__('torch').cuda.is_available()", reason="this machine has no GPU")

@@ -133,6 +133,20 @@ def test_without_a_compiler_auto_trains_eagerly(
     assert can_compile(CPU)
 
 
+@pytest.mark.parametrize("by_rule", [True, False])
+def test_the_compiler_for_a_gpu_times_no_kernels_where_they_are_chosen_by_rule(
+    by_rule: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch._inductor import config as inductor
+
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: by_rule)
+    with inductor.patch(deterministic=not by_rule):
+        CompiledForward(nn.Linear(2, 2), batch=4, device=CPU, lenient=False)
+        assert inductor.deterministic is not by_rule
+        CompiledForward(nn.Linear(2, 2), batch=4, device=torch.device("cuda"), lenient=False)
+        assert inductor.deterministic is by_rule
+
+
 def test_only_full_batches_run_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
 

@@ -1,13 +1,19 @@
 """A network is evaluated with as many images at once as the GPU's memory holds."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from tests.pretended_gpu.cuda_process import in_cuda_process
 from tests.pretended_gpu.instrument import PretendedGpu
+from trainables.environment import Environment
 from trainables.training.evaluation import evaluate
 from trainables.training.evaluation_batch import EvaluationBatch
+from trainables.training.recipe import Recipe
+from trainables.trial import Trial
+from trainables.trial_spec import TrialSpec
 
 
 class _Fits:
@@ -58,3 +64,22 @@ def test_a_gpu_that_is_too_small_for_a_batch_gives_the_same_accuracy() -> None:
     assert here is not None and there is not None
     assert (there.top1, there.top5, there.images) == (here.top1, here.top5, here.images)
     assert there.loss == pytest.approx(here.loss, rel=1e-6)
+
+
+@in_cuda_process
+def test_a_trial_whose_evaluation_does_not_fit_has_its_accuracy_and_a_note(tmp_path: Path) -> None:
+    model, recipe = "tests.contract.small_networks:residual", Recipe(epochs=1, batch=20)
+    spec = TrialSpec(dataset="digits", model=model, method="dense", seed=0, recipe=recipe)
+    rows, memory = [], 2**30
+    for name in ("whole", "parts"):
+        with PretendedGpu(memory=memory) as gpu:
+            environment = Environment(
+                store=str(tmp_path / name), device="cuda", images="resident", cuda_graphs=False
+            )
+            trial = Trial(spec, environment)
+            trial.run()
+            rows += trial.records.rows
+            memory = int(0.75 * gpu.memory.peak)
+    whole, parts = rows
+    assert (whole["notes"], parts["test_top1"]) == ("", whole["test_top1"])
+    assert parts["notes"].startswith("evaluated ") and "did not fit" in parts["notes"]

@@ -16,6 +16,7 @@ from unittest import mock
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tests.contract import trials_on_two_devices as devices
 from tests.contract.small_networks import Residual
@@ -150,6 +151,40 @@ def test_a_trial_pauses_and_saves_between_replays(tmp_path: Path) -> None:
             trial.save()
         assert gpu.kernels["graph"] > 8
         assert not (found := devices.differences(whole, trial)), found
+
+
+class Dropping(Residual):
+    """A network that draws random numbers in every step."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(functional.dropout(x, 0.2, self.training))
+
+
+def dropping(image: tuple[int, int, int], classes: int) -> nn.Module:
+    """See `Dropping`."""
+    return Dropping(image[0], classes)
+
+
+@in_cuda_process
+def test_trials_that_take_turns_in_one_process_leave_no_trace_in_each_other(tmp_path: Path) -> None:
+    """What several trials in one worker would rest on, see decision 25: batch by batch, one of
+    them with random numbers, one with a scaler of gradients, one whose masks change."""
+    kinds = [("dense", "bf16", f"{HERE}:dropping"), ("dense", "fp16", devices.SMALL)]
+    kinds += [("rigl", "bf16", devices.SMALL)]
+    specs = [
+        devices.trials_of(method, precision, model=model, recipe={"batch": BATCH})[-1]
+        for method, precision, model in kinds
+    ]
+    with PretendedGpu() as gpu:
+        alone = [devices.run([spec], tmp_path / "alone", ["cuda"]) for spec in specs]
+        gpu.clear()
+        together = [Trial(spec, devices.environment(tmp_path / "turns", "cuda")) for spec in specs]
+        while waiting := [trial for trial in together if not trial.done]:
+            for trial in waiting:
+                trial.advance(lambda: True)
+        assert gpu.kernels["graph"] > 10
+        for one, other in zip(alone, together, strict=True):
+            assert not (found := devices.differences(one, other)), found
 
 
 class Backward(torch.autograd.Function):
