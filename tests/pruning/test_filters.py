@@ -163,6 +163,24 @@ def test_batch_statistics_would_make_every_change_zero() -> None:
     )
 
 
+def test_loss_changes_are_without_tf32_and_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the scores of all other methods: on a GPU torch lets convolutions run in TF32."""
+    seen: list[tuple[bool, bool]] = []
+
+    class Looking(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append((torch.backends.cudnn.allow_tf32, torch.is_autocast_enabled("cpu")))
+            return super().forward(x)
+
+    model = nn.Sequential(Looking(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 10, 14), nn.Flatten())
+    found = writers(model, "0")
+    seen.clear()
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss_changes(model, found, images(8))
+    assert seen == [(False, False)] and torch.backends.cudnn.allow_tf32
+
+
 def test_loss_changes_need_a_batch() -> None:
     with pytest.raises(ValueError, match="at least 1 batch"):
         loss_changes(build_model("mlp", image=IMAGE, classes=10), {}, [])
