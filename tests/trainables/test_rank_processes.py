@@ -1,6 +1,7 @@
 """A trial of two ranks on a CPU: it is the trial of one rank but for rounding, equal to itself when
 either rank is killed, and says why a rank was lost."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -307,3 +308,23 @@ def test_a_process_that_does_not_notice_a_lost_rank_is_ended(
         time.sleep(0.05)
     assert ended == [1]
     assert "rank 1 of 2: was killed by signal 9" in capfd.readouterr().err
+
+
+def test_another_rank_computes_on_the_gpu_of_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it all ranks would be on the first GPU, which is what a trial means by "cuda"."""
+    own, theirs = multiprocessing.Pipe()
+    devices: list[int] = []
+
+    def end_here(environment: Environment, rank: int, meeting: str) -> None:
+        raise RankLostError(f"rank {rank} joins on GPU {devices}")
+
+    monkeypatch.setattr(torch.cuda, "set_device", devices.append)
+    monkeypatch.setattr(rank_processes, "join_group", end_here)
+    monkeypatch.setattr(rank_processes, "end_with_parent", lambda: None)
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    environment = Environment(store="", device="cuda", ranks=4)
+    with pytest.raises(SystemExit):
+        rank_processes.run_rank(make_spec("dense"), environment, 3, "", theirs)
+    assert own.recv() == ("value", "ready")
+    assert own.recv() == ("error", "RankLostError: rank 3 joins on GPU [3]")

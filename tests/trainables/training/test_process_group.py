@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,3 +32,17 @@ def test_a_group_is_joined_and_left(
     leave_group(failed=failed)
     assert not distributed.is_initialized()
     leave_group(failed=failed)
+
+
+def test_between_gpus_each_rank_joins_with_the_one_of_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined: list[tuple[str, int, int, torch.device]] = []
+
+    def init_process_group(backend: str, **how: Any) -> None:
+        joined.append((backend, how["rank"], how["world_size"], how["device_id"]))
+
+    monkeypatch.setattr(distributed, "init_process_group", init_process_group)
+    for rank in range(2):
+        join_group(Environment(store="", device="cuda", ranks=2), rank, str(tmp_path))
+    assert joined == [("nccl", rank, 2, torch.device("cuda", rank)) for rank in range(2)]
