@@ -100,7 +100,7 @@ def test_all_parts_run_without_those_packages(tmp_path: Path) -> None:
         "SECONDS_EACH": "0.2",
         "LATENCY_SECONDS": "0.2",
         "EPOCHS": "1",
-        "PART_SECONDS": "600",
+        "PART_SECONDS": "1200",
     }
     ended = subprocess.run(
         ["bash", str(SCRIPT), str(tmp_path / "cifar10"), "cpu", str(tmp_path / "results")],
@@ -113,7 +113,7 @@ def test_all_parts_run_without_those_packages(tmp_path: Path) -> None:
         },
         capture_output=True,
         text=True,
-        timeout=5 * 620,
+        timeout=5 * 1210,
     )
     assert ended.returncode == 0, ended.stdout[-3000:]
     kept = {path.stem: path.read_text() for path in (tmp_path / "results").iterdir()}
