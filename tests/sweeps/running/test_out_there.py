@@ -186,6 +186,39 @@ def test_a_machine_without_memory_ends_the_study_instead_of_going_round(
     assert told.count("will go on") <= 20, told
 
 
+MEMINFO = "MemTotal: {total:>12} kB\nMemFree: {free:>12} kB\nMemAvailable: {free:>12} kB\n"
+PRETEND_MEMORY = """
+exec unshare -m sh -c 'mount --bind meminfo /proc/meminfo && exec "$@"' sh "$@"
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("os.geteuid()", reason="needs root, for a mount of its own")
+def test_a_worker_that_is_ended_for_want_of_memory_while_it_trains_goes_on_elsewhere(
+    tmp_path: Path, start: Start
+) -> None:
+    """Ray's error for it is one that Ray Tune does not know. The machine's memory is pretended."""
+
+    def pretend(free: int) -> None:
+        with (tmp_path / "meminfo").open("r+") as file:  # Ray reads it while it is written
+            file.write(MEMINFO.format(total=2**24, free=free))
+
+    (tmp_path / "meminfo").touch()
+    pretend(2**23)
+    plan = write(tmp_path, recipe={**STUDY["recipe"], "epochs": 300}, checkpoint_seconds=0.5)
+    running = start(shell=PRETEND_MEMORY, RAY_memory_monitor_refresh_ms="100")
+    store = Store.at(tmp_path / "out")
+    wait_for(lambda: store.list("checkpoints", ".pt"))
+    trials = {process.pid for process in marked(str(running.pid)) if process.is_trial}
+    pretend(2**10)
+    wait_for(lambda: not trials <= {process.pid for process in marked(str(running.pid))})
+    pretend(2**23)
+    told, _ = running.communicate(timeout=240)
+    assert running.returncode == 0, told
+    assert "will go on: Ray ended its worker because the machine ran out of memory" in told
+    assert store.list("rows") == sorted(f"rows/{key}.parquet" for key in plan.by_key)
+
+
 @pytest.mark.slow
 def test_files_of_the_users_take_the_place_of_no_module(tmp_path: Path, start: Start) -> None:
     """Named like modules of Python's, of Ray's needs and of ours, beside a study of a network that
