@@ -12,7 +12,7 @@ from pruning.user_error import UserError
 # Measured on a machine of two cores, where Ray starts the fewest: its six processes and the command
 # have 171 threads, a worker 27; the command has 6.3 GB of addresses beside Ray's shared memory.
 THREADS = 200
-ADDRESS_SPACE = 6 * 10**9  # bytes
+ADDRESS_SPACE = 7 * 10**9  # bytes
 SHARED_MEMORY = 2**28  # bytes, that Ray shall share where addresses are limited; a study needs few
 
 CONTAINER = Path("/sys/fs/cgroup")  # where a container sees its own limits

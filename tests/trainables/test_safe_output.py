@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.troubles import check_trouble
 from trainables.safe_output import SafeStream, safe_output
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,6 +61,7 @@ def test_a_full_disk_is_said_where_it_can_be(tmp_path: Path) -> None:
     assert (code, out) == (7, "")
     last = "warning: not all output could be written (No space left on device)"
     assert err.splitlines() == ["warning 0", "warning 1", "warning 2", last]
+    check_trouble("the output's reader is gone", err)
 
 
 def test_a_closed_terminal_is_no_reason_to_stop(tmp_path: Path) -> None:

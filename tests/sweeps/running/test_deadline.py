@@ -29,12 +29,17 @@ def test_a_call_that_does_not_come_back_ends_the_process_with_one_line(call: str
 
 
 def test_what_comes_back_in_time_is_left_alone() -> None:
-    code = "for _ in range(2):\n    with deadline(0.5, 'no'):\n        pass\ntime.sleep(1.5)\nprint(1)"
-    done = run(code)
+    twice = "for _ in range(2):\n    with deadline(0.5, 'no'):\n        pass\n"
+    done = run(f"{twice}time.sleep(1.5)\nprint(1)")
     assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
 
 
-USED = "def command():\n    with deadline(60, 'no'):\n        pass\n    print('end')\n    return 1\n"
+USED = """
+def command():
+    with deadline(60, 'no'):
+        print('end')
+    return 1
+"""
 
 
 def test_the_end_of_python_and_of_libraries_is_left_out_after_ray_was_used() -> None:

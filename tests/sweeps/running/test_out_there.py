@@ -6,6 +6,7 @@ The table in docs/running.md says what these tests show.
 Covers: sweeps/running/cluster.py.
 """
 
+import itertools
 import os
 import pty
 import shlex
@@ -27,7 +28,9 @@ from sweeps.planning.plan import Plan, make_plan
 from sweeps.study_file.study import build_study
 from tests.chaos.ground import environment
 from tests.chaos.nodes import Nodes
-from tests.chaos.processes import MARK, end, marked, send
+from tests.chaos.processes import MARK, Process, end, marked, send
+from tests.troubles import check_trouble
+from trainables.storage.layout import state_key
 from trainables.storage.store import Store
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -83,7 +86,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             running.stdout.close()
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 120) -> None:
+def wait_for(condition: Callable[[], Any], seconds: float = 240) -> None:
     """Poll until something is true."""
     until = time.monotonic() + seconds
     while not condition():
@@ -106,6 +109,7 @@ def test_sigterm_to_the_whole_group_checkpoints(tmp_path: Path, start: Start) ->
     os.killpg(running.pid, signal.SIGTERM)
     told, _ = running.communicate(timeout=50)
     assert running.returncode == 130, told
+    check_trouble("Ctrl-C, SIGTERM", told)
     assert told.splitlines()[-1].startswith("interrupted: 0 of 2 trials done; continue with: ")
     assert len(store.list("checkpoints", ".pt")) == 1
     assert not store.exists("lease.json") and not store.list("launches")
@@ -156,7 +160,7 @@ def test_the_end_of_rays_control_process_is_noticed(tmp_path: Path, start: Start
     send(gcs, signal.SIGKILL)
     told, _ = running.communicate(timeout=50)
     assert running.returncode == 3, told
-    assert "Ray's control process on this machine has ended" in told.splitlines()[-1]
+    check_trouble("Ray's control process dies", told.splitlines()[-1])
     wait_for(lambda: not marked(str(running.pid)))
 
 
@@ -184,6 +188,93 @@ def test_a_machine_without_memory_ends_the_study_instead_of_going_round(
     assert running.returncode in (1, 3), told
     assert "Ray ended its worker because the machine ran out of memory" in told
     assert told.count("will go on") <= 20, told
+
+
+def uses_ray(process: Process) -> bool:
+    """Whether a process of Python's has begun to load Ray's library."""
+    try:
+        return "_raylet.so" in Path(f"/proc/{process.pid}/maps").read_text()
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("sys.platform != 'linux'", reason="by a signal of Linux's kernel")
+def test_agents_that_have_half_started_end_with_a_driver_that_is_killed(
+    tmp_path: Path, start: Start
+) -> None:
+    """They are stopped at that point, so that nothing but the kernel can end them."""
+    write(tmp_path, **LONG)
+    running, stopped = start(), set()
+
+    def stop_agents() -> bool:
+        for process in marked(str(running.pid)):
+            is_agent = "/agent" in process.words and "/raylet/raylet" not in process.words
+            if is_agent and uses_ray(process):
+                send([process], signal.SIGSTOP)
+                stopped.add(process.pid)
+        return len(stopped) == 2
+
+    wait_for(stop_agents)
+    running.kill()
+    wait_for(lambda: not marked(str(running.pid)), 60)
+
+
+HANGS = f"""
+import os, signal, sys
+from ray._private import worker
+sys.path.insert(0, {str(ROOT)!r})
+from sweeps import full_study
+from sweeps.running import cluster
+from sweeps.running.deadline import run_to_exit
+connect, cluster.START_SECONDS = worker.connect, 40
+def stop_and_connect(node, *words, **how):
+    os.kill(node.all_processes["raylet"][0].process.pid, signal.SIGSTOP)
+    connect(node, *words, **how)
+worker.connect = stop_and_connect
+run_to_exit(full_study.main)
+"""
+
+
+@pytest.mark.slow
+def test_a_ray_that_does_not_answer_while_it_starts_ends_the_command_with_one_line(
+    tmp_path: Path, start: Start
+) -> None:
+    """As where the system refuses it a thread. Meanwhile no Python of the command runs."""
+    write(tmp_path)
+    (tmp_path / "hangs.py").write_text(HANGS)
+    running = start(shell=f'exec {sys.executable} hangs.py "${{@:3}}"')
+    told, _ = running.communicate(timeout=200)
+    assert running.returncode == 3, told
+    (line,) = told.splitlines()[1:]
+    check_trouble("Ray does not answer while it starts", line)
+    wait_for(lambda: not marked(str(running.pid)))
+
+
+LIMITS = {
+    "setpriv --reuid=54321 --clear-groups --ambient-caps=-all,+dac_override "
+    "--inh-caps=-all,+dac_override prlimit --nproc=150:150": (
+        "error: Ray needs about 200 threads and processes, and more with each trial at once, but "
+        "ulimit -u leaves 1"
+    ),
+    "prlimit --as=5000000000": (
+        "error: Ray needs about 7 GB of address space in each process, but ulimit -v allows 5.0 GB"
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("os.geteuid()", reason="needs root, to become another user without processes")
+@pytest.mark.parametrize("limit", LIMITS)
+def test_limits_that_are_too_low_for_ray_are_said_before_it_starts(
+    limit: str, tmp_path: Path, start: Start
+) -> None:
+    write(tmp_path)
+    running = start(shell=f'exec {limit} "$@"')
+    told, _ = running.communicate(timeout=100)
+    assert running.returncode == 2, told
+    assert told.splitlines()[-1].startswith(LIMITS[limit]) and told.count("\n") == 2, told
+    wait_for(lambda: not marked(str(running.pid)))
 
 
 MEMINFO = "MemTotal: {total:>12} kB\nMemFree: {free:>12} kB\nMemAvailable: {free:>12} kB\n"
@@ -215,8 +306,43 @@ def test_a_worker_that_is_ended_for_want_of_memory_while_it_trains_goes_on_elsew
     pretend(2**23)
     told, _ = running.communicate(timeout=240)
     assert running.returncode == 0, told
-    assert "will go on: Ray ended its worker because the machine ran out of memory" in told
+    check_trouble("a worker of Ray's is ended by its memory monitor", told)
     assert store.list("rows") == sorted(f"rows/{key}.parquet" for key in plan.by_key)
+
+
+@pytest.mark.slow
+def test_a_trial_goes_on_while_listings_lag(tmp_path: Path, start: Start) -> None:
+    """No listing shows a file before it is ten minutes old, and a trial's process is killed. The
+    network writes down every batch that it sees."""
+    (tmp_path / "lag").write_text("600")
+    (tmp_path / "probe").mkdir()
+    recipe = {**STUDY["recipe"], "epochs": 12}
+    change = {"methods": ["synflow"], "checkpoint_seconds": 0.5, "recipe": recipe}
+    plan = write(tmp_path, model="tests.chaos.probe:net", **change)
+    running = start(
+        PYTHONPATH=str(ROOT),
+        CHAOS_LAG=str(tmp_path / "lag"),
+        CHAOS_PROBE=str(tmp_path / "probe"),
+        PRUNING_STORE_LAG="1",
+    )
+    store = Store.at(tmp_path / "out")
+    wait_for(lambda: store.list("checkpoints", ".pt"))
+    key = state_key(store.list("checkpoints", ".pt")[0])
+    trials = [process for process in marked(str(running.pid)) if process.is_trial]
+    send(trials, signal.SIGKILL)
+    told, _ = running.communicate(timeout=240)
+    assert running.returncode == 0, told
+    assert "will go on: its worker died" in told
+    check_trouble("the listings of a network disk lag behind", told.replace("will go on", ""))
+    assert store.list("rows") == sorted(f"rows/{key}.parquet" for key in plan.by_key)
+    logs = [path.read_text().splitlines() for path in (tmp_path / "probe").glob("*.log")]
+    begun = [
+        batch.split()[1]
+        for lines in logs
+        for opened, batch in itertools.pairwise(lines)
+        if f" open {key}" in opened and " open " not in batch
+    ]
+    assert len(begun) == len(set(begun)) > 1, "it did not begin with the same batch again"
 
 
 @pytest.mark.slow
@@ -236,7 +362,8 @@ def test_files_of_the_users_take_the_place_of_no_module(tmp_path: Path, start: S
     running = start("--watch")
     told, _ = running.communicate(timeout=240)
     assert running.returncode == 0, told
-    assert "a file of the user ran" not in told and "warning" not in told
+    assert "a file of the user ran" not in told
+    check_trouble("queue.py, analysis.py", told)
     assert (tmp_path / "out/report/report.html").is_file()
 
     # Edited, the network is another one: its dense weights are not those of this study.
@@ -245,7 +372,7 @@ def test_files_of_the_users_take_the_place_of_no_module(tmp_path: Path, start: S
     again = start()
     told, _ = again.communicate(timeout=60)
     assert again.returncode == 2 and told.count("\n") == 1, told
-    assert "holds trials of model 'models.tiny:net' as it was before its file" in told
+    check_trouble("your network's file", told)
 
 
 @pytest.mark.slow
@@ -273,6 +400,7 @@ def test_a_folder_that_a_machine_does_not_share_ends_the_study_before_it_trains_
         assert done.returncode == 2, done.stdout + done.stderr
         assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: node ")
         assert f"does not see the study directory {tmp_path / 'disk/out'}" in done.stderr
+        check_trouble("--out is a folder of the first machine", done.stderr)
         assert not list((tmp_path / "disk/out").rglob("*.parquet"))
     finally:
         end(mark)

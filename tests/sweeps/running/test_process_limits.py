@@ -11,6 +11,7 @@ import pytest
 from pruning.user_error import UserError
 from sweeps.running import process_limits
 from sweeps.running.process_limits import SHARED_MEMORY, THREADS, check_limits
+from tests.troubles import check_trouble
 
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
@@ -35,8 +36,9 @@ def test_too_few_threads_of_the_user(limits: dict[int, int]) -> None:
     limits[resource.RLIMIT_NPROC] = THREADS
     assert check_limits() == {}
     limits[resource.RLIMIT_NPROC] = THREADS - 1
-    with pytest.raises(UserError, match=f"needs about {THREADS} .* but ulimit -u leaves 199: "):
+    with pytest.raises(UserError, match="but ulimit -u leaves 199: ") as caught:
         check_limits()
+    check_trouble("ulimit -u, ulimit -v or a container", str(caught.value), 0)
 
 
 def test_threads_that_run_count(limits: dict[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,9 +53,7 @@ def test_threads_that_run_count(limits: dict[int, int], monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("place", [".", "pids"])  # cgroups of version 2, and of version 1
-def test_too_few_threads_of_a_container(
-    place: str, tmp_path: Path, limits: dict[int, int]
-) -> None:
+def test_too_few_threads_of_a_container(place: str, tmp_path: Path, limits: dict[int, int]) -> None:
     folder = tmp_path / place
     folder.mkdir(exist_ok=True)
     (folder / "pids.current").write_text("30\n")
@@ -69,5 +69,6 @@ def test_too_little_address_space(limits: dict[int, int]) -> None:
     limits[resource.RLIMIT_AS] = 40 * 10**9
     assert check_limits() == {"object_store_memory": SHARED_MEMORY}
     limits[resource.RLIMIT_AS] = 4 * 10**9
-    with pytest.raises(UserError, match=r"but ulimit -v allows 4\.0 GB: raise it"):
+    with pytest.raises(UserError, match=r"but ulimit -v allows 4\.0 GB: raise it") as caught:
         check_limits()
+    check_trouble("ulimit -u, ulimit -v or a container", str(caught.value), 1)
