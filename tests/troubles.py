@@ -38,7 +38,7 @@ def check_trouble(start: str, printed: str, *numbers: int) -> None:
     messages = read_troubles()[find_trouble(start)]
     line = " ".join(printed.split())
     if not messages:
-        assert not re.search(r"\b(error|warning|Traceback)\b", line), line
+        assert not re.search(r"^(error|warning)\b|Traceback", printed, re.MULTILINE), printed
         return
     wanted = [messages[number] for number in numbers] or messages
     pattern = ".*".join(

@@ -31,15 +31,22 @@ def check_limits() -> dict[str, Any]:
             f"Ray needs about {THREADS} threads and processes, and more with each trial at once, "
             f"but {name} leaves {free}: raise it, or end what else runs here"
         )
-    addresses = find_address_limit()
-    if addresses is None:
-        return {}
-    if addresses < ADDRESS_SPACE:
+    check_address_space()
+    return {} if find_address_limit() is None else {"object_store_memory": SHARED_MEMORY}
+
+
+def check_address_space() -> None:
+    """Pass if a process can have as many addresses as Ray and torch take.
+
+    Raises:
+        UserError: it cannot.
+    """
+    limit = find_address_limit()
+    if limit is not None and limit < ADDRESS_SPACE:
         raise UserError(
             f"Ray needs about {ADDRESS_SPACE / 1e9:.0f} GB of address space in each process, but "
-            f"ulimit -v allows {addresses / 1e9:.1f} GB: raise it (ulimit -v unlimited)"
+            f"ulimit -v allows {limit / 1e9:.1f} GB: raise it (ulimit -v unlimited)"
         )
-    return {"object_store_memory": SHARED_MEMORY}
 
 
 def find_free_threads() -> tuple[int | None, str]:

@@ -22,7 +22,8 @@ def lost_workers_for_tune() -> Iterator[None]:
     from ray.tune.execution import tune_controller
 
     # Private, since Tune has no switch for it; where it is absent such an error stops the study.
-    kind: Any = getattr(tune_controller, "RayActorManager", None)
+    controller: Any = tune_controller
+    kind: Any = getattr(controller, "RayActorManager", None)
     if not hasattr(kind, "_actor_task_failed"):
         yield
         return
@@ -31,11 +32,11 @@ def lost_workers_for_tune() -> Iterator[None]:
         def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
             super()._actor_task_failed(tracked_actor_task, as_lost_worker(exception))
 
-    tune_controller.RayActorManager = Manager
+    controller.RayActorManager = Manager
     try:
         yield
     finally:
-        tune_controller.RayActorManager = kind
+        controller.RayActorManager = kind
 
 
 def find_ray_error(error: BaseException) -> RayError | None:

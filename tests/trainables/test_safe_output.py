@@ -13,13 +13,16 @@ from trainables.safe_output import SafeStream, safe_output
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = """
-import sys
+import contextlib, os, sys
 from trainables.command_line import run_command
 def work():
     for number in range(3):
         print("line", number, flush=True)
         print("warning", number, file=sys.stderr, flush=True)
-    open(sys.argv[1], "w").write("done")
+    with open(sys.argv[1], "w") as file, contextlib.suppress(OSError):
+        file.write("done")
+        file.flush()
+        os.write(1, b"of a library\\n")  # which must not get into the file
     return 7
 sys.exit(run_command(work, interrupted=lambda: "interrupted"))
 """
