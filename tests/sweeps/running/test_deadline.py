@@ -1,4 +1,5 @@
-"""Calls that never come back, with real processes; Ray's own are in test_out_there.py.
+"""Calls that never come back, with real processes; Ray's own are in
+test_out_of_resources.py.
 
 Covers: sweeps/running/deadline.py, sweeps/running/deadline_process.py.
 """

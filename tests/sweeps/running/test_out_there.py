@@ -1,5 +1,6 @@
 """Troubles of real machines, with real processes: groups and terminals that are ended, output that
-cannot be written, memory that runs out, folders that are not shared, listings that lag.
+cannot be written, folders that are not shared, listings that lag. Machines that run out of memory
+or threads are in test_out_of_resources.py.
 
 The table in docs/running.md says what these tests show.
 
@@ -15,89 +16,26 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
-import yaml
 
-from sweeps.planning.plan import Plan, make_plan
-from sweeps.study_file.study import build_study
 from tests.chaos.ground import environment
 from tests.chaos.nodes import Nodes
-from tests.chaos.processes import MARK, Process, end, marked, send
+from tests.chaos.processes import end, marked, send
+from tests.sweeps.running.command_process import (
+    LONG,
+    ROOT,
+    STUDY,
+    Start,
+    await_training,
+    wait_for,
+    write,
+)
 from tests.troubles import check_trouble
 from trainables.storage.layout import state_key
 from trainables.storage.store import Store
-
-ROOT = Path(__file__).resolve().parents[3]
-STUDY: dict[str, Any] = {
-    "name": "small",
-    "dataset": "digits",
-    "model": "mlp",
-    "recipe": {"epochs": 2, "batch": 128, "lr": 0.05},
-    "methods": ["magnitude"],
-    "sparsities": [0.5],
-    "seeds": [0],
-    "checkpoint_seconds": 3600,
-}
-LONG = {"recipe": {**STUDY["recipe"], "epochs": 5000}}  # of which no test sees the end
-Start = Callable[..., subprocess.Popen[str]]
-
-
-def write(folder: Path, **change: Any) -> Plan:
-    """Write the study file."""
-    raw = {**STUDY, **change}
-    (folder / "study.yaml").write_text(yaml.safe_dump(raw))
-    return make_plan(build_study(raw, where="test"))
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts the command in a folder, in a session of its own; ends it and all that it has started
-    after the test."""
-    started: list[subprocess.Popen[str]] = []
-
-    def begin(
-        *words: str, shell: str = 'exec "$@"', stdout: Any = subprocess.PIPE, **env: str
-    ) -> subprocess.Popen[str]:
-        command = [sys.executable, str(ROOT / "sweeps/full_study.py"), "--study", "study.yaml"]
-        command += ["--out", "out", *([] if "--address" in words else ["--address", "local"])]
-        running = subprocess.Popen(
-            ["bash", "-c", f"export {MARK}=$$; {shell}", "bash", *command, *words],
-            cwd=tmp_path,
-            env={**os.environ, **env},
-            text=True,
-            stdout=stdout,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        started.append(running)
-        return running
-
-    yield begin
-    for running in started:
-        send(marked(str(running.pid)), signal.SIGKILL)
-        running.wait()
-        if running.stdout:
-            running.stdout.close()
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 240) -> None:
-    """Poll until something is true."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.05)
-
-
-def await_training(folder: Path, store: Store) -> None:
-    """Until a trial has passed its first epoch: it has stored the weights of before."""
-    wait_for(lambda: store.list("artifacts", ".pt"))
-    time.sleep(1)
 
 
 @pytest.mark.slow
@@ -174,140 +112,6 @@ def test_sigterm_while_ray_starts_is_an_interruption(tmp_path: Path, start: Star
     assert running.returncode == 130, told
     assert "Traceback" not in told and "continue with: python " in told
     wait_for(lambda: not marked(str(running.pid)))
-
-
-@pytest.mark.slow
-def test_a_machine_without_memory_ends_the_study_instead_of_going_round(
-    tmp_path: Path, start: Start
-) -> None:
-    """Ray's memory monitor ends every worker at once, before it can read anything."""
-    write(tmp_path, seeds=[0, 1])
-    memory = {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "100"}
-    running = start(**memory)
-    told, _ = running.communicate(timeout=400)
-    assert running.returncode in (1, 3), told
-    assert "Ray ended its worker because the machine ran out of memory" in told
-    assert told.count("will go on") <= 20, told
-
-
-def uses_ray(process: Process) -> bool:
-    """Whether a process of Python's has begun to load Ray's library."""
-    try:
-        return "_raylet.so" in Path(f"/proc/{process.pid}/maps").read_text()
-    except OSError:
-        return False
-
-
-@pytest.mark.slow
-@pytest.mark.skipif("sys.platform != 'linux'", reason="by a signal of Linux's kernel")
-def test_agents_that_have_half_started_end_with_a_driver_that_is_killed(
-    tmp_path: Path, start: Start
-) -> None:
-    """They are stopped at that point, so that nothing but the kernel can end them."""
-    write(tmp_path, **LONG)
-    running, stopped = start(), set()
-
-    def stop_agents() -> bool:
-        for process in marked(str(running.pid)):
-            is_agent = "/agent" in process.words and "/raylet/raylet" not in process.words
-            if is_agent and uses_ray(process):
-                send([process], signal.SIGSTOP)
-                stopped.add(process.pid)
-        return len(stopped) == 2
-
-    wait_for(stop_agents)
-    running.kill()
-    wait_for(lambda: not marked(str(running.pid)), 60)
-
-
-HANGS = f"""
-import os, signal, sys
-from ray._private import worker
-sys.path.insert(0, {str(ROOT)!r})
-from sweeps import full_study
-from sweeps.running import cluster
-from sweeps.running.deadline import run_to_exit
-connect, cluster.START_SECONDS = worker.connect, 40
-def stop_and_connect(node, *words, **how):
-    os.kill(node.all_processes["raylet"][0].process.pid, signal.SIGSTOP)
-    connect(node, *words, **how)
-worker.connect = stop_and_connect
-run_to_exit(full_study.main)
-"""
-
-
-@pytest.mark.slow
-def test_a_ray_that_does_not_answer_while_it_starts_ends_the_command_with_one_line(
-    tmp_path: Path, start: Start
-) -> None:
-    """As where the system refuses it a thread. Meanwhile no Python of the command runs."""
-    write(tmp_path)
-    (tmp_path / "hangs.py").write_text(HANGS)
-    running = start(shell=f'exec {sys.executable} hangs.py "${{@:3}}"')
-    told, _ = running.communicate(timeout=200)
-    assert running.returncode == 3, told
-    (line,) = told.splitlines()[1:]
-    check_trouble("Ray does not answer while it starts", line)
-    wait_for(lambda: not marked(str(running.pid)))
-
-
-LIMITS = {
-    "setpriv --reuid=54321 --clear-groups --ambient-caps=-all,+dac_override "
-    "--inh-caps=-all,+dac_override prlimit --nproc=150:150": (
-        "error: Ray needs about 200 threads and processes, and more with each trial at once, but "
-        "ulimit -u leaves 1"
-    ),
-    "prlimit --as=5000000000": (
-        "error: Ray needs about 7 GB of address space in each process, but ulimit -v allows 5.0 GB"
-    ),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.skipif("os.geteuid()", reason="needs root, to become another user without processes")
-@pytest.mark.parametrize("limit", LIMITS)
-def test_limits_that_are_too_low_for_ray_are_said_before_it_starts(
-    limit: str, tmp_path: Path, start: Start
-) -> None:
-    write(tmp_path)
-    running = start(shell=f'exec {limit} "$@"')
-    told, _ = running.communicate(timeout=100)
-    assert running.returncode == 2, told
-    assert told.splitlines()[-1].startswith(LIMITS[limit]) and "Traceback" not in told, told
-    wait_for(lambda: not marked(str(running.pid)))
-
-
-MEMINFO = "MemTotal: {total:>12} kB\nMemFree: {free:>12} kB\nMemAvailable: {free:>12} kB\n"
-PRETEND_MEMORY = """
-exec unshare -m sh -c 'mount --bind meminfo /proc/meminfo && exec "$@"' sh "$@"
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif("os.geteuid()", reason="needs root, for a mount of its own")
-def test_a_worker_that_is_ended_for_want_of_memory_while_it_trains_goes_on_elsewhere(
-    tmp_path: Path, start: Start
-) -> None:
-    """Ray's error for it is one that Ray Tune does not know. The machine's memory is pretended."""
-
-    def pretend(free: int) -> None:
-        with (tmp_path / "meminfo").open("r+") as file:  # Ray reads it while it is written
-            file.write(MEMINFO.format(total=2**24, free=free))
-
-    (tmp_path / "meminfo").touch()
-    pretend(2**23)
-    plan = write(tmp_path, recipe={**STUDY["recipe"], "epochs": 300}, checkpoint_seconds=0.5)
-    running = start(shell=PRETEND_MEMORY, RAY_memory_monitor_refresh_ms="100")
-    store = Store.at(tmp_path / "out")
-    wait_for(lambda: store.list("checkpoints", ".pt"))
-    trials = {process.pid for process in marked(str(running.pid)) if process.is_trial}
-    pretend(2**10)
-    wait_for(lambda: not trials <= {process.pid for process in marked(str(running.pid))})
-    pretend(2**23)
-    told, _ = running.communicate(timeout=240)
-    assert running.returncode == 0, told
-    check_trouble("a worker of Ray's is ended by its memory monitor", told)
-    assert store.list("rows") == sorted(f"rows/{key}.parquet" for key in plan.by_key)
 
 
 @pytest.mark.slow

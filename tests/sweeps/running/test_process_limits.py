@@ -1,5 +1,5 @@
 """Limits under which Ray cannot work are said before it starts; the command under such limits is in
-test_out_there.py."""
+test_out_of_resources.py."""
 
 import os
 import resource

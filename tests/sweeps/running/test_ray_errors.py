@@ -1,5 +1,5 @@
 """Errors of Ray's that Ray Tune does not know; a worker that Ray really ends for want of memory is
-in test_out_there.py."""
+in test_out_of_resources.py."""
 
 from pathlib import Path
 from typing import Any
