@@ -22,7 +22,7 @@ from pruning.user_error import UserError
 
 _used = 0  # how often a deadline was set in this process
 PROCESS = Path(__file__).with_name("deadline_process.py")
-EXIT_SECONDS = 30.0  # that may pass from the first function that Python calls at its exit
+EXIT_SECONDS = 120.0  # for what libraries have registered, such as uploads of loggers
 
 
 @contextmanager
@@ -54,15 +54,12 @@ def _start() -> "subprocess.Popen[bytes]":
     libc.signal(signal.SIGQUIT, ctypes.cast(libc._exit, ctypes.c_void_p))
     command = [sys.executable, "-I", "-S", str(PROCESS), str(os.getpid())]
     try:
-        watch = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     except OSError as error:
         raise UserError(
             f"the system gives this command no further process ({error.strerror}): raise its "
             "limits (ulimit -a), or end what else runs here"
         ) from None
-    words = "the command had ended, but its process did not"
-    atexit.register(_set, watch, f"{EXIT_SECONDS} {words}")
-    return watch
 
 
 def _set(watch: "subprocess.Popen[bytes]", line: str) -> None:
@@ -76,13 +73,16 @@ def run_to_exit(command: Callable[[], int]) -> NoReturn:
     """Run a command and end this process with its exit code.
 
     Where it has used Ray, the process ends once its threads have ended and what is registered for
-    its end has run. What Python and libraries do after that is left out: there threads of Ray's
-    wait for one another, for ever where the system has refused one of them.
+    its end has run, for which they have a deadline. What Python and libraries do after that is left
+    out: there threads of Ray's wait for one another, for ever where the system has refused one of
+    them.
     """
     before = _used
     code = command()
     if _used == before:
         sys.exit(code)
+    if hasattr(signal, "SIGQUIT"):
+        _set(_start(), f"{EXIT_SECONDS} the command had ended, but its process did not")
     threading._shutdown()  # type: ignore[attr-defined]  # these two are what Python itself calls
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

@@ -59,3 +59,19 @@ def test_what_is_registered_for_the_end_has_a_deadline_too() -> None:
 def test_without_ray_a_command_ends_as_any_program() -> None:
     done = run("try:\n    run_to_exit(lambda: 2)\nfinally:\n    print('still here')")
     assert (done.returncode, done.stdout) == (2, "still here\n")
+
+
+REFUSED = """
+def refuse(*words, **how):
+    raise BlockingIOError(11, 'Resource temporarily unavailable')
+module.subprocess.Popen = refuse
+with deadline(60, 'no'):
+    pass
+"""
+
+
+def test_where_no_further_process_can_be_started_that_is_said() -> None:
+    assert run(REFUSED).stderr.splitlines()[-1] == (
+        "pruning.user_error.UserError: the system gives this command no further process (Resource "
+        "temporarily unavailable): raise its limits (ulimit -a), or end what else runs here"
+    )
