@@ -24,6 +24,7 @@ STUDY: dict[str, Any] = {
     "seeds": [0],
     "checkpoint_seconds": 3600,
 }
+PATIENCE = 400  # seconds, for a command on a machine that is very busy; then it hangs
 LONG = {"recipe": {**STUDY["recipe"], "epochs": 5000}}  # of which no test sees the end
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -35,7 +36,7 @@ def write(folder: Path, **change: Any) -> Plan:
     return make_plan(build_study(raw, where="test"))
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 240) -> None:
+def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE) -> None:
     """Poll until something is true."""
     until = time.monotonic() + seconds
     while not condition():

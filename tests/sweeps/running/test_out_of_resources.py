@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.processes import Process, marked, send
-from tests.sweeps.running.command_process import LONG, ROOT, STUDY, Start, wait_for, write
+from tests.sweeps.running.command_process import (
+    LONG,
+    PATIENCE,
+    ROOT,
+    STUDY,
+    Start,
+    wait_for,
+    write,
+)
 from tests.troubles import check_trouble
 from trainables.storage.store import Store
 
@@ -25,7 +33,7 @@ def test_a_machine_without_memory_ends_the_study_instead_of_going_round(
     write(tmp_path, seeds=[0, 1])
     memory = {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "100"}
     running = start(**memory)
-    told, _ = running.communicate(timeout=400)
+    told, _ = running.communicate(timeout=PATIENCE)
     assert running.returncode in (1, 3), told
     assert "Ray ended its worker because the machine ran out of memory" in told
     assert told.count("will go on") <= 20, told
@@ -58,7 +66,7 @@ def test_agents_that_have_half_started_end_with_a_driver_that_is_killed(
 
     wait_for(stop_agents)
     running.kill()
-    wait_for(lambda: not marked(str(running.pid)), 60)
+    wait_for(lambda: not marked(str(running.pid)))
 
 
 HANGS = f"""
@@ -85,7 +93,7 @@ def test_a_ray_that_does_not_answer_while_it_starts_ends_the_command_with_one_li
     write(tmp_path)
     (tmp_path / "hangs.py").write_text(HANGS)
     running = start(shell=f'exec {sys.executable} hangs.py "${{@:3}}"')
-    told, _ = running.communicate(timeout=200)
+    told, _ = running.communicate(timeout=PATIENCE)
     assert running.returncode == 3, told
     (line,) = told.splitlines()[1:]
     check_trouble("Ray does not answer while it starts", line)
@@ -112,7 +120,7 @@ def test_limits_that_are_too_low_for_ray_are_said_before_it_starts(
 ) -> None:
     write(tmp_path)
     running = start(shell=f'exec {limit} "$@"')
-    told, _ = running.communicate(timeout=100)
+    told, _ = running.communicate(timeout=PATIENCE)
     assert running.returncode == 2, told
     assert told.splitlines()[-1].startswith(LIMITS[limit]) and "Traceback" not in told, told
     wait_for(lambda: not marked(str(running.pid)))
@@ -145,7 +153,7 @@ def test_a_worker_that_is_ended_for_want_of_memory_while_it_trains_goes_on_elsew
     pretend(2**10)
     wait_for(lambda: not trials <= {process.pid for process in marked(str(running.pid))})
     pretend(2**23)
-    told, _ = running.communicate(timeout=240)
+    told, _ = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0, told
     check_trouble("a worker of Ray's is ended by its memory monitor", told)
     assert store.list("rows") == sorted(f"rows/{key}.parquet" for key in plan.by_key)

@@ -26,6 +26,7 @@ from tests.chaos.nodes import Nodes
 from tests.chaos.processes import end, marked, send
 from tests.sweeps.running.command_process import (
     LONG,
+    PATIENCE,
     ROOT,
     STUDY,
     Start,
@@ -45,7 +46,7 @@ def test_sigterm_to_the_whole_group_checkpoints(tmp_path: Path, start: Start) ->
     running, store = start(), Store.at(tmp_path / "out")
     await_training(tmp_path, store)
     os.killpg(running.pid, signal.SIGTERM)
-    told, _ = running.communicate(timeout=50)
+    told, _ = running.communicate(timeout=PATIENCE)
     assert running.returncode == 130, told
     check_trouble("Ctrl-C, SIGTERM", told)
     assert told.splitlines()[-1].startswith("interrupted: 0 of 2 trials done; continue with: ")
@@ -70,7 +71,7 @@ def test_a_closed_terminal_checkpoints(tmp_path: Path, start: Start) -> None:
     os.close(theirs)
     await_training(tmp_path, store)
     os.close(ours)
-    assert running.wait(60) == 130
+    assert running.wait(PATIENCE) == 130
     assert len(store.list("checkpoints", ".pt")) == 1 and not store.exists("lease.json")
     wait_for(lambda: not marked(str(running.pid)))
 
@@ -84,7 +85,7 @@ def test_a_study_goes_on_when_its_output_cannot_be_written(
 ) -> None:
     plan = write(tmp_path)
     running, store = start(shell=f"set -o pipefail; {shell}"), Store.at(tmp_path / "out")
-    told, _ = running.communicate(timeout=240)
+    told, _ = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0, told
     assert store.list("rows") == sorted(f"rows/{key}.parquet" for key in plan.by_key)
 
@@ -96,7 +97,7 @@ def test_the_end_of_rays_control_process_is_noticed(tmp_path: Path, start: Start
     await_training(tmp_path, store)
     gcs = [process for process in marked(str(running.pid)) if "gcs_server" in process.words]
     send(gcs, signal.SIGKILL)
-    told, _ = running.communicate(timeout=50)
+    told, _ = running.communicate(timeout=PATIENCE)
     assert running.returncode == 3, told
     check_trouble("Ray's control process dies", told.splitlines()[-1])
     wait_for(lambda: not marked(str(running.pid)))
@@ -108,7 +109,7 @@ def test_sigterm_while_ray_starts_is_an_interruption(tmp_path: Path, start: Star
     running = start()
     wait_for(lambda: [p for p in marked(str(running.pid)) if "gcs_server" in p.words])
     os.killpg(running.pid, signal.SIGTERM)
-    told, _ = running.communicate(timeout=60)
+    told, _ = running.communicate(timeout=PATIENCE)
     assert running.returncode == 130, told
     assert "Traceback" not in told and "continue with: python " in told
     wait_for(lambda: not marked(str(running.pid)))
@@ -134,7 +135,7 @@ def test_a_trial_goes_on_while_listings_lag(tmp_path: Path, start: Start) -> Non
     key = state_key(store.list("checkpoints", ".pt")[0])
     trials = [process for process in marked(str(running.pid)) if process.is_trial]
     send(trials, signal.SIGKILL)
-    told, _ = running.communicate(timeout=240)
+    told, _ = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0, told
     assert "will go on: its worker died" in told
     check_trouble("the listings of a network disk lag behind", told)
@@ -164,7 +165,7 @@ def test_files_of_the_users_take_the_place_of_no_module(tmp_path: Path, start: S
     )
     write(tmp_path, model="models.tiny:net")
     running = start("--watch")
-    told, _ = running.communicate(timeout=240)
+    told, _ = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0, told
     assert "a file of the user ran" not in told
     check_trouble("queue.py, analysis.py", told)
@@ -174,7 +175,7 @@ def test_files_of_the_users_take_the_place_of_no_module(tmp_path: Path, start: S
     with (tmp_path / "models/blocks.py").open("a") as file:
         file.write("# another\n")
     again = start()
-    told, _ = again.communicate(timeout=60)
+    told, _ = again.communicate(timeout=PATIENCE)
     assert again.returncode == 2 and told.count("\n") == 1, told
     check_trouble("your network's file", told)
 
@@ -199,7 +200,7 @@ def test_a_folder_that_a_machine_does_not_share_ends_the_study_before_it_trains_
                 env=surroundings,
                 capture_output=True,
                 text=True,
-                timeout=200,
+                timeout=PATIENCE,
             )
         assert done.returncode == 2, done.stdout + done.stderr
         assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: node ")
