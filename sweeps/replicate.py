@@ -29,6 +29,7 @@ from sweeps.cli.options import (
     add_watch_options,
     run_sweep_command,
 )
+from sweeps.running.deadline import run_to_exit
 
 REPLICATIONS = ("lth_lenet", "snip_lenet", "han_lenet", "synflow_collapse")
 """The presets that `analysis/replications/` has claims for, the quickest first."""
@@ -95,4 +96,4 @@ def _work(options: Namespace, invocation: Invocation) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_to_exit(main)

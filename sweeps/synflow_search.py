@@ -31,6 +31,7 @@ from sweeps.cli.options import (
     add_watch_options,
     run_sweep_command,
 )
+from sweeps.running.deadline import run_to_exit
 
 DEFAULT_PRESET = "synflow_digits"
 
@@ -122,4 +123,4 @@ def _work(options: Namespace, invocation: Invocation) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_to_exit(main)

@@ -3,8 +3,9 @@ produce.
 
 A case has `what` was done, the command that `run`, the `files` that lie there, what is `broken`
 (see `broken.py`), the line that it `says` on stderr, or `tells` on stdout, and its `exit` code, 2
-where none is given. The folder that it runs in is written as /here. Where a command takes `--json`,
-every case runs with it, too.
+where none is given; and where it is a trouble of docs/running.md, which one, and which of its
+`messages` it brings about. The folder that it runs in is written as /here. Where a command takes
+`--json`, every case runs with it, too.
 """
 
 import io
@@ -20,6 +21,7 @@ import pytest
 import yaml
 
 from tests.broken import BROKEN
+from tests.troubles import check_trouble
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = {
@@ -99,6 +101,8 @@ def test_an_error_is_one_line(
     assert tell(err, here) == (case["says"] + "\n" if "says" in case else "")
     assert "says" in case or case["tells"] in tell(out, here).splitlines()
     assert code == case.get("exit", 2)
+    if "trouble" in case:
+        check_trouble(case["trouble"], err, *case.get("messages", []))
 
 
 TOLD = [

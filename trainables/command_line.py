@@ -12,6 +12,7 @@ old for all else.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import signal
@@ -29,6 +30,7 @@ from trainables.safe_output import open_closed_streams, safe_output
 OLDEST_PYTHON = (3, 11)  # as in pyproject.toml
 PACKAGES = ("analysis", "models", "pruning", "sweeps", "trainables")  # of the project
 DONE, USER_ERROR, INTERRUPTED = 0, 2, 130
+_EXHAUSTED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 class Parser(argparse.ArgumentParser):
@@ -110,9 +112,29 @@ def _work(
         code = _code_of_lost_store(error, lost)
         if code is None and isinstance(error, user_errors):
             code = USER_ERROR
+        if code is None and (reason := explain_exhaustion(error)):
+            return lost, reason
         if code is None:
             raise
         return code, printable(str(error))
+
+
+def explain_exhaustion(error: Exception) -> str:
+    """That the system gives the process no more threads, memory or files, in one line; "" where an
+    error says something else."""
+    if isinstance(error, RuntimeError):
+        found = "can't start new thread" in str(error)
+    elif isinstance(error, OSError):
+        found = error.errno in _EXHAUSTED
+    else:
+        found = isinstance(error, MemoryError)
+    if not found:
+        return ""
+    return printable(
+        "the system gives this command no more threads, memory or files "
+        f"({str(error) or type(error).__name__}): raise its limits (ulimit -u, -v, -n), or end "
+        "what else runs here"
+    )
 
 
 def _check_current_folder() -> None:

@@ -12,6 +12,7 @@ from sweeps.live_view.watch import watch_run
 from sweeps.planning.model_sources import digest_models
 from sweeps.planning.plan import Plan
 from sweeps.planning.trial_status import TrialStatus
+from sweeps.running.process_limits import check_address_space
 from sweeps.study_file.study import StudySpec
 from sweeps.study_file.study_fields import Resources
 from trainables.environment import Environment
@@ -104,8 +105,9 @@ def launch_missing_trials(
     """Run the missing trials.
 
     Raises:
-        UserError: there is no GPU, data or cluster as the study wants it.
+        UserError: there is no GPU, data, memory or cluster as the study wants it.
     """
+    check_address_space()  # before Ray is imported, which may fail for want of it
     if spec.resources.gpus_per_trial and not how.address:
         _check_gpus(spec, plan, status)
     _prepare_data(spec)

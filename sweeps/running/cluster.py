@@ -15,6 +15,7 @@ from sweeps.running.connection_errors import (
     check_owner,
     explain_connection_error,
 )
+from sweeps.running.deadline import deadline
 from sweeps.running.leftovers import marked_session
 from sweeps.running.local_ray import (
     choose_places,
@@ -23,11 +24,19 @@ from sweeps.running.local_ray import (
     stay_on_this_machine,
     watch_gcs,
 )
+from sweeps.running.process_limits import check_limits
 from sweeps.running.python_path import worker_variables
 from sweeps.running.stop_request import StopRequest
 from sweeps.study_file.study_fields import Resources
 from trainables.command_line import raise_on_signals
 
+START_SECONDS = 300.0  # that Ray may take; 5 to 20 on a machine that is not very busy
+END_SECONDS = 60.0
+NOT_STARTED = (
+    "Ray did not start, or did not answer, for {seconds:.0f} s: see ulimit -u and -v, which may "
+    "leave it too few threads or too little memory, and its logs"
+)
+NOT_ENDED = "Ray did not end for {seconds:.0f} s; the same command continues"
 PENDING_TRIALS = 16  # that Tune lets wait for a worker, so that a cluster sees them and grows
 
 # Ray and Tune read these from the environment of the driver and offer no other way.
@@ -84,11 +93,12 @@ def connected(address: str | None, *, pending_trials: int = PENDING_TRIALS) -> I
         try:
             if started_here:
                 stay_on_this_machine()
-                places = choose_places()
-                with daemons_in_own_session():
+                places = {**choose_places(), **check_limits()}
+                with deadline(START_SECONDS, NOT_STARTED), daemons_in_own_session():
                     ray.init(address="local", include_dashboard=False, **places, **shared)
             else:
-                ray.init(address=address or "auto", runtime_env={"env_vars": workers}, **shared)
+                with deadline(START_SECONDS, NOT_STARTED):
+                    ray.init(address=address or "auto", runtime_env={"env_vars": workers}, **shared)
         except UserError:
             raise
         except SystemExit:  # Ray's own answer to SIGTERM
@@ -104,7 +114,8 @@ def connected(address: str | None, *, pending_trials: int = PENDING_TRIALS) -> I
             else:
                 yield False
         finally:
-            ray.shutdown()
+            with deadline(END_SECONDS, NOT_ENDED):
+                ray.shutdown()
 
 
 class OwnPathJobConfig(JobConfig):

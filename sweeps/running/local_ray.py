@@ -6,9 +6,11 @@ daemons in it, they would die first, and with them what the trials still have to
 """
 
 import os
+import signal
+import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from pruning.user_error import UserError
@@ -62,7 +64,8 @@ def _holds_sockets(folder: str) -> bool:
 @contextmanager
 def daemons_in_own_session() -> Iterator[None]:
     """Processes that Ray starts meanwhile get a session of their own. They end with this process
-    all the same, by a signal of the kernel's."""
+    all the same, by a signal of the kernel's; and at once, with all that they have started, where
+    what is done meanwhile fails."""
     from ray._private import services
 
     # Private, since Ray has no switch for it; where it is absent they stay in our group.
@@ -71,15 +74,30 @@ def daemons_in_own_session() -> Iterator[None]:
         yield
         return
 
+    started: list[subprocess.Popen[Any]] = []
+
     class OwnSession(kind):  # type: ignore[misc]
         def __init__(self, *words: Any, **how: Any) -> None:
             super().__init__(*words, **{**how, "start_new_session": True})
+            started.append(self)
 
     services.ConsolePopen = OwnSession  # type: ignore[misc]
     try:
         yield
+    except BaseException:
+        end_sessions(started)
+        raise
     finally:
         services.ConsolePopen = kind  # type: ignore[misc]
+
+
+def end_sessions(leaders: Iterable[subprocess.Popen[Any]]) -> None:
+    """Kill processes and the groups that they lead."""
+    for leader in leaders:
+        with suppress(OSError):  # the group has gone already
+            os.killpg(leader.pid, signal.SIGKILL)
+        leader.kill()
+        leader.wait()
 
 
 def find_session_folder() -> str | None:

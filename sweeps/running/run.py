@@ -18,10 +18,11 @@ from sweeps.running.leftovers import scratch_folder
 from sweeps.running.observer import Observer
 from sweeps.running.plan_searcher import PlanSearcher
 from sweeps.running.progress import Progress
+from sweeps.running.ray_errors import find_ray_error, lost_workers_for_tune
 from sweeps.running.stop_request import INTERRUPTED, StopRequest, stop_on_signals
 from sweeps.running.tune_callback import TuneCallback
 from sweeps.running.unfit_nodes import UnfitNodes
-from sweeps.running.worker_failures import WorkerFailures
+from sweeps.running.worker_failures import WorkerFailures, describe_failure
 from sweeps.study_file.study_fields import Resources
 from trainables.environment import Environment
 from trainables.ray_trainable import RayTrial
@@ -131,6 +132,11 @@ def _fit(
     )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     try:
-        tuner.fit()
+        with lost_workers_for_tune():
+            tuner.fit()
     except KeyboardInterrupt:
         StopRequest.make(INTERRUPTED)
+    except Exception as error:
+        if not (lost := find_ray_error(error)):
+            raise
+        StopRequest.make(f"Ray could not go on: {describe_failure(str(lost))}")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.chaos.stage import Stage
 
 T = TypeVar("T")
+USER_ERROR = 2  # the driver's exit code
 OUTAGES = ("refuse", "hang", "cut", "503", "500", "error")
 
 
@@ -189,15 +190,27 @@ def _listing_lags(stage: "Stage", planned: Planned) -> None:
 
 
 def _folder_not_shared(stage: "Stage", planned: Planned) -> None:
-    """A node joins that has another folder in place of the study directory: the study stops before
-    anything trains there; then the node goes, and the study is launched again."""
+    """All nodes are lost, and the one that comes in their place has another folder in place of the
+    study directory: the study stops before anything trains there. Then that node goes, too, and the
+    study is launched again."""
     assert stage.disk
-    stage.wait_for(lambda: stage.driver.pid and stage.working(), "a driver with a trial at work")
-    fault = stage.begin(planned, stage.trials())
+    stage.wait_for(
+        lambda: stage.driver.pid and stage.working() and len(stage.living_nodes()) >= stage.workers,
+        "a driver with a trial at work and all nodes",
+    )
+    everything = stage.processes()
+    lost = [process for node in stage.living_nodes() for process in below(everything, node.raylet)]
+    fault = stage.begin(planned, lost)
+    stopped = stage.driver.codes[USER_ERROR]
     with stage.outage():
+        send(lost, signal.SIGKILL)
         node = stage.nodes.add_apart(str(stage.disk.path))
         stage.doomed.add(node.raylet)
-        stage.wait_for(lambda: stage.driver.pid is None, "the study to stop", patience=240)
+        stage.wait_for(
+            lambda: stage.driver.codes[USER_ERROR] > stopped,
+            "the study to stop at a folder that is not shared",
+            patience=240,
+        )
         send(below(stage.processes(), node.raylet), signal.SIGKILL)
     fault.since = stage.now()
 

@@ -149,7 +149,8 @@ class Stage:
 
     @contextmanager
     def outage(self) -> Iterator[None]:
-        """While the store is down a driver that stopped is not launched again."""
+        """While the store is down a driver that stopped is not launched again, and no node is
+        replaced."""
         self._down = True
         try:
             yield
@@ -284,6 +285,8 @@ class Stage:
             self.driver.start(*(["--retry-failed"] if self.failures else []))
 
     def _keep_nodes(self) -> None:
+        if self._down:
+            return
         if (self._adding and self._adding.is_alive()) or time.monotonic() < self._count_next:
             return
         self._count_next = time.monotonic() + 0.5

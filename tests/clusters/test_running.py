@@ -1,6 +1,7 @@
 """docs/running.md: every command in it exists, with these options; the manifest and the Slurm
 script likewise."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -11,6 +12,7 @@ from ray.scripts.scripts import cli
 
 from sweeps import full_study
 from sweeps.cli.study_request import read_study
+from tests.troubles import check_trouble, find_trouble, read_troubles
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "running.md").read_text()
@@ -137,20 +139,56 @@ def test_the_manifest_hangs_together() -> None:
     assert group["template"]["spec"]["terminationGracePeriodSeconds"] > 20
 
 
-def test_every_line_of_the_table_of_troubles_stands_in_a_test() -> None:
-    """What the study says, word for word; names are left out."""
-    listed = GUIDE.split("## When something else goes wrong")[1].split("\n## ")[0]
-    rows = [line.split("|")[2] for line in listed.splitlines() if line.startswith("| ")][1:]
-    tests = "\n".join(
-        path.read_text()
-        for folder in ("tests", "sweeps", "trainables", "clusters")
-        for path in (ROOT / folder).rglob("*")
-        if path.suffix in (".py", ".yaml", ".sh") and path != Path(__file__)
-    )
-    joined = re.sub(r"\"\s*\n\s*f?\"", "", tests)
-    said = [part for row in rows for part in re.findall(r"`([^`]+)`", row)]
-    assert len(said) > 20
-    for text in said:
-        for part in re.split(r"…", text):
-            words = part.strip(" ;:'")
-            assert len(words) < 12 or words in joined, words
+def list_produced_messages() -> set[tuple[str, int]]:
+    """The messages of the table of troubles that tests hold against what is printed: by calling
+    `check_trouble`, or as cases of tests/errors.yaml."""
+    messages = read_troubles()
+    calls: list[tuple[str, list[int]]] = []
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        if path == Path(__file__) or "check_trouble" not in (source := path.read_text()):
+            continue
+        tests = [
+            node
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+        ]
+        for call in (node for test in tests for node in ast.walk(test)):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "check_trouble":
+                start, _, *numbers = call.args
+                if isinstance(start, ast.Constant):
+                    calls.append((start.value, [ast.literal_eval(number) for number in numbers]))
+    catalogue = yaml.safe_load((ROOT / "tests" / "errors.yaml").read_text())
+    for case in (case for cases in catalogue.values() for case in cases):
+        if "trouble" in case:
+            calls.append((case["trouble"], case.get("messages", [])))
+    found = set()
+    for start, numbers in calls:
+        trouble = find_trouble(start)
+        all_of_it = range(max(1, len(messages[trouble])))
+        found |= {(trouble, number) for number in numbers or all_of_it}
+    return found
+
+
+def test_every_message_of_the_table_of_troubles_is_printed_in_a_test() -> None:
+    wanted = {
+        (trouble, number)
+        for trouble, messages in read_troubles().items()
+        for number in range(max(1, len(messages)))
+    }
+    assert len(wanted) >= 30
+    assert wanted == list_produced_messages()
+
+
+def test_a_trouble_is_checked_by_the_words_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = {"a disk is full": ["no room on …", "again in … s"], "a reader is gone": []}
+    monkeypatch.setattr("tests.troubles.read_troubles", lambda: table)
+    check_trouble("a disk", "error: no room on /x\nagain in 3 s")
+    check_trouble("a disk", "again in 3 s", 1)
+    check_trouble("a reader", "2 of 2 trials done")
+    for start, printed in (
+        ("a disk", "again in 3 s"),
+        ("a disk", "again in 3 s, no room on /x"),
+        ("a reader", "warning: x"),
+    ):
+        with pytest.raises(AssertionError):
+            check_trouble(start, printed)

@@ -18,6 +18,7 @@ from sweeps.planning.plan import make_plan
 from sweeps.study_file.study import build_study
 from tests.clusters.slurm_stub import JOB, Job, marked, slurm
 from tests.sweeps.test_full_study import table
+from tests.troubles import check_trouble
 from trainables.environment import Environment
 from trainables.storage.store import Store
 from trainables.trial import Trial
@@ -130,3 +131,4 @@ def test_a_ray_that_does_not_start_fails_the_job(tmp_path: Path, submit: Submit)
     job = submit("none")
     assert job.wait(60) == 1
     assert "error: Ray did not start on node0" in job.log
+    check_trouble("Slurm: Ray does not start", job.log)

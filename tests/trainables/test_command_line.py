@@ -1,5 +1,6 @@
 """What all commands share: errors in one line, exit codes and the JSON output."""
 
+import errno
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pruning.user_error import UserError
+from tests.troubles import check_trouble
 from trainables import command_line
 from trainables.command_line import INTERRUPTED, USER_ERROR, Parser, run_command
 from trainables.storage.retry import StoreForbidden, StoreLost, StoreUnreachable
@@ -49,7 +51,31 @@ def test_an_error_is_one_line_and_an_exit_code(
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("a bug"), ImportError("a bug", name="sweeps.cli"), OSError("a bug")]
+    "error",
+    [
+        RuntimeError("can't start new thread"),
+        MemoryError(),
+        BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"),
+        OSError(errno.EMFILE, "Too many open files"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(raising(error), lost=3) == 3
+    printed = capsys.readouterr().err
+    assert f"({str(error) or 'MemoryError'}): raise its limits" in printed
+    check_trouble("they are reached later", printed)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("a bug"),
+        RuntimeError("a bug"),
+        ImportError("a bug", name="sweeps.cli"),
+        OSError("a bug"),
+    ],
 )
 def test_a_fault_of_the_project_is_no_user_error(error: Exception) -> None:
     with pytest.raises(type(error), match="a bug"):
@@ -131,7 +157,9 @@ def test_a_current_folder_that_was_deleted_is_one_line(
     (tmp_path / "gone").rmdir()
     assert run(lambda: 0) == USER_ERROR
     line = "the current folder cannot be used (No such file or directory): change to one that is"
-    assert capsys.readouterr().err == f"error: {line} there\n"
+    printed = capsys.readouterr().err
+    assert printed == f"error: {line} there\n"
+    check_trouble("the current folder was deleted", printed)
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.troubles import check_trouble
 from trainables.safe_output import SafeStream, safe_output
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = """
-import sys
+import contextlib, os, sys
 from trainables.command_line import run_command
 def work():
     for number in range(3):
         print("line", number, flush=True)
         print("warning", number, file=sys.stderr, flush=True)
-    open(sys.argv[1], "w").write("done")
+    with open(sys.argv[1], "w") as file, contextlib.suppress(OSError):
+        file.write("done")
+        file.flush()
+        os.write(1, b"of a library\\n")  # which must not get into the file
     return 7
 sys.exit(run_command(work, interrupted=lambda: "interrupted"))
 """
@@ -60,6 +64,7 @@ def test_a_full_disk_is_said_where_it_can_be(tmp_path: Path) -> None:
     assert (code, out) == (7, "")
     last = "warning: not all output could be written (No space left on device)"
     assert err.splitlines() == ["warning 0", "warning 1", "warning 2", last]
+    check_trouble("the output's reader is gone", err)
 
 
 def test_a_closed_terminal_is_no_reason_to_stop(tmp_path: Path) -> None:

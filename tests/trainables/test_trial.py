@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
+import pytest
 import torch
 
 from pruning.masks import prunable
 from pruning.phases import Prune, Rewind, Train
 from pruning.seeds import derive_seed
+from trainables.storage.local_disk import Disk
 from trainables.training.learning_rate import learning_rate
 from trainables.training.recipe import Recipe
 from trainables.trial import Trial
@@ -82,6 +84,17 @@ def test_late_rewinding_goes_on_from_that_epoch_with_its_data_order_and_rate(
     assert rates == {learning_rate(RECIPE, 1 + 3 / 4)}, (
         "batches of 400 of 1,295 images: the last step is the fourth"
     )
+
+
+def test_a_trial_goes_on_where_a_network_disk_does_not_list_its_checkpoints_yet(
+    open_trial: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on another machine, a moment after its worker died."""
+    spec = dense_spec(ticket())
+    trial = open_trial(spec, checkpoint_seconds=0)
+    trial.advance()
+    monkeypatch.setattr(Disk, "list", lambda disk, folder: [])
+    assert open_trial(spec).position == trial.position > 0
 
 
 def test_dropout_is_drawn_from_the_step_so_that_equal_trials_are_equal(

@@ -9,7 +9,8 @@ state before it is read instead. Nothing is ever unpickled that could run code
 
 Checkpoints are of the kind `step`, with n = 1,000,000 x steps + batches of the epoch under way;
 weights for other trials are of the kind `epoch`, saved networks of the kind `level`. When one is
-written is decided in `trainables/trial.py`.
+written is decided in `trainables/trial.py`. A file beside the checkpoints of a trial names the last
+one: a network disk may not list it yet on the machine where the trial goes on.
 """
 
 import hashlib
@@ -23,6 +24,8 @@ import torch
 from trainables.storage import layout
 from trainables.storage.layout import StateName
 from trainables.storage.store import Store
+
+CHECKPOINT = "step"  # the kind of states of which a file names the last one
 
 
 class UnusableState(ValueError):
@@ -39,6 +42,8 @@ def publish_state(
     content = buffer.getvalue()
     path = layout.state_file(folder, kind, number, _checksum(content), digits=digits)
     store.write(path, content)
+    if kind == CHECKPOINT:
+        store.write(layout.newest_file(folder), path.encode())
     return path
 
 
@@ -112,12 +117,23 @@ def _checksum(content: bytes) -> str:
 def _list_states(store: Store, folder: str, kind: str) -> list[tuple[StateName, str]]:
     """Names and paths of the states of a kind that lie in a folder itself, smallest number
     first."""
-    paths = store.list(folder, ".pt")
+    paths = {*store.list(folder, ".pt")}
+    if kind == CHECKPOINT:
+        paths |= _read_newest_path(store, folder)
     names = [(layout.parse_state(path), path) for path in paths]
     states = [
         (name, path) for name, path in names if name and (name.folder, name.kind) == (folder, kind)
     ]
     return sorted(states, key=lambda state: (state[0].number, state[0].checksum))
+
+
+def _read_newest_path(store: Store, folder: str) -> set[str]:
+    """The path of the last checkpoint in a folder, as the file beside it says; none where there is
+    no such file."""
+    try:
+        return {store.read(layout.newest_file(folder)).decode(errors="replace")}
+    except FileNotFoundError:
+        return set()
 
 
 def _load_state(store: Store, name: StateName, path: str) -> object:

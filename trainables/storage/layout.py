@@ -4,7 +4,8 @@
     rows/<key>.parquet                        the measured levels of a trial; curves/, layers/ and
                                               latency/ hold the three other tables in the same way
     artifacts/<key>/epoch-<n>-<checksum>.pt   weights of dense trainings, for other trials
-    checkpoints/<key>/step-<n>-<checksum>.pt  states from which trials continue
+    checkpoints/<key>/step-<n>-<checksum>.pt  states from which trials continue, and
+                                              checkpoints/<key>/newest, the path of the last one
     networks/<key>/level-<n>-<checksum>.pt    measured networks, where the study saves them
     models.json                               the digests of the user's networks that ran here
     precision/<network>.json                  in which precision a network trains on GPUs
@@ -105,6 +106,11 @@ def state_file(folder: str, kind: str, number: int, checksum: str, *, digits: in
     """Path of a state: its number (a position, an epoch or a level) and the start of the SHA-256
     of its content."""
     return f"{folder}/{kind}-{number:0{digits}d}-{checksum}.pt"
+
+
+def newest_file(folder: str) -> str:
+    """Path of the file that names the checkpoint written last into a folder."""
+    return f"{folder}/newest"
 
 
 def parse_state(path: str) -> StateName | None:

@@ -1,5 +1,6 @@
 """What fits on a cluster, without one: Ray's list of nodes is made up."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ import ray
 from pruning.user_error import UserError
 from sweeps.running import cluster
 from sweeps.study_file.study_fields import Resources
+from tests.raising import raising
+from tests.troubles import check_trouble
 
 
 @pytest.fixture(autouse=True)
@@ -43,3 +46,17 @@ def test_a_cluster_that_can_grow_is_waited_for_and_this_machine_is_not() -> None
     assert printed[1] == "Ray's dashboard: http://127.0.0.1:8265"
     with pytest.raises(UserError, match="a trial asks for 64 CPUs"):
         cluster.check_cluster(large, say=printed.append, started_here=True)
+
+
+def test_a_cluster_that_runs_on_this_machine_is_named_before_it_is_used(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may be one that was forgotten."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(cluster, "find_running", lambda: "127.0.0.1:6379")
+    monkeypatch.setattr(cluster, "check_owner", lambda address: None)
+    monkeypatch.setattr(cluster, "deadline", lambda *words: nullcontext())
+    monkeypatch.setattr(ray, "init", raising(RuntimeError("used")))
+    with pytest.raises(UserError, match="used"), cluster.connected(None):
+        pass
+    check_trouble("a Ray of yours still runs", capsys.readouterr().out)

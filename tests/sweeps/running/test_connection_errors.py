@@ -14,6 +14,7 @@ from sweeps.running.connection_errors import (
     check_owner,
     explain_connection_error,
 )
+from tests.troubles import check_trouble
 
 
 def test_who_answers_is_passed_and_who_does_not_is_named() -> None:
@@ -34,6 +35,7 @@ def test_a_dead_cluster_in_the_environment_names_the_variable() -> None:
         f"no Ray cluster answers at '127.0.0.1:{port}' (Connection refused), which the environment "
         "variable RAY_ADDRESS names: unset it, or give --address local to use this machine"
     )
+    check_trouble("RAY_ADDRESS names a cluster that is gone", str(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,8 @@ def test_the_advice_is_of_the_folder_that_failed(
     monkeypatch.setenv("HOME", "/home/me")
     line = explain_connection_error(error, "")
     assert line.startswith("cannot start Ray on this machine: ") and f"; {advice}" in line
+    if "HOME" in advice:
+        check_trouble("HOME cannot be written", line, 0)
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists() or os.getuid(), reason="needs root")
@@ -75,6 +79,7 @@ def test_the_cluster_of_another_user_is_named_with_the_ways_out(tmp_path: Path) 
             "the Ray cluster on this machine at 127.0.0.1:6399 belongs to user 'nobody': give "
             "--address local to start one of your own, or --address 127.0.0.1:6399"
         )
+        check_trouble("another user's Ray is on the machine", str(caught.value))
     finally:
         sleeping.kill()
         sleeping.communicate()

@@ -14,6 +14,8 @@ from ray._private import services, worker
 from pruning.user_error import UserError
 from sweeps.running import local_ray
 from sweeps.running.local_ray import choose_places, daemons_in_own_session, watch_gcs
+from tests.chaos.processes import MARK
+from tests.troubles import check_trouble
 
 
 @pytest.fixture(autouse=True)
@@ -33,8 +35,9 @@ def test_a_temporary_folder_without_room_for_sockets_is_not_used(
     choose_places()
     assert os.environ["RAY_TMPDIR"] == "/tmp"
     monkeypatch.setenv("RAY_TMPDIR", folder)
-    with pytest.raises(UserError, match="RAY_TMPDIR must be of plain characters and at most 39"):
+    with pytest.raises(UserError) as caught:
         choose_places()
+    check_trouble("TMPDIR is too long for sockets", str(caught.value))
 
 
 def test_other_folders_stay_as_they_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,12 +49,13 @@ def test_other_folders_stay_as_they_are_set(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_where_shared_memory_cannot_be_written_its_files_go_to_the_temporary_folder(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: path != "/dev/shm")
     assert choose_places() == {"_plasma_directory": "/tmp"}
     monkeypatch.setenv("RAY_TMPDIR", "/scratch")
     assert choose_places() == {"_plasma_directory": "/scratch"}
+    check_trouble("/dev/shm cannot be written", "".join(capfd.readouterr()))
 
 
 def test_daemons_get_a_session_of_their_own_and_the_name_is_put_back() -> None:
@@ -61,6 +65,32 @@ def test_daemons_get_a_session_of_their_own_and_the_name_is_put_back() -> None:
         daemon = services.ConsolePopen([sys.executable, "-c", code], stdout=subprocess.PIPE)
         assert daemon.communicate()[0] == b"True\n"
     assert services.ConsolePopen is before
+
+
+FAILS = """
+import os
+from ray._private import services
+services.RAYLET_EXECUTABLE = "/nothing-here"
+from pruning.user_error import UserError
+from sweeps.running.cluster import connected
+from tests.chaos.processes import marked
+try:
+    with connected("local"):
+        print("started")
+except UserError as error:
+    print(error)
+print([process.words for process in marked(os.environ["CHAOS_CAMPAIGN"])
+       if process.pid != os.getpid() and "deadline_process" not in process.words])
+"""
+
+
+def test_a_ray_that_fails_while_it_starts_leaves_no_process_behind() -> None:
+    """Its control process runs by then; a notebook would go on beside it."""
+    env = {**os.environ, MARK: f"fails-{os.getpid()}"}
+    done = subprocess.run([sys.executable, "-c", FAILS], env=env, capture_output=True, text=True)
+    reason, left = done.stdout.splitlines()
+    assert reason.startswith("cannot start Ray on this machine: ") and "/nothing-here" in reason
+    assert left == "[]"
 
 
 def test_the_end_of_the_control_process_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:

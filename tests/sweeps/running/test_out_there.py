@@ -1,11 +1,13 @@
 """Troubles of real machines, with real processes: groups and terminals that are ended, output that
-cannot be written, memory that runs out, folders that are not shared, listings that lag.
+cannot be written, folders that are not shared, listings that lag. Machines that run out of memory
+or threads are in test_out_of_resources.py.
 
 The table in docs/running.md says what these tests show.
 
 Covers: sweeps/running/cluster.py.
 """
 
+import itertools
 import os
 import pty
 import shlex
@@ -14,87 +16,27 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
-import yaml
 
-from sweeps.planning.plan import Plan, make_plan
-from sweeps.study_file.study import build_study
 from tests.chaos.ground import environment
 from tests.chaos.nodes import Nodes
-from tests.chaos.processes import MARK, end, marked, send
+from tests.chaos.processes import end, marked, send
+from tests.sweeps.running.command_process import (
+    LONG,
+    PATIENCE,
+    ROOT,
+    STUDY,
+    Start,
+    await_training,
+    wait_for,
+    write,
+)
+from tests.troubles import check_trouble
+from trainables.storage.layout import state_key
 from trainables.storage.store import Store
-
-ROOT = Path(__file__).resolve().parents[3]
-STUDY: dict[str, Any] = {
-    "name": "small",
-    "dataset": "digits",
-    "model": "mlp",
-    "recipe": {"epochs": 2, "batch": 128, "lr": 0.05},
-    "methods": ["magnitude"],
-    "sparsities": [0.5],
-    "seeds": [0],
-    "checkpoint_seconds": 3600,
-}
-LONG = {"recipe": {**STUDY["recipe"], "epochs": 5000}}  # of which no test sees the end
-Start = Callable[..., subprocess.Popen[str]]
-
-
-def write(folder: Path, **change: Any) -> Plan:
-    """Write the study file."""
-    raw = {**STUDY, **change}
-    (folder / "study.yaml").write_text(yaml.safe_dump(raw))
-    return make_plan(build_study(raw, where="test"))
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts the command in a folder, in a session of its own; ends it and all that it has started
-    after the test."""
-    started: list[subprocess.Popen[str]] = []
-
-    def begin(
-        *words: str, shell: str = 'exec "$@"', stdout: Any = subprocess.PIPE, **env: str
-    ) -> subprocess.Popen[str]:
-        command = [sys.executable, str(ROOT / "sweeps/full_study.py"), "--study", "study.yaml"]
-        command += ["--out", "out", *([] if "--address" in words else ["--address", "local"])]
-        running = subprocess.Popen(
-            ["bash", "-c", f"export {MARK}=$$; {shell}", "bash", *command, *words],
-            cwd=tmp_path,
-            env={**os.environ, **env},
-            text=True,
-            stdout=stdout,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        started.append(running)
-        return running
-
-    yield begin
-    for running in started:
-        send(marked(str(running.pid)), signal.SIGKILL)
-        running.wait()
-        if running.stdout:
-            running.stdout.close()
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 120) -> None:
-    """Poll until something is true."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.05)
-
-
-def await_training(folder: Path, store: Store) -> None:
-    """Until a trial has passed its first epoch: it has stored the weights of before."""
-    wait_for(lambda: store.list("artifacts", ".pt"))
-    time.sleep(1)
 
 
 @pytest.mark.slow
@@ -104,8 +46,9 @@ def test_sigterm_to_the_whole_group_checkpoints(tmp_path: Path, start: Start) ->
     running, store = start(), Store.at(tmp_path / "out")
     await_training(tmp_path, store)
     os.killpg(running.pid, signal.SIGTERM)
-    told, _ = running.communicate(timeout=50)
+    told, _ = running.communicate(timeout=PATIENCE)
     assert running.returncode == 130, told
+    check_trouble("Ctrl-C, SIGTERM", told)
     assert told.splitlines()[-1].startswith("interrupted: 0 of 2 trials done; continue with: ")
     assert len(store.list("checkpoints", ".pt")) == 1
     assert not store.exists("lease.json") and not store.list("launches")
@@ -128,7 +71,7 @@ def test_a_closed_terminal_checkpoints(tmp_path: Path, start: Start) -> None:
     os.close(theirs)
     await_training(tmp_path, store)
     os.close(ours)
-    assert running.wait(60) == 130
+    assert running.wait(PATIENCE) == 130
     assert len(store.list("checkpoints", ".pt")) == 1 and not store.exists("lease.json")
     wait_for(lambda: not marked(str(running.pid)))
 
@@ -142,7 +85,7 @@ def test_a_study_goes_on_when_its_output_cannot_be_written(
 ) -> None:
     plan = write(tmp_path)
     running, store = start(shell=f"set -o pipefail; {shell}"), Store.at(tmp_path / "out")
-    told, _ = running.communicate(timeout=240)
+    told, _ = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0, told
     assert store.list("rows") == sorted(f"rows/{key}.parquet" for key in plan.by_key)
 
@@ -154,9 +97,9 @@ def test_the_end_of_rays_control_process_is_noticed(tmp_path: Path, start: Start
     await_training(tmp_path, store)
     gcs = [process for process in marked(str(running.pid)) if "gcs_server" in process.words]
     send(gcs, signal.SIGKILL)
-    told, _ = running.communicate(timeout=50)
+    told, _ = running.communicate(timeout=PATIENCE)
     assert running.returncode == 3, told
-    assert "Ray's control process on this machine has ended" in told.splitlines()[-1]
+    check_trouble("Ray's control process dies", told.splitlines()[-1])
     wait_for(lambda: not marked(str(running.pid)))
 
 
@@ -166,24 +109,45 @@ def test_sigterm_while_ray_starts_is_an_interruption(tmp_path: Path, start: Star
     running = start()
     wait_for(lambda: [p for p in marked(str(running.pid)) if "gcs_server" in p.words])
     os.killpg(running.pid, signal.SIGTERM)
-    told, _ = running.communicate(timeout=60)
+    told, _ = running.communicate(timeout=PATIENCE)
     assert running.returncode == 130, told
     assert "Traceback" not in told and "continue with: python " in told
     wait_for(lambda: not marked(str(running.pid)))
 
 
 @pytest.mark.slow
-def test_a_machine_without_memory_ends_the_study_instead_of_going_round(
-    tmp_path: Path, start: Start
-) -> None:
-    """Ray's memory monitor ends every worker at once, before it can read anything."""
-    write(tmp_path, seeds=[0, 1])
-    memory = {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "100"}
-    running = start(**memory)
-    told, _ = running.communicate(timeout=400)
-    assert running.returncode in (1, 3), told
-    assert "Ray ended its worker because the machine ran out of memory" in told
-    assert told.count("will go on") <= 20, told
+def test_a_trial_goes_on_while_listings_lag(tmp_path: Path, start: Start) -> None:
+    """No listing shows a file before it is ten minutes old, and a trial's process is killed. The
+    network writes down every batch that it sees."""
+    (tmp_path / "lag").write_text("600")
+    (tmp_path / "probe").mkdir()
+    recipe = {**STUDY["recipe"], "epochs": 12}
+    change = {"methods": ["synflow"], "checkpoint_seconds": 0.5, "recipe": recipe}
+    plan = write(tmp_path, model="tests.chaos.probe:net", **change)
+    running = start(
+        PYTHONPATH=str(ROOT),
+        CHAOS_LAG=str(tmp_path / "lag"),
+        CHAOS_PROBE=str(tmp_path / "probe"),
+        PRUNING_STORE_LAG="1",
+    )
+    store = Store.at(tmp_path / "out")
+    wait_for(lambda: store.list("checkpoints", ".pt"))
+    key = state_key(store.list("checkpoints", ".pt")[0])
+    trials = [process for process in marked(str(running.pid)) if process.is_trial]
+    send(trials, signal.SIGKILL)
+    told, _ = running.communicate(timeout=PATIENCE)
+    assert running.returncode == 0, told
+    assert "will go on: its worker died" in told
+    check_trouble("the listings of a network disk lag behind", told)
+    assert store.list("rows") == sorted(f"rows/{key}.parquet" for key in plan.by_key)
+    logs = [path.read_text().splitlines() for path in (tmp_path / "probe").glob("*.log")]
+    begun = [
+        batch.split()[1]
+        for lines in logs
+        for opened, batch in itertools.pairwise(lines)
+        if f" open {key}" in opened and " open " not in batch
+    ]
+    assert len(begun) == len(set(begun)) > 1, "it did not begin with the same batch again"
 
 
 @pytest.mark.slow
@@ -201,18 +165,19 @@ def test_files_of_the_users_take_the_place_of_no_module(tmp_path: Path, start: S
     )
     write(tmp_path, model="models.tiny:net")
     running = start("--watch")
-    told, _ = running.communicate(timeout=240)
+    told, _ = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0, told
-    assert "a file of the user ran" not in told and "warning" not in told
+    assert "a file of the user ran" not in told
+    check_trouble("queue.py, analysis.py", told)
     assert (tmp_path / "out/report/report.html").is_file()
 
     # Edited, the network is another one: its dense weights are not those of this study.
     with (tmp_path / "models/blocks.py").open("a") as file:
         file.write("# another\n")
     again = start()
-    told, _ = again.communicate(timeout=60)
+    told, _ = again.communicate(timeout=PATIENCE)
     assert again.returncode == 2 and told.count("\n") == 1, told
-    assert "holds trials of model 'models.tiny:net' as it was before its file" in told
+    check_trouble("your network's file", told)
 
 
 @pytest.mark.slow
@@ -235,11 +200,12 @@ def test_a_folder_that_a_machine_does_not_share_ends_the_study_before_it_trains_
                 env=surroundings,
                 capture_output=True,
                 text=True,
-                timeout=200,
+                timeout=PATIENCE,
             )
         assert done.returncode == 2, done.stdout + done.stderr
         assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: node ")
         assert f"does not see the study directory {tmp_path / 'disk/out'}" in done.stderr
+        check_trouble("--out is a folder of the first machine", done.stderr)
         assert not list((tmp_path / "disk/out").rglob("*.parquet"))
     finally:
         end(mark)

@@ -37,6 +37,8 @@ def test_a_worker_finds_the_projects_packages_and_no_file_of_the_current_folder(
         (tmp_path / f"{name}.py").write_text("raise SystemExit('a file of the user ran')")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/sitecustomize.py").write_text("print('another one, too')")
+    for name in ("models", "analysis"):  # on PYTHONPATH, too
+        (tmp_path / f"elsewhere/{name}.py").write_text("raise SystemExit('another one ran')")
     code = "import queue, sched, sys, models.sizes, analysis; print(models.__path__[0])"
     path = os.pathsep.join([str(IMPORT_PATH), str(tmp_path / "elsewhere")])
     done = subprocess.run(

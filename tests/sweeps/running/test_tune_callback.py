@@ -24,6 +24,7 @@ from sweeps.running.unfit_nodes import UnfitNodes
 from sweeps.running.worker_failures import ROUNDS, WorkerFailures
 from sweeps.study_file.study import build_study
 from sweeps.study_file.study_fields import Resources
+from tests.troubles import check_trouble
 from trainables.environment import Environment
 from trainables.storage.store import Store
 
@@ -153,7 +154,7 @@ def test_the_driver_itself_ends_a_trial_that_it_gives_up(
     assert trial.max_failures == 0, "Tune starts no further worker after the next"
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "FAILED" in line] == lines[-2:-1]
-    assert "its worker was lost 5 times at the same point" in lines[-2]
+    check_trouble("a trial's workers die again and again", lines[-2])
     assert "lost 5 times" in (tmp_path / "failures/a.json").read_text()
     # What its last worker does is not told a second time, and wants no further round.
     callback.on_trial_error(0, [], trial)
@@ -176,7 +177,9 @@ def test_where_every_worker_is_lost_the_study_pauses_and_then_stops(
         f"all workers were lost {ROUNDS} times in a row before any trial got further; the last "
         "time: its worker died (Worker unexpectedly exits)"
     )
-    assert capsys.readouterr().out.count("no worker gets any further: waiting ") == ROUNDS - 1
+    printed = capsys.readouterr().out
+    assert printed.count("no worker gets any further: waiting ") == ROUNDS - 1
+    check_trouble("every worker dies before any trial", f"{printed}error: {StopRequest.reason}")
 
 
 def test_a_worker_that_trains_shows_that_the_machine_is_well(
@@ -212,7 +215,7 @@ def test_weights_that_are_missing_are_no_lost_worker(
         callback.failures.got_further()
         callback.on_trial_complete(0, [], trial)
     told = capsys.readouterr().out
-    assert "the weights of its dense training cannot be read, after 3 tries" in told
+    check_trouble("weights of a dense training stay missing", told)
     assert "worker" not in told
 
 

@@ -10,6 +10,7 @@ from sweeps.running import unfit_nodes
 from sweeps.running.stop_request import StopRequest
 from sweeps.running.unfit_nodes import FAULTS, UnfitNodes, find_slots_by_node, hold_slots
 from sweeps.study_file.study_fields import Resources
+from tests.troubles import check_trouble
 
 QUARTER = Resources(cpus_per_trial=2, gpus_per_trial=0.25)
 
@@ -85,6 +86,7 @@ def test_a_crowded_node_runs_one_trial_less_each_time_until_it_is_taken_out(
     nodes.add(unfit("2", "Crowded"))
     assert held[2:] == [("2", 1)] and nodes.out == {"2"}
     assert said[2].startswith("node 10.0.0.2 is taken out of the study: ")
+    check_trouble("a GPU is full of other people's work", " ".join(said))
     assert not StopRequest.reason
     for _ in range(FAULTS):
         nodes.add(unfit("1"))

@@ -7,6 +7,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import pwd
 import resource
 import shutil
 import signal
@@ -22,12 +23,14 @@ import pytest
 import torch
 
 from pruning.user_error import UserError
+from tests.raising import raising
 from tests.trainables.data.parquet_images import (
     draw_images,
     encode,
     write_dataset,
     write_parquet,
 )
+from tests.troubles import check_trouble
 from trainables.data import prepared
 
 
@@ -76,6 +79,15 @@ def test_the_cache_folder_comes_from_the_environment(tmp_path, monkeypatch):
     assert prepared.prepare("digits").parent == tmp_path / "home/.cache/pruning-studies"
     first = prepared.load_data_set("digits", cache=tmp_path / "a")
     assert prepared.load_data_set("digits", cache=str(tmp_path / "a")) is first
+
+
+def test_without_any_home_folder_the_way_out_is_said(monkeypatch):
+    for name in ("PRUNING_DATA_CACHE", "HOME"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(pwd, "getpwuid", raising(KeyError("no such user")))
+    with pytest.raises(UserError) as caught:
+        prepared.prepare("digits")
+    check_trouble("there is no home folder at all", str(caught.value))
 
 
 FILES = ["facts.json", "index.npy", "encoded.bin", "pixels.bin"]

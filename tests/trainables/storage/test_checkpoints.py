@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from trainables.storage import checkpoints
+from trainables.storage.local_disk import Disk
 from trainables.storage.store import Store
 
 
@@ -29,6 +30,30 @@ def test_the_newest_by_recorded_number_is_found(store: Store) -> None:
         checkpoints.read_newest_state(store, "checkpoints", "step") is None
     )  # that of another key is not ours
     assert checkpoints.list_state_numbers(store, "checkpoints/a", "step") == {2, 9, 10}
+
+
+def test_the_last_one_is_found_where_the_listing_of_a_network_disk_lags(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the machine where a trial goes on, the folder may look empty, or as it was before."""
+    for number in (1, 2):
+        path = checkpoints.publish_state(store, "c", "step", number, {"n": number})
+    listed: list[str] = []
+    monkeypatch.setattr(Disk, "list", lambda disk, folder: listed)
+    assert checkpoints.read_newest_state(store, "c", "step") == (path, {"n": 2})
+    assert checkpoints.read_newest_state(store, "c", "epoch") is None
+    checkpoints.delete_states(store, "c", "step", 2)
+    with pytest.warns(UserWarning, match="cannot be read"):
+        assert checkpoints.read_newest_state(store, "c", "step") is None
+
+
+def test_a_file_that_names_anything_else_as_the_last_one_is_passed_over(store: Store) -> None:
+    path = checkpoints.publish_state(store, "c", "step", 1, {"n": 1})
+    other = checkpoints.publish_state(store, "d", "step", 2, {"n": 2})
+    for named in (other, "../c", "", "c/step-000009-0123456789abcdef.pt\0", "\udcff"):
+        store.write("c/newest", named.encode(errors="surrogateescape"))
+        found = checkpoints.read_newest_state(store, "c", "step")
+        assert found == (path, {"n": 1})
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "unfinished"])
@@ -85,7 +110,7 @@ def test_older_states_are_dropped_but_not_those_to_keep_nor_later_ones(store: St
         for twin in (0, 1)
     ]
     checkpoints.delete_older_states(store, "c", "step", 3, keep=[paths[4], paths[7]])
-    assert store.list("c") == sorted([paths[4], paths[7], *paths[8:]])
+    assert store.list("c", ".pt") == sorted([paths[4], paths[7], *paths[8:]])
 
 
 def test_digest_sees_every_bit_and_no_layout() -> None:
