@@ -23,6 +23,7 @@ from trainables.environment import Environment
 from trainables.trial import Trial
 
 METHODS = registry.list_methods()
+MODELS = own.NETWORKS | own.GPU_NETWORKS
 IMAGE, CLASSES = (1, 8, 8), 10
 
 
@@ -33,7 +34,7 @@ def train_dense(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
     @functools.cache
     def train(network: str) -> Path:
         folder = tmp_path_factory.mktemp(network)
-        spec = own.trials_of("lottery_ticket", own.NETWORKS[network])[0]
+        spec = own.trials_of("lottery_ticket", MODELS[network])[0]
         Trial(spec, Environment(store=str(folder), device="cpu")).run()
         return folder
 
@@ -65,7 +66,7 @@ def test_a_network_pruned_in_a_script_is_that_of_the_trial(
             refuse(method, network)
         assert len(reason) > 20
         return
-    recorded = own.run_recorded(own.trials_of(method, own.NETWORKS[network]), study)
+    recorded = own.run_recorded(own.trials_of(method, MODELS[network]), study)
     pruned = own.prune_as(recorded)
     assert not (found := own.differences(recorded, pruned)), found
     row = recorded.trial.records.rows[-1]
@@ -76,7 +77,7 @@ def test_a_network_pruned_in_a_script_is_that_of_the_trial(
 
 def refusal(network: str, method: str) -> str | None:
     try:
-        spec = own.trials_of(method, own.NETWORKS[network])[-1]
+        spec = own.trials_of(method, MODELS[network])[-1]
         return find_obstacle(spec, IMAGE, CLASSES)
     except UserError as error:
         return str(error)
@@ -87,7 +88,7 @@ def refuse(method: str, network: str) -> None:
     from models.model_registry import build_model
 
     def build() -> own.nn.Module:
-        return build_model(own.NETWORKS[network], image=IMAGE, classes=CLASSES)
+        return build_model(MODELS[network], image=IMAGE, classes=CLASSES)
 
     model = build()
     pruning.prune(
@@ -104,7 +105,7 @@ def refuse(method: str, network: str) -> None:
             method,
             marks=[] if (network, method) == ("residual", "rigl") else pytest.mark.slow,
         )
-        for network in own.NETWORKS
+        for network in own.GPU_NETWORKS
         for method in METHODS
     ],
 )
@@ -114,7 +115,7 @@ def test_on_a_gpu_it_is_that_of_the_trial_on_the_cpu(
 ) -> None:
     if refusal(network, method):
         pytest.skip("the method refuses this network, see above")
-    recorded = own.run_recorded(own.trials_of(method, own.NETWORKS[network]), study)
+    recorded = own.run_recorded(own.trials_of(method, MODELS[network]), study)
     with PretendedGpu():
         pruned = own.prune_as(recorded, "cuda")
         assert all(parameter.is_cuda for parameter in pruned.model.parameters())
