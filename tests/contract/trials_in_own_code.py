@@ -29,11 +29,11 @@ NETWORKS = {
     "group_norm_cat": "tests.networks.architectures:group_norm_cat",
     "attention": "tests.networks.architectures:attention",
 }
-# On the pretended GPU, which knows no kernels of attention and sums GroupNorm's gradients otherwise.
+# For the pretended GPU, without what it computes otherwise: attention, and gradients of GroupNorm.
 GPU_NETWORKS = {
     "residual": NETWORKS["residual"],
     "cat": "tests.networks.architectures:cat",
-    "depthwise_se": "tests.networks.architectures:depthwise_se",
+    "excited": "tests.networks.architectures:excited",
 }
 LR, BATCH = 0.05, 200
 
