@@ -2,6 +2,8 @@
 figures, links."""
 
 import importlib
+import inspect
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +11,7 @@ from types import ModuleType
 
 import pandas as pd
 import pytest
+import yaml
 
 from pruning import registry
 from pruning.method import Method
@@ -105,7 +108,7 @@ def test_a_new_method_has_a_page_by_itself(
     write_files((DOCS / "own-model-and-method.md").read_text(), tmp_path)
     registry.add_user_files(str(tmp_path / "lamp.py"))
     pages = load("methods")
-    text = pages.write_page("lamp", pd.read_csv(DOCS / "digits.csv"))
+    text = pages.write_page("lamp")
     assert (
         text.startswith("# LAMP\n")
         and "[arXiv 2010.07611](https://arxiv.org/abs/2010.07611)" in text
@@ -114,18 +117,43 @@ def test_a_new_method_has_a_page_by_itself(
     assert any("methods/lamp.md" in page for kind in pages.list_pages() for page in kind.values())
 
 
-def test_the_small_table_of_the_embedded_study_has_every_method() -> None:
-    table = pd.read_csv(DOCS / "digits.csv")
-    assert set(table["method"]) <= set(METHODS) and table["method"].nunique() >= 23
-    assert (
-        (table["n"] == 3).all()
-        and table["mean"].between(5, 100).all()
-        and (table["half_width"] >= 0).all()
+def test_the_small_tables_have_every_method_once(load: Callable[[str], ModuleType]) -> None:
+    studies = load("measured").STUDIES
+    assert {study.name for study in studies} == {path.stem for path in DOCS.glob("*.csv")}
+    assert len(set().union(*(study.methods for study in studies))) >= 23
+    for study in studies:
+        table = study.table
+        assert study.methods <= set(METHODS) and {"dense", "random"} <= study.methods
+        assert not table.duplicated(["method", "sparsity"]).any()
+        assert (table["n"].between(2, 3) & table["mean"].between(5, 100)).all()
+        assert ((table["low"] < table["mean"]) & (table["mean"] < table["high"])).all()
+        assert table["sparsity"].between(0, 1, inclusive="left").all()
+        assert all(isinstance(json.loads(knobs), dict) for knobs in table["knobs"])
+
+
+def test_a_method_is_shown_by_the_first_study_that_has_it(
+    load: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured, pages = load("measured"), load("methods")
+    monkeypatch.setattr(measured, "DOCS", tmp_path)
+    rows = "method,knobs,sparsity,mean,low,high,n\n"
+    (tmp_path / "first.csv").write_text(
+        rows + 'hrank,"{""layer_by_layer"": false}",0.5,80.126,79.1,81,3\n'
     )
-    assert table["sparsity"].between(0, 1, inclusive="left").all()
+    (tmp_path / "second.csv").write_text(rows + "hrank,{},0.5,90,89,91,3\nsnip,{},0.9,70,69,71,2\n")
+    studies = [
+        measured.MeasuredStudy(name, f"On the {name}", "a network")
+        for name in ("first", "absent", "second")
+    ]
+    monkeypatch.setattr(measured, "STUDIES", studies)
+    hrank, snip, dense = (pages.write_page(name) for name in ("hrank", "snip", "dense"))
+    assert "## On the first" in hrank and "| 50 % | 80.13 [79.10, 81.00] | 3 |" in hrank
+    assert "A network; `layer_by_layer: false`: [how" in hrank
+    assert "## On the second" in snip and "| 90 % | 70.00 [69.00, 71.00] | 2 |" in snip
+    assert ".svg" not in dense
 
 
-def test_a_figure_shows_the_methods_own_course(load: Callable[[str], ModuleType]) -> None:
+def test_a_figure_shows_the_methods_own_curve(load: Callable[[str], ModuleType]) -> None:
     draw = load("figures").draw_method
     table = pd.read_csv(DOCS / "digits.csv")
     synflow, snip = draw(table, "synflow"), draw(table, "snip")
@@ -160,11 +188,62 @@ def test_differences_from_papers_stand_on_the_pages_of_their_methods(
 ) -> None:
     differences = load("differences").DIFFERENCES
     assert set(differences) <= set(METHODS)
-    table = pd.read_csv(DOCS / "digits.csv")
-    page = load("methods").write_page("synflow", table)
+    page = load("methods").write_page("synflow")
     heading, knobs = page.index("## Different from the paper"), page.index("## Knobs")
     assert heading < page.index(f"* {differences['synflow'][0]}") < knobs
-    assert "Different from the paper" not in load("methods").write_page("dense", table)
+    assert "Different from the paper" not in load("methods").write_page("dense")
     for texts in differences.values():
         for link in re.findall(r"\]\(\.\./(.*?\.md)\)", " ".join(texts)):
             assert (DOCS / link).is_file()
+
+
+def list_figure_kinds() -> set[str]:
+    """The files of analysis/figures that draw a figure, by their functions' answers."""
+    kinds = set()
+    for path in (DOCS.parent / "analysis" / "figures").glob("*.py"):
+        module = importlib.import_module(f"analysis.figures.{path.stem}")
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            answer = str(inspect.signature(function).return_annotation)
+            if name.startswith("draw_") and ("Picture]" in answer or "InlineFigure" in answer):
+                kinds.add(path.stem if function.__module__ == module.__name__ else "")
+    return kinds - {""}
+
+
+def test_the_gallery_has_every_figure_of_the_analysis(load: Callable[[str], ModuleType]) -> None:
+    kinds = list_figure_kinds()
+    assert len(kinds) >= 19 and {"accuracy_by_sparsity", "inline_accuracy"} <= kinds
+    page = load("gallery_page")
+    assert {shown.kind for shown in page.ALL} == kinds, "docs/generate/gallery_page.py"
+    assert all(shown.question.rstrip(".").count("?") for shown in page.ALL)
+    assert (DOCS / "gallery.md").read_text() == page.write_page(), "see docs/generate/gallery.py"
+    folder = DOCS / "assets" / "gallery"
+    assert {path.stem for path in folder.iterdir()} == kinds
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 600_000
+
+
+def test_the_gallery_names_the_files_that_the_commands_write(
+    load: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    from analysis.reading.load import load_study
+    from analysis.report.figures_and_tables import list_drawings
+    from analysis.statistics.results import collect_results
+    from tests.analysis.synthetic_details import write_everything
+
+    page = load("gallery_page")
+    results = collect_results(load_study(write_everything(tmp_path / "study")))
+    drawn = {picture.name for draw in list_drawings(results, ("csv",)) for picture in draw()}
+    for shown in page.REPORT[1:]:
+        assert any(name.startswith(shown.file) for name in drawn), shown.kind
+    for name in drawn:
+        assert any(name.startswith(shown.file) for shown in page.ALL if shown.file), name
+
+
+def test_the_studies_of_the_gallery_are_valid_and_small(load: Callable[[str], ModuleType]) -> None:
+    from sweeps.planning.plan import make_plan
+    from sweeps.search.search_spec import SearchSpec
+    from sweeps.study_file.study import StudySpec
+
+    page = load("gallery_page")
+    study = StudySpec.model_validate(yaml.safe_load(page.STUDY_FILE))
+    assert len(make_plan(study).trials) < 100
+    assert SearchSpec.model_validate(yaml.safe_load(page.SEARCH_FILE)).budget.trials == 24

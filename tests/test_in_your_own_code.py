@@ -30,7 +30,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_files(TEXT, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "finetune", raising=False)
+    for name in read_files(TEXT):
+        monkeypatch.delitem(sys.modules, name.removesuffix(".py"), raising=False)
     return tmp_path
 
 
@@ -91,6 +92,74 @@ def test_the_training_script_leaves_masked_weights_exactly_zero(name: str, folde
     assert len(lines) <= 30
 
 
+def finetuned(pruned: pruning.Pruned) -> None:
+    """Pass if the network was trained, and its masked weights are zero."""
+    assert pruned.sparsity == round(0.9 * pruned.prunable_weights) / pruned.prunable_weights
+    for name, weight in prunable(pruned.model).items():
+        assert not weight[~pruned.masks[name]].any()
+        assert weight.grad is None or weight.grad.isfinite().all()
+
+
+IMAGES = [(torch.randn(*IMAGE), index % 10) for index in range(64)]
+
+
+@pytest.mark.filterwarnings("ignore")  # of Lightning: few workers
+def test_lightning_trains_under_the_masks(folder: Path) -> None:
+    pytest.importorskip("lightning", reason="needs pip install '.[lightning]'")
+    import finetune_lightning
+
+    pruned = pruning.prune(execute([BLOCKS[0][1]])["model"], "magnitude", 0.9, image=IMAGE)
+    before = prunable(pruned.model)["0.weight"].detach().clone()
+    finetune_lightning.finetune(
+        pruned, torch.utils.data.DataLoader(IMAGES, 16), accelerator="cpu", logger=False,
+        enable_progress_bar=False, enable_checkpointing=False,
+    )  # fmt: skip
+    finetuned(pruned)
+    assert not torch.equal(prunable(pruned.model)["0.weight"], before)
+
+
+def test_trainer_trains_under_the_masks(folder: Path) -> None:
+    pytest.importorskip("transformers", reason="needs pip install '.[transformers]'")
+    pytest.importorskip("accelerate", reason="needs pip install '.[transformers]'")
+    import finetune_trainer
+
+    pruned = pruning.prune(execute([BLOCKS[0][1]])["model"], "magnitude", 0.9, image=IMAGE)
+    before = prunable(pruned.model)["0.weight"].detach().clone()
+    images = [{"input": image, "labels": label} for image, label in IMAGES]
+    finetune_trainer.finetune(
+        pruned, images, output_dir=str(folder), use_cpu=True, report_to=[], save_strategy="no",
+        disable_tqdm=True, per_device_train_batch_size=16,
+    )  # fmt: skip
+    finetuned(pruned)
+    assert not torch.equal(prunable(pruned.model)["0.weight"], before)
+
+
+def test_a_network_of_hugging_face_is_pruned_for_its_logits_and_trained_whole(folder: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="needs '.[transformers]'")
+    pytest.importorskip("accelerate", reason="needs pip install '.[transformers]'")
+    from logits import Logits
+
+    from pruning.callbacks.trainer_callback import TrainerMaskCallback
+
+    network = transformers.ResNetForImageClassification(
+        transformers.ResNetConfig(
+            embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", num_labels=10
+        )
+    )
+    batch = (torch.stack([x for x, _ in IMAGES]), torch.tensor([y for _, y in IMAGES]))
+    pruned = pruning.prune(Logits(network), "snip", 0.9, batches=[batch])
+    transformers.Trainer(
+        model=pruned.model.network,
+        args=transformers.TrainingArguments(
+            output_dir=str(folder), max_steps=3, use_cpu=True, report_to=[], save_strategy="no",
+            disable_tqdm=True,
+        ),
+        train_dataset=[{"pixel_values": x, "labels": y} for x, y in IMAGES],
+        callbacks=[TrainerMaskCallback(pruned)],
+    ).train()  # fmt: skip
+    finetuned(pruned)
+
+
 @pytest.mark.slow
 def test_the_test_of_the_page_is_one(folder: Path) -> None:
     import subprocess
@@ -117,4 +186,7 @@ def test_its_study_runs_and_goes_on_with_the_command_line(folder: Path) -> None:
 
 
 def test_files_of_the_page_have_their_names() -> None:
-    assert list(read_files(TEXT)) == ["finetune.py", "seaborn", "test_my_method.py"]
+    assert list(read_files(TEXT)) == [
+        "finetune.py", "finetune_lightning.py", "finetune_trainer.py", "logits.py", "seaborn",
+        "test_my_method.py",
+    ]  # fmt: skip

@@ -44,6 +44,8 @@ EXTRA = {  # libraries that one file alone may import
     "trainables/export/study_records.py": {"yaml"},
     "trainables/export/onnx_network.py": {"onnxruntime"},
     "pruning/onnx_file.py": {"onnx", "onnxscript"},
+    "pruning/callbacks/lightning_callback.py": {"lightning"},
+    "pruning/callbacks/trainer_callback.py": {"transformers"},
     "sweeps/live_view/terminal_view.py": {"rich"},
     "sweeps/live_view/mean_accuracy.py": {"rich"},
     "sweeps/live_view/running_trials.py": {"rich"},
@@ -66,7 +68,7 @@ ROOMS: dict[str, list[str]] = {
             connectivity structured layerwise feature_map_ranks method layer_patterns
             prunable_layers real_zeros pruned_network method_calls class_examples
             gradient_scores filters posttraining dynamic controls user_methods methods
-            registry packed_weights onnx_file own_code testing""",
+            registry packed_weights onnx_file own_code callbacks testing""",
         "models": """sizes initial simple lenet scaled_vgg vgg cifar_resnet padded_resnet zoo
             user_modules model_registry""",
         "trainables": """version provenance node_faults safe_output storage command_line

@@ -102,7 +102,7 @@ def check_study_file(spec: object, warnings: list[str]) -> dict[str, object]:
     wrong = [name for name in spec if not isinstance(spec[name], kinds.get(name, object))]
     resources = spec.get("resources")
     if isinstance(resources, dict) and not all(
-        isinstance(value, int | float) for value in resources.values()
+        isinstance(value, int | float | str | None) for value in resources.values()
     ):
         wrong.append("resources")
     warnings += [

@@ -1,5 +1,5 @@
-"""The figure of one method on the embedded study: its sparsity curve with intervals, the dense
-network and random pruning."""
+"""The figure of one method in a study: its sparsity curve with intervals, the dense network and
+random pruning."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def draw_method(table: pd.DataFrame, method: str) -> bytes:
     """The figure as SVG on a white ground, so that it can be read on a dark page, too.
 
     Args:
-        table: as `digits.tabulate` makes it.
+        table: as `curves.tabulate` makes it.
         method: its name; has rows in the table.
     """
     method_style = find_method_styles(set(table["method"]) | {method})[method]
@@ -37,9 +37,13 @@ def draw_method(table: pd.DataFrame, method: str) -> bytes:
             dense["mean"], color="black", linestyle=(0, (6, 3)), linewidth=0.9, label="dense, mean"
         )
         if method == "dense":
-            low, high = dense["mean"] - dense["half_width"], dense["mean"] + dense["half_width"]
             axes.axhspan(
-                low, high, color="black", alpha=0.08, linewidth=0, label="dense, 95 % interval"
+                dense["low"],
+                dense["high"],
+                color="black",
+                alpha=0.08,
+                linewidth=0,
+                label="dense, 95 % interval",
             )
         x = 1 - cells["sparsity"]
         if method != "random":
@@ -53,8 +57,8 @@ def draw_method(table: pd.DataFrame, method: str) -> bytes:
         if method != "dense":
             axes.fill_between(
                 x,
-                cells["mean"] - cells["half_width"],
-                cells["mean"] + cells["half_width"],
+                cells["low"],
+                cells["high"],
                 color=method_style.colour,
                 alpha=0.18,
                 linewidth=0,
@@ -86,5 +90,5 @@ def _find_lower_limit(cells: pd.DataFrame, shown: pd.DataFrame) -> float:
     """Where the y axis begins: below all means and, as far as that does not double the height,
     below the band."""
     low, high = float(shown["mean"].min()), float(shown["mean"].max())
-    band = float((cells["mean"] - cells["half_width"]).min())
+    band = float(cells["low"].min())
     return max(0.0, min(low, max(band, low - max(high - low, ROOM))) - ROOM)

@@ -6,9 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from figures import draw_method
 from links import COPIES, find_place, find_uri, list_linked, rewrite, write_copy
+from measured import find_study
 from methods import FIGURES, link_methods, list_pages, write_page
 from mkdocs.structure.files import File, Files
 from reference import write_fields
@@ -44,11 +44,10 @@ def _extend(nav: list[Any], more: dict[str, list[Any]]) -> None:
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """Add the methods' pages and figures, and copies of what is linked outside of `docs/`."""
-    table = pd.read_csv(DOCS / "digits.csv")
     for name in registry.list_methods():
-        _add(files, config, f"methods/{name}.md", write_page(name, table))
-        if name in set(table["method"]):
-            _add(files, config, f"methods/{name}.svg", draw_method(table, name))
+        _add(files, config, f"methods/{name}.md", write_page(name))
+        if study := find_study(name):
+            _add(files, config, f"methods/{name}.svg", draw_method(study.table, name))
     for uri in _list_pages(config.nav or []):
         if uri.startswith(COPIES):
             _add(files, config, uri, write_copy(find_place(uri)))

@@ -1,14 +1,15 @@
-"""The pages of the methods, made from their cards, knobs and docstrings, and from what the embedded
-study measured."""
+"""The pages of the methods, made from their cards, knobs and docstrings, and from what a study
+measured."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
 
-import pandas as pd
 from differences import write_differences
 from knobs import list_fields, make_table
+from measured import MeasuredStudy, find_study
 
 from pruning import registry
 from pruning.method import Method
@@ -28,21 +29,27 @@ REACHES = {
 FIGURES = """
 ## The figures
 
-Each method's page has a figure and its numbers on the embedded study: real 8x8 digits
-(scikit-learn), ResNet-8, 12 epochs, 6 epochs of retraining, seeds 0, 1 and 2, in bf16 on two CPU
-cores, 2026-11-21. All methods have their default knobs, except that `lottery_ticket` visits the
-study's sparsities in rounds of at most 60 %, and `hrank` trains 2 epochs after each layer.
-`dense_longer`, measured 2026-11-29, trains 72 epochs, as many as the lottery tickets in all.
-Numbers of post-training methods are those after batch-norm recalibration.
+Each method's page has a figure and its numbers: of the study `trained_cifar10`, where the method is
+in it, else of the embedded one.
+
+* **`trained_cifar10`**: a ResNet-20 that others have trained, trained on for three epochs on
+  CIFAR-10 and pruned, without its ResNet-56 (`--set also=[]`); one epoch of retraining where a
+  method retrains. The images are a JPEG copy of CIFAR-10, so that no number is one of a paper.
+* **`digits`**: real 8x8 digits (scikit-learn), ResNet-8, 12 epochs, 6 epochs of retraining.
+  `lottery_ticket` visits the study's sparsities in rounds of at most 60 %, `hrank` trains 2 epochs
+  after each layer, and `dense_longer` as long as the lottery tickets in all. With a data set this
+  easy, most differences above 90 % accuracy are not separable: the figures show the shape of a
+  curve; they rank nothing.
+
+Seeds 0, 1 and 2 in both, in bf16 on two CPU cores, 2026-11-30; default knobs, unless the page says
+otherwise. Numbers of post-training methods are those after batch-norm recalibration.
 
 ```sh
-make study                                                       # the study
-python docs/generate/digits.py studies/digits > docs/digits.csv  # the numbers
+make study                                                       # the embedded study
+python sweeps/full_study.py --preset trained_cifar10 --set 'also=[]'
+python docs/generate/curves.py studies/digits > docs/digits.csv  # the numbers
+python docs/generate/curves.py studies/trained_cifar10 > docs/trained_cifar10.csv
 ```
-
-With three seeds and a data set this easy, most differences above 90 % accuracy are not separable.
-The figures show the shape of a method's sparsity curve; they rank nothing. For that, run a study of
-your own.
 """
 _ARXIV = re.compile(r"arXiv (\d{4}\.\d{4,5})")
 
@@ -76,13 +83,8 @@ def list_pages() -> list[dict[str, list[str]]]:
     ]
 
 
-def write_page(name: str, table: pd.DataFrame) -> str:
-    """The page of a method.
-
-    Args:
-        table: as `digits.tabulate` makes it; a method without rows in it has a page without a
-            figure.
-    """
+def write_page(name: str) -> str:
+    """The page of a method; without a figure where no study has measured it."""
     kind = registry.find_method_class(name)
     card = kind.card
     properties = {
@@ -115,8 +117,8 @@ def write_page(name: str, table: pd.DataFrame) -> str:
     fields = list_fields(kind)
     lines += [*make_table(fields), ""] if fields else ["None.", ""]
     lines += ["```yaml", "methods:", f"  - {_write_entry(name, kind)}", "```", ""]
-    if len(cells := table[table["method"] == name]):
-        lines += _write_results(name, cells)
+    if study := find_study(name):
+        lines += _write_results(name, study)
     return "\n".join(lines)
 
 
@@ -146,24 +148,30 @@ def _write_entry(name: str, kind: type[Method]) -> str:
     return name
 
 
-def _write_results(name: str, cells: pd.DataFrame) -> list[str]:
+def _write_results(name: str, study: MeasuredStudy) -> list[str]:
+    cells = study.table[study.table["method"] == name].sort_values("sparsity")
     lines = [
-        "## On the embedded study",
+        f"## {study.title}",
         "",
         f"![Accuracy against sparsity]({name}.svg)",
         "",
         "| sparsity | test top-1 (%) | n |",
         "|---|---|---|",
     ]
-    rows = (
-        cells.sort_values("sparsity")[["sparsity", "mean", "half_width", "n"]].to_numpy().tolist()
-    )
     lines += [
-        f"| {100 * sparsity:.4g} % | {mean:.2f} ± {half:.2f} | {n:g} |"
-        for sparsity, mean, half, n in rows
+        f"| {100 * cell.sparsity:.4g} % | {cell.mean:.2f} [{cell.low:.2f}, {cell.high:.2f}] | "
+        f"{cell.n} |"
+        for cell in cells.itertuples()
     ]
-    how = (
-        "8x8 digits, ResNet-8, 12 epochs and 6 of retraining: "
-        "[how it was measured](../methods.md#the-figures)"
+    knobs = ", ".join(
+        f"`{knob}: {json.dumps(value)}`"
+        for knob, value in json.loads(cells["knobs"].iloc[0]).items()
     )
-    return [*lines, "", f"Mean over seeds ± half width of the 95 % Student t-interval; {how}.", ""]
+    how = f"{study.what[:1].upper()}{study.what[1:]}" + (f"; {knobs}" if knobs else "")
+    return [
+        *lines,
+        "",
+        f"{how}: [how it was measured](../methods.md#the-figures). Mean over seeds and its 95 % "
+        "interval, as the [report](../report.md#what-the-numbers-are) has it.",
+        "",
+    ]

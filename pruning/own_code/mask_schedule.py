@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from pruning.masks import prunable
 from pruning.method import Method, PruneInput
 from pruning.method_calls import Draw, MaskUpdates, make_prune_input
 from pruning.own_code.optimizer_hold import OptimizerHold
-from pruning.pruned_network import PrunedNetwork
+from pruning.own_code.user_network import UserNetwork
 from pruning.user_error import UserError
 
 
@@ -24,7 +25,7 @@ class MaskSchedule:
 
     def __init__(
         self,
-        network: PrunedNetwork,
+        network: UserNetwork,
         method: Method,
         optimizer: torch.optim.Optimizer,
         *,
@@ -34,16 +35,22 @@ class MaskSchedule:
         draw: Draw,
         memory: dict[str, Tensor],
         notes: list[str],
+        state: Mapping[str, Any] | None = None,
     ) -> None:
         """
+        Args:
+            state: of a training that is continued, see `state_dict`.
+
         Raises:
             UserError: `steps` is no training, or the optimiser trains another network.
         """
         if steps < 1:
             raise UserError(f"steps must be at least 1 (optimiser steps), but got {steps}")
         self.steps, self.done = steps, 0
+        self._network, self._memory, self._draw = network, memory, draw
+        if state:
+            self._take(state)
         self.hold = OptimizerHold(network, optimizer)
-        self._network, self._memory = network, memory
 
         def make_input(step: int, **place: float) -> PruneInput:
             return make_prune_input(
@@ -52,7 +59,7 @@ class MaskSchedule:
                 seed=seed,
                 purpose="update",
                 number=step,
-                draw=draw,
+                draw=self._draw_here,
                 memory=memory,
                 **place,  # type: ignore[arg-type]
             )
@@ -74,6 +81,7 @@ class MaskSchedule:
         """
         if self.done >= self.steps:
             return False
+        self._network.follow()
         weights = prunable(self._network.model, only=self._network.masks).values()
         if all(weight.grad is None for weight in weights):
             raise UserError(
@@ -93,9 +101,19 @@ class MaskSchedule:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put back what `state_dict` returned; load model and optimiser first."""
+        """Put back what `state_dict` returned; model and optimiser were loaded before, and after
+        this schedule was made: making one without a state applies the masks of the pruning."""
+        self._take(state)
+        self.hold.apply()
+
+    def _take(self, state: Mapping[str, Any]) -> None:
+        self._network.follow()
         self.done = state["done"]
         self._network.set_masks(state["masks"])
         self._memory.clear()
         self._memory.update(state["memory"])
-        self.hold.apply()
+
+    def _draw_here(self, count: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images of the user's on the device where the network is now."""
+        for x, y in self._draw(count, generator):
+            yield x.to(self._network.device), y.to(self._network.device)

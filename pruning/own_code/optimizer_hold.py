@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Self
 
 import torch
+from torch import nn
 
 from pruning.held_masks import HeldMasks
 from pruning.masks import Masks
@@ -26,8 +27,7 @@ class OptimizerHold:
         Raises:
             UserError: the optimiser trains another network.
         """
-        trained = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
-        if not any(id(parameter) in trained for parameter in network.model.parameters()):
+        if not trains(optimizer, network.model):
             raise UserError(
                 "this optimiser trains another network: make it of pruned.model.parameters()"
             )
@@ -61,3 +61,9 @@ class OptimizerHold:
         if self._held is None or self._masks is not masks or self._held.moved():
             self._held, self._masks = HeldMasks(self._network.model, masks), masks
         return self._held
+
+
+def trains(optimizer: torch.optim.Optimizer, model: nn.Module) -> bool:
+    """Whether an optimiser changes any weight of a network."""
+    trained = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
+    return any(id(parameter) in trained for parameter in model.parameters())

@@ -51,8 +51,14 @@ class Pruned:
         self.training: Train | None = None
         self.changes_masks = changes_masks
         self.memory: dict[str, Tensor] = {}
-        self._network, self._seed, self._draw = network, seed, draw
+        self._given, self._seed, self._draw = network, seed, draw
         self._schedule: MaskSchedule | None = None
+
+    @property
+    def _network(self) -> UserNetwork:
+        """The network, with its masks where its weights are now."""
+        self._given.follow()
+        return self._given
 
     @property
     def model(self) -> nn.Module:
@@ -116,12 +122,20 @@ class Pruned:
             )
         return OptimizerHold(self._network, optimizer)
 
-    def schedule(self, optimizer: torch.optim.Optimizer, *, steps: int) -> MaskSchedule:
+    def schedule(
+        self,
+        optimizer: torch.optim.Optimizer,
+        *,
+        steps: int,
+        state: Mapping[str, Any] | None = None,
+    ) -> MaskSchedule:
         """For methods that change masks while the network trains: call its `step()` before every
         optimiser step; masks are held, too.
 
         Args:
             steps: optimiser steps of the whole training.
+            state: where a training is continued, `schedule.state_dict()` of its checkpoint, after
+                model and optimiser were loaded.
 
         Raises:
             UserError: the method does not change masks while training, or see `MaskSchedule`.
@@ -142,6 +156,7 @@ class Pruned:
             draw=self._draw,
             memory=self.memory,
             notes=self.notes,
+            state=state,
         )
         return self._schedule
 
@@ -187,6 +202,8 @@ class Pruned:
             UserError: torch cannot export it, or a package is missing.
         """
         network = copy.deepcopy(self.model).cpu().float().eval()
+        if network.__dict__.pop("_original_forward", None) is not None:
+            del network.forward  # Accelerate's, which computes in the precision of its training
         properties = {"method": self.method, "sparsity": f"{self.sparsity:.6f}"}
         place = Path(path).expanduser()
         write_onnx(

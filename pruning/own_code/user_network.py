@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pruning.own_code.random_state import seeded_apart
 from pruning.pruned_network import PrunedNetwork
@@ -57,6 +57,13 @@ class UserNetwork(PrunedNetwork):
         with seeded_apart(self.device, derive_seed(self._seed, stream)):
             return self._maker().to(self.device)
 
+    def follow(self) -> None:
+        """Bring the masks to the device to which the user has moved the model since."""
+        device = find_device(self.model)
+        if device != self.device:
+            self.device = device
+            self.masks = {name: mask.to(device) for name, mask in self.masks.items()}
+
     def build_whole(self) -> nn.Module:
         return copy.deepcopy(self._whole).to(self.device)
 
@@ -78,6 +85,22 @@ def check_user_model(model: Any) -> None:
     if len(devices) > 1:
         raise UserError(
             f"the model must lie on one device, but lies on {', '.join(sorted(devices))}"
+        )
+
+
+@torch.no_grad()
+def check_output(network: PrunedNetwork) -> None:
+    """Pass if the network answers with a tensor.
+
+    Raises:
+        UserError: it does not.
+    """
+    x = torch.zeros(1, *network.image, device=network.device, dtype=find_dtype(network.model))
+    output = network.model(x)
+    if not isinstance(output, Tensor):
+        raise UserError(
+            f"the model must return its logits as a tensor, but returns {type(output).__name__}: "
+            "prune a module that calls it and returns them, e.g. model(images).logits"
         )
 
 

@@ -15,7 +15,7 @@ from pruning.method_calls import Draw, make_prune_input, prune_network
 from pruning.own_code.pruned import Pruned
 from pruning.own_code.random_state import seeded_apart
 from pruning.own_code.user_batches import UserBatches
-from pruning.own_code.user_network import UserNetwork, find_dtype
+from pruning.own_code.user_network import UserNetwork, check_output, find_dtype
 from pruning.phases import Measure, Phase, Prune, Recalibrate, Reinitialise, Rewind, Train
 from pruning.real_zeros import WrongZerosError
 from pruning.seeds import derive_seed
@@ -104,6 +104,9 @@ class UserPhases:
                 reason = self.method.find_obstacle(inputs)
             except ValueError as error:
                 reason = str(error)
+            except (TypeError, AttributeError):
+                check_output(self.network)
+                raise
         if reason:
             raise UserError(f"method '{self.name}' cannot prune this network: {reason}")
 
@@ -155,6 +158,9 @@ class UserPhases:
                     raise
                 except ValueError as error:
                     raise UserError(f"method '{self.name}': {error}") from error
+                except (TypeError, AttributeError):
+                    check_output(network)
+                    raise
                 self._add_notes(result, inputs.notes)
             case Rewind():
                 assert self.rewind is not None, "checked before the first phase"

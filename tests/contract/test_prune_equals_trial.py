@@ -1,5 +1,5 @@
 """`pruning.prune` against trials of studies: every method on three networks, masks, channels and
-weights bit for bit, on the CPU and on a pretended GPU.
+weights bit for bit; on a pretended GPU those of the CPU.
 
 Covers: pruning/own_code/user_phases.py, pruning/method_calls.py.
 """
@@ -23,21 +23,31 @@ from trainables.environment import Environment
 from trainables.trial import Trial
 
 METHODS = registry.list_methods()
+MODELS = own.NETWORKS | own.GPU_NETWORKS
 IMAGE, CLASSES = (1, 8, 8), 10
 
 
 @pytest.fixture(scope="module")
-def dense(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A study directory with the dense training of a network."""
+def train_dense(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Trains a network once for all methods, on the CPU; its study directory."""
 
     @functools.cache
     def train(network: str) -> Path:
         folder = tmp_path_factory.mktemp(network)
-        spec = own.trials_of("lottery_ticket", own.NETWORKS[network])[0]
-        Trial(spec, Environment(store=str(folder))).run()
+        spec = own.trials_of("lottery_ticket", MODELS[network])[0]
+        Trial(spec, Environment(store=str(folder), device="cpu")).run()
         return folder
 
     return train
+
+
+@pytest.fixture
+def study(network: str, method: str, train_dense: Callable[[str], Path], tmp_path: Path) -> Path:
+    """A study directory for a trial of the method, with the dense training if another trial has
+    done it."""
+    if method != "dense":
+        shutil.copytree(train_dense(network), tmp_path / "study")
+    return tmp_path / "study"
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -49,18 +59,14 @@ def dense(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     ],
 )
 def test_a_network_pruned_in_a_script_is_that_of_the_trial(
-    network: str, method: str, dense: Callable[[str], Path], tmp_path: Path
+    network: str, method: str, study: Path
 ) -> None:
-    specs = own.trials_of(method, own.NETWORKS[network])
-    if reason := refusal(specs[-1]):
+    if reason := refusal(network, method):
         with pytest.raises(UserError, match="cannot prune this network"):
             refuse(method, network)
         assert len(reason) > 20
         return
-    folder = tmp_path / "study"
-    if method != "dense":
-        shutil.copytree(dense(network), folder)
-    recorded = own.run_recorded(specs, folder, "cpu")
+    recorded = own.run_recorded(own.trials_of(method, MODELS[network]), study)
     pruned = own.prune_as(recorded)
     assert not (found := own.differences(recorded, pruned)), found
     row = recorded.trial.records.rows[-1]
@@ -69,8 +75,9 @@ def test_a_network_pruned_in_a_script_is_that_of_the_trial(
     assert all(note in row["notes"] for note in pruned.notes if "asked for" not in note)
 
 
-def refusal(spec: own.TrialSpec) -> str | None:
+def refusal(network: str, method: str) -> str | None:
     try:
+        spec = own.trials_of(method, MODELS[network])[-1]
         return find_obstacle(spec, IMAGE, CLASSES)
     except UserError as error:
         return str(error)
@@ -81,7 +88,7 @@ def refuse(method: str, network: str) -> None:
     from models.model_registry import build_model
 
     def build() -> own.nn.Module:
-        return build_model(own.NETWORKS[network], image=IMAGE, classes=CLASSES)
+        return build_model(MODELS[network], image=IMAGE, classes=CLASSES)
 
     model = build()
     pruning.prune(
@@ -91,17 +98,26 @@ def refuse(method: str, network: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "method",
+    ("network", "method"),
     [
-        method if method == "rigl" else pytest.param(method, marks=pytest.mark.slow)
+        pytest.param(
+            network,
+            method,
+            marks=[] if (network, method) == ("residual", "rigl") else pytest.mark.slow,
+        )
+        for network in own.GPU_NETWORKS
         for method in METHODS
     ],
 )
 @in_cuda_process
-def test_so_it_is_on_a_gpu(method: str, tmp_path: Path) -> None:
+def test_on_a_gpu_it_is_that_of_the_trial_on_the_cpu(
+    network: str, method: str, study: Path
+) -> None:
+    if refusal(network, method):
+        pytest.skip("the method refuses this network, see above")
+    recorded = own.run_recorded(own.trials_of(method, MODELS[network]), study)
     with PretendedGpu():
-        specs = own.trials_of(method, own.NETWORKS["residual"])
-        recorded = own.run_recorded(specs, tmp_path, "cuda")
-        pruned = own.prune_as(recorded)
+        pruned = own.prune_as(recorded, "cuda")
+        assert all(parameter.is_cuda for parameter in pruned.model.parameters())
         assert all(mask.is_cuda for mask in pruned.masks.values())
         assert not (found := own.differences(recorded, pruned)), found

@@ -29,6 +29,12 @@ NETWORKS = {
     "group_norm_cat": "tests.networks.architectures:group_norm_cat",
     "attention": "tests.networks.architectures:attention",
 }
+# For the pretended GPU, without what it computes otherwise: attention, and gradients of GroupNorm.
+GPU_NETWORKS = {
+    "residual": NETWORKS["residual"],
+    "cat": "tests.networks.architectures:cat",
+    "excited": "tests.networks.architectures:excited",
+}
 LR, BATCH = 0.05, 200
 
 
@@ -69,12 +75,16 @@ class RecordedTrial:
                     self.trained.append(network.copy_weights())
 
 
-def prune_as(recorded: RecordedTrial) -> pruning.Pruned:
+def prune_as(recorded: RecordedTrial, device: str = "cpu") -> pruning.Pruned:
     """What `pruning.prune` makes of the weights that a trial began with: its images come as
     batches, its trainings give what they gave there, and those that change masks run here, in a
-    plain loop."""
+    plain loop.
+
+    Args:
+        device: where the script has its network; all that it is given lies where the trial ran.
+    """
     trial, spec = recorded.trial, recorded.trial.spec
-    device, image = trial.runner.network.device, trial.runner.network.image
+    image = trial.runner.network.image
     loader = trial.runner.loader
 
     def build() -> nn.Module:
@@ -118,17 +128,19 @@ def train_with_schedule(pruned: pruning.Pruned, trial: Trial) -> None:
     batches = loader.batches_per_epoch(BATCH)
     schedule = pruned.schedule(optimizer, steps=batches * (training.end - training.start))
     pruned.model.train()
+    device = next(pruned.model.parameters()).device
     for epoch in range(training.start, training.end):
         generator = make_generator(trial.spec.seed, "train", epoch)
         for x, y in loader.training_batches(batch=BATCH, augment="none", generator=generator):
             optimizer.zero_grad()
-            cross_entropy(pruned.model(x), y).backward()
+            cross_entropy(pruned.model(x.to(device)), y.to(device)).backward()
             schedule.step()
             optimizer.step()
 
 
 def differences(recorded: RecordedTrial, pruned: pruning.Pruned) -> list[str]:
-    """In words what a trial and its twin do not have in common: masks, channels and weights."""
+    """In words what a trial on the CPU and its twin, on any device, do not have in common: masks,
+    channels and weights."""
     network = recorded.trial.runner.network
     found = [
         f"channels of {name}"
@@ -136,7 +148,7 @@ def differences(recorded: RecordedTrial, pruned: pruning.Pruned) -> list[str]:
         for name in {*plan, *twin}
         if name not in plan or name not in twin or not torch.equal(plan[name], twin[name])
     ]
-    masks = pruned.masks
+    masks = {name: mask.cpu() for name, mask in pruned.masks.items()}
     if list(masks) != list(network.masks):
         return [*found, f"masks of {list(masks)} and of {list(network.masks)}"]
     found += [
@@ -148,7 +160,7 @@ def differences(recorded: RecordedTrial, pruned: pruning.Pruned) -> list[str]:
     return found + [
         f"weights of {name}"
         for name, weight in prunable(pruned.model).items()
-        if weight.shape != twins[name].shape or not torch.equal(weight, twins[name])
+        if weight.shape != twins[name].shape or not torch.equal(weight.cpu(), twins[name])
     ]
 
 
@@ -158,9 +170,9 @@ def network_keep(network: Any) -> dict[str, Tensor]:
     return join_plans(network.keep_plans)
 
 
-def run_recorded(specs: list[TrialSpec], folder: Path, device: str) -> RecordedTrial:
-    """Run the trials; the last one is recorded."""
-    environment = Environment(store=str(folder), device=device, checkpoint_seconds=1e9)
+def run_recorded(specs: list[TrialSpec], folder: Path) -> RecordedTrial:
+    """Run the trials on the CPU; the last one is recorded."""
+    environment = Environment(store=str(folder), device="cpu", checkpoint_seconds=1e9)
     *before, spec = specs
     for parent in before:
         if not (folder / f"rows/{parent.key}.parquet").exists():

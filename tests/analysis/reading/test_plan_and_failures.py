@@ -181,3 +181,16 @@ def spoil(holder: Any, data: st.DataObject) -> None:
             holder[name] = deepcopy(data.draw(st.sampled_from(JUNK)))
             return
         holder = holder[name]
+
+
+def test_a_study_file_as_the_project_writes_it_is_read_whole(whole: Study) -> None:
+    from sweeps.study_file.study import StudySpec
+
+    spec = StudySpec.model_validate(
+        {"name": "gpus", "dataset": "digits", "model": "mlp", "methods": ["magnitude"],
+         "sparsities": [0.5], "seeds": [0], "resources": {"gpus_per_trial": 0.25}}
+    )  # fmt: skip
+    written, warnings = spec.model_dump(mode="json"), list[str]()
+    assert check_study_file(written, warnings) == written and not warnings
+    study = replace(whole, spec=check_study_file(written, []))
+    assert find_trial_device(study) == ("GPU", 0.25)

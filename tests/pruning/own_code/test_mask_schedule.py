@@ -11,6 +11,8 @@ from torch.nn.functional import cross_entropy
 
 import pruning
 from pruning.masks import prunable
+from tests.pretended_gpu.cuda_process import in_cuda_process
+from tests.pretended_gpu.instrument import PretendedGpu
 from tests.pruning.own_code.small_cnn import IMAGE, batches, seeded_cnn
 
 STEPS = 40
@@ -93,6 +95,48 @@ def test_it_continues_from_its_state_as_if_it_had_never_stopped() -> None:
     train(again, 10, made=(new, continued))
     assert continued.done == 30
     assert torch.equal(flat(whole), flat(again))
+
+
+def test_made_with_a_state_it_leaves_the_loaded_weights_as_they_are() -> None:
+    whole, optimizer = make("rigl")
+    schedule = whole.schedule(optimizer, steps=STEPS)
+    train(whole, 20, made=(optimizer, schedule))
+    saved, state, weights = copy.deepcopy(
+        (schedule.state_dict(), optimizer.state_dict(), whole.model.state_dict())
+    )
+    again, new = make("rigl")
+    again.model.load_state_dict(weights)
+    new.load_state_dict(state)
+    continued = again.schedule(new, steps=STEPS, state=saved)
+    for name, value in again.model.state_dict().items():
+        assert torch.equal(value, weights[name]), name
+    train(whole, 10, made=(optimizer, schedule))
+    train(again, 10, made=(new, continued))
+    assert torch.equal(flat(whole), flat(again))
+
+
+@pytest.mark.slow
+@in_cuda_process
+def test_a_network_may_move_to_a_gpu_after_it_was_pruned() -> None:
+    with PretendedGpu():
+        here, optimizer = make("rigl")
+        schedule = here.schedule(optimizer, steps=STEPS)
+        train(here, 10, made=(optimizer, schedule))
+        there, _ = make("rigl")
+        there.model.cuda()
+        assert there.sparsity == pytest.approx(0.8, abs=1e-3) and there.effective_macs
+        optimizer = torch.optim.AdamW(there.model.parameters(), lr=0.01)
+        schedule = there.schedule(optimizer, steps=STEPS)
+        on_device = [(x.cuda(), y.cuda()) for x, y in batches(4)]
+        for x, y in (on_device * 3)[:10]:
+            optimizer.zero_grad()
+            cross_entropy(there.model.eval()(x), y).backward()
+            schedule.step()
+            optimizer.step()
+        assert all(mask.is_cuda for mask in there.masks.values())
+        assert torch.equal(flat(there).cpu(), flat(here))
+        there.model.cpu()
+        assert not any(mask.is_cuda for mask in there.masks.values())
 
 
 def test_misuse_is_said_in_one_line() -> None:

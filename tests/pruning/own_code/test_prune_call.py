@@ -221,6 +221,33 @@ def test_what_cannot_be_done_is_said_in_one_line(message: str, change: dict[str,
     assert "\n" not in str(caught.value)
 
 
+class Answer(dict[str, Tensor]):
+    """What networks of Hugging Face return."""
+
+    @property
+    def logits(self) -> Tensor:
+        return self["logits"]
+
+
+class Answering(nn.Module):
+    """A network that returns more than its logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = cnn()
+
+    def forward(self, images: Tensor) -> object:
+        return Answer(logits=self.network(images))
+
+
+@pytest.mark.parametrize("method", ["snip", "synflow", "taylor_filter", "grasp"])
+def test_a_network_that_returns_more_than_logits_is_wrapped(method: str) -> None:
+    with pytest.raises(pruning.UserError, match=r"returns Answer: .* e.g. model\(images\).logits"):
+        pruning.prune(Answering(), method, 0.5, batches=batches())
+    by_weights_alone = pruning.prune(Answering(), "magnitude", 0.5, image=IMAGE)
+    assert by_weights_alone.sparsity == pytest.approx(0.5, abs=1e-3)
+
+
 def test_a_model_that_cannot_be_copied_is_pruned_in_place() -> None:
     class Uncopied(nn.Linear):
         def __deepcopy__(self, memo: object) -> nn.Module:

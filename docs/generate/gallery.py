@@ -1,0 +1,102 @@
+"""Draws the pictures of the gallery from real studies, and prints its page.
+
+    python docs/generate/gallery.py studies/digits studies/three_networks studies/gallery_search \
+        > docs/gallery.md
+
+Published numbers are drawn from the recorded rows of a replication. The page `report.html` is
+photographed by Chromium, which must be there as `chromium`.
+"""
+
+import io
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+from gallery_page import ALL, SEARCHES, write_page
+from PIL import Image
+
+from analysis.figures.critical_difference import draw_ranking
+from analysis.figures.published_comparison import draw_published
+from analysis.figures.two_studies import draw_versus
+from analysis.reading.load import load_study
+from analysis.replications.recorded_rows import read_recorded
+from analysis.report.figures_and_tables import FIGURES
+from analysis.report.study_report import make_page
+from analysis.statistics.results import Results, collect_results
+from analysis.statistics.study_comparison import compare_studies
+
+ROOT = Path(__file__).resolve().parents[2]
+PICTURES = ROOT / "docs" / "assets" / "gallery"
+WIDTH, COLOURS = 1000, 48  # pixels and colours of a picture
+PAGE = (1000, 1250)  # pixels of the page that are photographed
+
+
+def draw_pictures(digits: Path, networks: Path, search: Path) -> dict[str, bytes]:
+    """The pictures as PNG, by kind."""
+    study, several = load_study(digits), load_study(networks)
+    results, ranked = collect_results(study), collect_results(several)
+    pictures = {
+        draw.__module__.rpartition(".")[2]: draw(found, found.settings[0], ("png",))
+        for draw in FIGURES
+        for found in [ranked if draw.__name__ == "draw_iterations" else results]
+    }
+    pictures["critical_difference"] = draw_ranking(ranked, ("png",))
+    pictures["two_studies"] = draw_versus(compare_studies(study, several), ("png",))
+    pictures["published_comparison"] = draw_published(_read_replication(), ("png",))
+    of_search = make_page(load_study(search), formats=("png",)).pictures
+    for shown in SEARCHES:
+        pictures[shown.kind] = [one for one in of_search if one.name.startswith(shown.file)]
+    for shown in ALL:
+        for picture in pictures.get(shown.kind, []):
+            assert picture.name.startswith(shown.file), f"{shown.kind} draws {picture.name}"
+    return {kind: shrink(found[0].files["png"]) for kind, found in pictures.items()}
+
+
+def _read_replication() -> Results:
+    """The recorded rows of a replication, with the published numbers of its study file."""
+    recorded = read_recorded(ROOT / "docs" / "replications" / "snip_lenet.parquet")
+    preset = yaml.safe_load((ROOT / "sweeps" / "presets" / "snip_lenet.yaml").read_text())
+    return collect_results(replace(recorded.as_study(), spec={"published": preset["published"]}))
+
+
+def shrink(png: bytes) -> bytes:
+    """A picture of few pixels and colours."""
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    size = (WIDTH, round(image.height * WIDTH / image.width))
+    small = image.resize(size, Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.quantize(COLOURS).save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
+
+
+def photograph(digits: Path) -> bytes:
+    """The beginning of a study's report, as a browser shows it."""
+    page = make_page(load_study(digits))
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "report.html").write_text(page.to_html())
+        subprocess.run(
+            [
+                "chromium",
+                "--headless",
+                "--no-sandbox",
+                "--hide-scrollbars",
+                f"--window-size={PAGE[0]},{PAGE[1]}",
+                f"--screenshot={folder}/page.png",
+                f"file://{folder}/report.html",
+            ],
+            check=True,
+            capture_output=True,
+        )
+        return shrink((Path(folder) / "page.png").read_bytes())
+
+
+if __name__ == "__main__":
+    digits, networks, search = map(Path, sys.argv[1:])
+    PICTURES.mkdir(exist_ok=True)
+    drawn = draw_pictures(digits, networks, search) | {"inline_accuracy": photograph(digits)}
+    for kind, content in drawn.items():
+        (PICTURES / f"{kind}.png").write_bytes(content)
+    print(write_page(), end="")
