@@ -36,6 +36,9 @@ PAPERS = {
         (
             "how long the paper trains it does not say; the preset trains 50 epochs, 27,000 "
             "iterations",
+            "LeNet-5-Caffe trains without the paper's momentum, with which it diverges at that "
+            "learning rate (loss NaN after 1,700 iterations, also in a script without this "
+            "project); the authors' code has none by default",
             "the table gives neither spread nor number of runs",
         ),
         ("test_top1",),
