@@ -1,5 +1,6 @@
 """What README tells people to type exists and is understood."""
 
+import csv
 import os
 import re
 import shlex
@@ -52,6 +53,23 @@ def test_every_command_is_of_a_kind_that_is_tested_here() -> None:
 
 def test_ci_runs_the_same_tests() -> None:
     assert "make test\n" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_its_table_has_the_numbers_of_the_study_that_the_methods_pages_show() -> None:
+    wanted: dict[str, list[str]] = {}
+    with (ROOT / "docs" / "trained_cifar10.csv").open() as file:
+        for row in csv.DictReader(file):
+            assert row["n"] == "3"
+            mean, low, high = (f"{float(row[name]):.2f}" for name in ("mean", "low", "high"))
+            wanted.setdefault(row["method"], []).append(f"{mean} [{low}, {high}]")
+    _, _, table = README.partition("| Method ")
+    lines = [line.strip("|").split("|") for line in table.split("\n\n")[0].splitlines()[2:]]
+    found = [
+        [text for cell in cells if (text := cell.strip(" *"))]
+        for label, _, *cells in lines
+        if "2:4" not in label  # the methods' pages have no patterns
+    ]
+    assert sorted(found) == sorted(wanted.values())
 
 
 def targets() -> list[str]:
