@@ -64,6 +64,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setattr(ray, "init", refuse)
+    # The real one ends the process itself where it has used Ray.
+    monkeypatch.setattr("sweeps.running.deadline.run_to_exit", lambda main: sys.exit(main()))
     monkeypatch.setattr("sweeps.running.lease.SETTLE", 0)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     return tmp_path
