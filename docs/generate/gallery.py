@@ -14,10 +14,12 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import yaml
 from gallery_page import ALL, SEARCHES, write_page
 from PIL import Image
 
+from analysis.figures import canvas
 from analysis.figures.critical_difference import draw_ranking
 from analysis.figures.published_comparison import draw_published
 from analysis.figures.two_studies import draw_versus
@@ -25,21 +27,25 @@ from analysis.reading.load import load_study
 from analysis.replications.recorded_rows import read_recorded
 from analysis.report.figures_and_tables import FIGURES
 from analysis.report.study_report import make_page
+from analysis.series import Setting
 from analysis.statistics.results import Results, collect_results
 from analysis.statistics.study_comparison import compare_studies
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "docs" / "assets" / "gallery"
-WIDTH, COLOURS = 1000, 48  # pixels and colours of a picture
-PAGE = (1000, 1250)  # pixels of the page that are photographed
+DPI = 103  # of a picture: at twice that it takes three times as much
+COLOURS = 36
+GREYS = (*range(0, 240, 24), 238, 245, 250, 255)
+PAGE, PAGE_WIDTH = (1180, 1400), 880  # pixels of the page that is photographed, and as it is shown
 
 
 def draw_pictures(digits: Path, networks: Path, search: Path) -> dict[str, bytes]:
     """The pictures as PNG, by kind."""
+    canvas.DPI = DPI
     study, several = load_study(digits), load_study(networks)
     results, ranked = collect_results(study), collect_results(several)
     pictures = {
-        draw.__module__.rpartition(".")[2]: draw(found, found.settings[0], ("png",))
+        draw.__module__.rpartition(".")[2]: draw(found, _find_resnet(found), ("png",))
         for draw in FIGURES
         for found in [ranked if draw.__name__ == "draw_iterations" else results]
     }
@@ -55,6 +61,10 @@ def draw_pictures(digits: Path, networks: Path, search: Path) -> dict[str, bytes
     return {kind: shrink(found[0].files["png"]) for kind, found in pictures.items()}
 
 
+def _find_resnet(results: Results) -> Setting:
+    return next(setting for setting in results.settings if setting.model == "resnet8")
+
+
 def _read_replication() -> Results:
     """The recorded rows of a replication, with the published numbers of its study file."""
     recorded = read_recorded(ROOT / "docs" / "replications" / "snip_lenet.parquet")
@@ -63,12 +73,20 @@ def _read_replication() -> Results:
 
 
 def shrink(png: bytes) -> bytes:
-    """A picture of few pixels and colours."""
+    """A picture of few colours. They are chosen among what is coloured: by area most would be
+    shades of grey."""
     image = Image.open(io.BytesIO(png)).convert("RGB")
-    size = (WIDTH, round(image.height * WIDTH / image.width))
-    small = image.resize(size, Image.Resampling.LANCZOS)
+    pixels = np.asarray(image).reshape(-1, 3)
+    coloured = pixels[np.ptp(pixels.astype(int), axis=1) > 8]
+    palette = [grey for grey in GREYS for _ in range(3)]
+    if len(coloured):
+        chosen = Image.fromarray(coloured[None]).quantize(COLOURS)
+        palette += (chosen.getpalette() or [])[: 3 * COLOURS]
+    fixed = Image.new("P", (1, 1))
+    fixed.putpalette(palette)
     buffer = io.BytesIO()
-    small.quantize(COLOURS).save(buffer, format="png", optimize=True)
+    few = image.quantize(palette=fixed, dither=Image.Dither.NONE)
+    few.save(buffer, format="png", optimize=True)
     return buffer.getvalue()
 
 
@@ -90,7 +108,11 @@ def photograph(digits: Path) -> bytes:
             check=True,
             capture_output=True,
         )
-        return shrink((Path(folder) / "page.png").read_bytes())
+        image = Image.open(Path(folder) / "page.png").convert("RGB")
+        image.thumbnail((PAGE_WIDTH, PAGE_WIDTH * PAGE[1]))
+        buffer = io.BytesIO()
+        image.save(buffer, format="png")
+        return shrink(buffer.getvalue())
 
 
 if __name__ == "__main__":
