@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 import yaml
 from gallery_page import ALL, SEARCHES, write_page
-from PIL import Image
+from PIL import Image, ImageColor
 
 from analysis.figures import canvas
 from analysis.figures.critical_difference import draw_ranking
 from analysis.figures.published_comparison import draw_published
 from analysis.figures.two_studies import draw_versus
+from analysis.method_styles import METHODS
 from analysis.reading.load import load_study
 from analysis.replications.recorded_rows import read_recorded
 from analysis.report.figures_and_tables import FIGURES
@@ -34,7 +35,7 @@ from analysis.statistics.study_comparison import compare_studies
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "docs" / "assets" / "gallery"
 DPI = 103  # of a picture: at twice that it takes three times as much
-COLOURS = 36
+COLOURS = 16  # beside those of methods and greys
 GREYS = (*range(0, 240, 24), 238, 245, 250, 255)
 PAGE, PAGE_WIDTH = (1180, 1400), 880  # pixels of the page that is photographed, and as it is shown
 
@@ -73,19 +74,20 @@ def _read_replication() -> Results:
 
 
 def shrink(png: bytes) -> bytes:
-    """A picture of few colours. They are chosen among what is coloured: by area most would be
-    shades of grey."""
-    image = Image.open(io.BytesIO(png)).convert("RGB")
-    pixels = np.asarray(image).reshape(-1, 3)
-    coloured = pixels[np.ptp(pixels.astype(int), axis=1) > 8]
-    palette = [grey for grey in GREYS for _ in range(3)]
+    """A picture of few colours: shades of grey, those of the methods, and some of the others."""
+    image = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(np.int32)
+    flat = image.reshape(-1, 3)
+    pixels, places = np.unique(flat, axis=0, return_inverse=True)
+    coloured = flat[np.ptp(flat, axis=1) > 8]
+    palette = [(grey, grey, grey) for grey in GREYS]
+    palette += [ImageColor.getrgb(style.colour) for style in METHODS.values()]
     if len(coloured):
-        chosen = Image.fromarray(coloured[None]).quantize(COLOURS)
-        palette += (chosen.getpalette() or [])[: 3 * COLOURS]
-    fixed = Image.new("P", (1, 1))
-    fixed.putpalette(palette)
+        strip = Image.fromarray(coloured[None].astype(np.uint8)).quantize(COLOURS)
+        palette += list(zip(*[iter(strip.getpalette() or [])] * 3, strict=True))
+    distances = ((pixels[:, None] - np.array(palette)[None]) ** 2).sum(2)
+    few = Image.fromarray(distances.argmin(1)[places].reshape(image.shape[:2]).astype(np.uint8))
+    few.putpalette([value for colour in palette for value in colour])
     buffer = io.BytesIO()
-    few = image.quantize(palette=fixed, dither=Image.Dither.NONE)
     few.save(buffer, format="png", optimize=True)
     return buffer.getvalue()
 
