@@ -2,6 +2,7 @@
 its ingredients is taken away, as Frankle et al. 2021 (arXiv 2009.08576) show it."""
 
 import math
+import textwrap
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -18,7 +19,7 @@ from analysis.statistics.results import Results
 
 COLUMNS = 4
 HEIGHT, LEAST_HEIGHT = 1.3, 1.0
-NAMED = 30  # letters of a method's name that fit above a panel
+NAMED = 30  # letters of a method's name that fit into a line above a panel
 DATA = [
     *("panel", "series", "method", "knobs", "stage", "sparsity", "place"),
     *("mean", "low", "high", "n"),
@@ -46,8 +47,13 @@ def draw_controls(results: Results, setting: Setting, kinds: tuple[str, ...]) ->
     ]
     caption, foot = describe_figure(results, setting, remarks)
     columns = min(COLUMNS, max(2, len(controls)))
+    wrapped = any(len(series.label) > NAMED for series in controls)
     margins = Margins(
-        top=find_top(headed=True, shared=True), between=0.28, gap=0.28, legend=0.02, left=0.62
+        top=find_top(headed=True, shared=True),
+        between=0.36 if wrapped else 0.28,
+        gap=0.28,
+        legend=0.02,
+        left=0.62,
     )
     room = find_room(margins, foot)
     most_rows = int((room + margins.between) // (LEAST_HEIGHT + margins.between))
@@ -115,9 +121,8 @@ def _draw_page(
             axes.tick_params(labelleft=False)
         else:
             label_y(axes, results.metric.heading, size=7)
-        label = method.label
-        short = label if len(label) <= NAMED else f"{label[: NAMED - 3]}..."
-        canvas.head(row, short, column, size=7.5)
+        lines = textwrap.wrap(method.label, NAMED)
+        canvas.head(row, "\n".join(lines[:2]), column, size=7.5 if len(lines) < 2 else 6.2)
     for axes in [axes for row in canvas.axes for axes in row][len(controls) :]:
         axes.remove()
     canvas.add_shared_legend(list(entries.values()))

@@ -199,7 +199,8 @@ INTRODUCTION = """\
 Every figure that `python -m analysis` draws, the question that it answers, and the command that
 draws it. Each is written into the study directory as PDF, SVG and CSV (the numbers in it), as PNG
 where `--format` asks for it, and is in `report/report.html`, too ([reading the report](report.md)).
-The studies are small and real: they show what a figure looks like, and rank nothing.
+The studies are small and real, made on a machine that did other work besides: they show what a
+figure looks like, and rank nothing.
 """
 
 

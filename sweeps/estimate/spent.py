@@ -28,9 +28,12 @@ class Account:
         return self._describe_multiple(1.0)
 
     def describe_ahead(self, epochs: float) -> str:
-        """What so many more epochs will cost, on devices as before."""
+        """What so many more epochs will cost, on devices as before; unknown while none of the
+        trials has trained, as where the dense network is a given one."""
         trained = sum(trial.epochs for trial in self._spent.values())
-        return "about " + self._describe_multiple(epochs / max(1e-9, trained))
+        if trained <= 0:
+            return "unknown, no epoch was trained yet"
+        return "about " + self._describe_multiple(epochs / trained)
 
     def _describe_multiple(self, factor: float) -> str:
         """What was spent, times a factor."""

@@ -45,3 +45,10 @@ def test_money_is_not_told_where_a_device_has_no_price() -> None:
         Account(Prices(), 1, {"a": DeviceTime(12.0, "cpu", 1)}).describe()
         == "0.0033 CPU core hours"
     )
+
+
+def test_what_is_to_come_is_unknown_until_something_was_trained() -> None:
+    account = Account(Prices(), 1, {"dense": DeviceTime(9.0, "cpu", 0)})
+    assert account.describe_ahead(10) == "unknown, no epoch was trained yet"
+    account.record("magnitude", DeviceTime(20.0, "cpu", 2))
+    assert account.describe_ahead(200) == "about 0.81 CPU core hours"
