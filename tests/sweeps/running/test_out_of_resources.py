@@ -92,7 +92,8 @@ def test_a_ray_that_does_not_answer_while_it_starts_ends_the_command_with_one_li
     """As where the system refuses it a thread. Meanwhile no Python of the command runs."""
     write(tmp_path)
     (tmp_path / "hangs.py").write_text(HANGS)
-    running = start(shell=f'exec {sys.executable} hangs.py "${{@:3}}"')
+    later = {"RAY_health_check_initial_delay_ms": "3600000"}  # else Ray may end it first
+    running = start(shell=f'exec {sys.executable} hangs.py "${{@:3}}"', **later)
     told, _ = running.communicate(timeout=PATIENCE)
     assert running.returncode == 3, told
     (line,) = told.splitlines()[1:]
