@@ -141,7 +141,8 @@ def digest_user_files(name: str, knobs: Mapping[str, object]) -> dict[str, str]:
 def as_markdown() -> str:
     """All methods as a Markdown table, made of their cards: `python -m pruning.registry >
     docs/methods.md`."""
-    rows = ["| method | kind | what it does | paper | cost | use it |", "|---|---|---|---|---|---|"]
+    titles = ("method", "kind", "what it does", "paper", "cost", "when to use it")
+    rows = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for name in list_methods():
         card = find_method_class(name).card
         cells = (f"`{name}`", card.kind, card.summary, card.paper, card.cost, card.when)

@@ -229,11 +229,12 @@ def _write_entry(shown: Shown) -> str:
     where = f"`report/figures/{shown.file}*.png`" if shown.file else "`report/report.html`"
     if shown.kind == "two_studies":
         where = f"`versus-three_networks/figures/{shown.file}*.png`"
+    picture = f"assets/gallery/{shown.kind}.png"
     return "\n\n".join(
         [
             f"### {shown.title}",
             f"{shown.question}",
             f"`{shown.command}`: {where}",
-            f"![{shown.title}](assets/gallery/{shown.kind}.png)",
+            f"[![{shown.title}]({picture})]({picture})",
         ]
     )

@@ -94,7 +94,7 @@ def write_page(name: str) -> str:
         "Starts from": STARTS[kind.starts_from],
         "Sparsity": REACHES[kind.reaches] if kind.prunes else "none",
         "Cost": card.cost,
-        "Use it when": card.when,
+        "When to use it": card.when,
     }
     lines = [f"# {card.title}", "", f"{card.summary[:1].upper()}{card.summary[1:]}.", ""]
     if card.formula:

@@ -31,5 +31,5 @@ def list_methods() -> dict[str, Any]:
         kind = registry.find_method_class(name)
         card, remark = kind.card, "" if kind.in_all else "; no part of 'methods: all'"
         print(f"{name:16} {card.kind:13} {card.summary}")
-        print(f"{'':30} {card.paper}; cost: {card.cost}; use it {card.when}{remark}")
+        print(f"{'':30} {card.paper}; cost: {card.cost}; when to use it: {card.when}{remark}")
     return {"methods": [{"name": name, **describe_method(name)} for name in names]}

@@ -66,7 +66,7 @@ def test_the_table_of_methods_has_a_row_for_each() -> None:
     assert (title, empty, head) == (
         "# Methods",
         "",
-        "| method | kind | what it does | paper | cost | use it |",
+        "| method | kind | what it does | paper | cost | when to use it |",
     )
     card = registry.find_method_class("snip").card
     assert (
