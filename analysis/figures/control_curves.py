@@ -121,8 +121,8 @@ def _draw_page(
             axes.tick_params(labelleft=False)
         else:
             label_y(axes, results.metric.heading, size=7)
-        lines = textwrap.wrap(method.label, NAMED)
-        canvas.head(row, "\n".join(lines[:2]), column, size=7.5 if len(lines) < 2 else 6.2)
+        lines = textwrap.wrap(method.label, NAMED, max_lines=2, placeholder=" ...")
+        canvas.head(row, "\n".join(lines), column, size=7.5 if len(lines) < 2 else 6.2)
     for axes in [axes for row in canvas.axes for axes in row][len(controls) :]:
         axes.remove()
     canvas.add_shared_legend(list(entries.values()))
