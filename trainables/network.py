@@ -14,6 +14,7 @@ from models.model_registry import build_model
 from pruning.batch_norm import recalibrate_batch_norm
 from pruning.pruned_network import PrunedNetwork
 from pruning.seeds import derive_seed
+from trainables.training.channels_last import to_channels_last
 from trainables.training.compile import CompiledForward, choose_compiled
 from trainables.training.evaluation import Accuracy, evaluate
 from trainables.training.evaluation_batch import EvaluationBatch
@@ -86,8 +87,7 @@ class Network(PrunedNetwork):
 
     def arrange(self, model: nn.Module) -> nn.Module:
         """The network with its weights in the memory format in which convolutions are fastest."""
-        moved: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return moved
+        return to_channels_last(model)
 
     def renew_optimizer(self, recipe: Recipe) -> torch.optim.Optimizer:
         """Begin a training: a fresh optimiser without momentum, no average of weights yet, and
