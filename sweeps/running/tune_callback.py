@@ -11,11 +11,13 @@ from ray import tune
 
 from pruning.user_error import printable
 from sweeps.planning.trial_status import record_failure
+from sweeps.running.local_ray import find_session_folder
 from sweeps.running.not_pickled import NotPickled
 from sweeps.running.observer import Observer
 from sweeps.running.progress import Progress
 from sweeps.running.stop_request import StopRequest
 from sweeps.running.unfit_nodes import UnfitNodes
+from sweeps.running.worker_crash import find_crash
 from sweeps.running.worker_failures import (
     ROUNDS,
     WorkerFailures,
@@ -170,10 +172,13 @@ def _key(trial: Any) -> str:
 
 
 def _read_error(trial: Any) -> str:
-    """What Ray says of the end of a trial's worker: the newest entry of the trial's error file."""
+    """What is known of the end of a trial's worker: the newest entry of the trial's error file, and
+    the crash that its log tells of."""
     try:
         text = Path(trial.error_file).read_text(errors="replace")
     except (OSError, TypeError):
         return ""
     newest = text.rpartition("Failure # ")[2].partition("\n")[2]
-    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", newest).split())
+    error = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", newest).split())
+    crash = find_crash(error, find_session_folder())
+    return f"{error} Crash: {crash}" if crash else error

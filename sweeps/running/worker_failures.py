@@ -59,10 +59,13 @@ def describe_failure(error: str) -> str:
         return f"{_DESCRIPTIONS[cause]} {fault[1][:200]}"
     if cause != "process":
         return _DESCRIPTIONS[cause]
-    detail = re.search(r"Worker exit detail: (.*?)(?: Some common causes|$)", error) or re.search(
-        r"(\w+Error: .*)", error
+    signs = (
+        r" Crash: (.*)$",
+        r"Worker exit detail: (.*?)(?: Some common causes|$)",
+        r"(\w+Error: .*)",
     )
-    return f"{_DESCRIPTIONS[cause]} ({(detail[1] if detail else error)[:200].rstrip('. ')})"
+    found = next((detail[1] for sign in signs if (detail := re.search(sign, error))), error)
+    return f"{_DESCRIPTIONS[cause]} ({found[:200].rstrip('. ')})"
 
 
 def pause_before_retry(failures: int) -> float:

@@ -18,8 +18,9 @@ LANES = 16  # of the widest vectors
 
 
 def to_channels_last(model: nn.Module) -> nn.Module:
-    """The network itself with its weights in channels_last memory; on the CPU its strided 1x1
-    convolutions have a hook that keeps oneDNN off its faulty path while gradients are computed."""
+    """The network itself with its weights in channels_last memory, and its strided 1x1 convolutions
+    with a hook that keeps oneDNN off its faulty path while gradients are computed; on every device,
+    so that a trial computes the same wherever it goes on."""
     moved: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for module in moved.modules():
         if _is_strided_pointwise(module) and _crop_unread not in module._forward_pre_hooks.values():
@@ -42,7 +43,7 @@ def _crop_unread(module: nn.Conv2d, inputs: tuple[Any, ...]) -> Tensor | None:
     reads: the output is the same, and oneDNN takes another path, as the input's size is no multiple
     of the stride any more."""
     x: Tensor = inputs[0]
-    if x.device.type != "cpu" or x.shape[-3] >= LANES or not torch.is_grad_enabled():
+    if x.shape[-3] >= LANES or not torch.is_grad_enabled():
         return None
     height, width = (
         size - (size - 1) % step for size, step in zip(x.shape[-2:], module.stride, strict=True)

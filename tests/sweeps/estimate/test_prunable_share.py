@@ -56,7 +56,7 @@ def test_a_network_that_cannot_be_pruned_may_be_trained(
         describe_prunable_shares(build_study({**raw, "methods": ["random"]}, where="x"))
 
 
-def test_the_dry_run_says_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_dry_run_says_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--preset", "digits", "--methods", "random", "--set", "exclude=[first, last]"]
-    assert full_study.main([*words, "--dry-run"]) == 0
+    assert full_study.main([*words, "--out", str(tmp_path / "out"), "--dry-run"]) == 0
     assert "of resnet8 on digits, without first, last" in capsys.readouterr().out

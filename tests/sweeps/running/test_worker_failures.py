@@ -72,6 +72,12 @@ def test_a_loss_is_told_without_rays_guesses() -> None:
     )
 
 
+def test_a_crash_is_told_in_place_of_what_ray_says() -> None:
+    crash = "Segmentation fault in graph.py, line 1113, called by epoch.py, line 237"
+    assert find_cause(f"{KILLED} Crash: {crash}") == "process"
+    assert describe_failure(f"{KILLED} Crash: {crash}") == f"its worker died ({crash})"
+
+
 @pytest.mark.parametrize("cause", ["unfit", "crowded", "left"])
 def test_a_trial_is_not_given_up_for_its_node_before_a_hundred_times(cause: Cause) -> None:
     failures = WorkerFailures()
