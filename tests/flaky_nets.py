@@ -1,7 +1,9 @@
-"""A user's own network that fails for one seed while a flag file exists: what a trial's own fault
-looks like."""
+"""A user's own networks: one that fails for one seed while a flag file exists, as a trial's own
+fault does, and one that takes its worker down, as a library's fault does."""
 
 import os
+import signal
+import sys
 from pathlib import Path
 
 import torch
@@ -20,3 +22,17 @@ def net(image: tuple[int, int, int], classes: int) -> nn.Module:
         nn.ReLU(),
         nn.Linear(16, classes),
     )
+
+
+class Crashing(nn.Linear):
+    """A layer that crashes in Ray's workers."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if "default_worker" in sys.argv[0]:
+            signal.raise_signal(signal.SIGSEGV)
+        return super().forward(x)
+
+
+def crashing(image: tuple[int, int, int], classes: int) -> nn.Module:
+    """One linear layer on flattened pixels."""
+    return nn.Sequential(nn.Flatten(), Crashing(image[0] * image[1] * image[2], classes))

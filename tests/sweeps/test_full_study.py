@@ -254,6 +254,19 @@ def test_failures_are_named_retried_on_request_and_a_study_grows(
 
 
 @pytest.mark.slow
+def test_a_crash_in_a_workers_library_is_told_with_its_place(
+    tmp_path: Path, clean: list[subprocess.Popen[str]]
+) -> None:
+    change = {"model": "tests.flaky_nets:crashing", "methods": ["random"], "seeds": [0]}
+    write(tmp_path, **change)
+    clean.append(start(tmp_path, PYTHONPATH=str(ROOT)))
+    code, told = finish(clean[-1], 400)
+    assert code != 0
+    assert re.search(r"will go on: its worker died \(Segmentation fault in .*flaky_nets.py", told)
+    assert "Traceback" not in told
+
+
+@pytest.mark.slow
 def test_damaged_rows_and_damaged_dense_weights_are_made_anew_within_one_launch(
     undisturbed: Path, tmp_path: Path, clean: list[subprocess.Popen[str]]
 ) -> None:
