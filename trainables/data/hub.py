@@ -34,7 +34,7 @@ def download_parquet(data_set: HubDataSet) -> ParquetFiles:
     except ImportError as error:
         raise UserError(
             f"'hf:{data_set.repository}' needs the package huggingface_hub; "
-            "install it with: pip install 'pruning-studies[hub]'"
+            "pip install --editable '.[hub]' in the checkout, or pip install huggingface_hub"
         ) from error
     revision = None
     chosen = choose_files(data_set, _list_files(hub, data_set, revision))
