@@ -33,7 +33,7 @@ def download_parquet(data_set: HubDataSet) -> ParquetFiles:
         import huggingface_hub as hub
     except ImportError as error:
         raise UserError(
-            f"'hf:{data_set.repository}' needs the package huggingface_hub; "
+            f"'hf:{data_set.repository}' needs the package huggingface_hub: "
             "pip install --editable '.[hub]' in the checkout, or pip install huggingface_hub"
         ) from error
     revision = None

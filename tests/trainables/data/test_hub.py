@@ -197,7 +197,7 @@ def test_a_repository_without_images_in_parquet_is_one_line(tmp_path: Path, fake
 
 def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(UserError, match=r"needs the package huggingface_hub; install it with"):
+    with pytest.raises(UserError, match=r"needs the package huggingface_hub: pip install"):
         prepared.prepare("hf:me/never", cache=tmp_path)
 
 
