@@ -2,9 +2,9 @@
 
 Runs a real study on digits, on several Ray nodes on this machine, first in a folder on a small disk
 and then in a local S3 bucket, and meanwhile kills trial processes, nodes and the driver, freezes
-nodes, damages checkpoints, fills the disk and cuts the store off. Then it compares everything with
-an undisturbed run. Kinds, order and moments of the faults come from the seed alone; what exactly
-they meet does not. Needs Linux, and root for the full disk.
+nodes, takes their memory, damages checkpoints, fills the disk and cuts the store off. Then it
+compares everything with an undisturbed run. Kinds, order and moments of the faults come from the
+seed alone; what exactly they meet does not. Needs Linux, and root for the full disk and memory.
 """
 
 import argparse
@@ -126,18 +126,18 @@ def play(
     seeds = options.seeds or max(2, len(planned) // 10)
     disk = Disk.at(folder / "disk", MEGABYTES) if name == "local" else None
     if disk and not disk.small:
-        mounted = ("disk full", "folder not shared")
-        planned = [fault for fault in planned if fault.kind not in mounted]
+        planned = [fault for fault in planned if fault.kind not in faults.MOUNTED]
         log.info(
             "no file system can be mounted here: the faults %s are left out",
-            " and ".join(f"'{kind}'" for kind in mounted),
+            ", ".join(f"'{kind}'" for kind in faults.MOUNTED),
         )
     place = (
         Folder(disk.path / "out")
         if disk
         else Bucket(ground.s3, ground.s3.create_bucket("studies"), "chaos")
     )
-    with Nodes.started(folder, surroundings) as nodes:
+    own_memory = disk is not None and disk.small
+    with Nodes.started(folder, surroundings, own_memory=own_memory) as nodes:
         stage = Stage(
             name=name,
             study=study(options.epochs, seeds),

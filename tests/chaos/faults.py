@@ -116,7 +116,7 @@ def _node_drained(stage: "Stage", planned: Planned) -> None:
     seconds = 4 + 4 * planned.amount
     stage.begin(planned, family, f"{seconds:.1f} s notice")
     stage.doomed.add(family[0].pid)
-    stage.nodes.drain(stage.node_name(family[0].pid), seconds=seconds)
+    stage.nodes.drain(stage.node(family[0].pid).name, seconds=seconds)
     stage.watch(seconds)
     send([*below(stage.processes(), family[0].pid), *_still(stage, family)], signal.SIGKILL)
 
@@ -125,7 +125,7 @@ def _node_frozen(stage: "Stage", planned: Planned) -> None:
     """A machine that stops answering until it is declared dead; then it comes back and goes on, or
     never does."""
     family = _busy_node(stage, planned)
-    name, returns = stage.node_name(family[0].pid), planned.amount < 0.6
+    name, returns = stage.node(family[0].pid).name, planned.amount < 0.6
     stage.begin(planned, family, "and came back" if returns else "for good")
     stage.doomed.add(family[0].pid)
     stage.frozen |= {process.pid for process in family}
@@ -138,6 +138,22 @@ def _node_frozen(stage: "Stage", planned: Planned) -> None:
         stage.watch(2 + 5 * planned.amount)
     send(_still(stage, family), signal.SIGKILL)
     stage.frozen -= {process.pid for process in family}
+
+
+def _out_of_memory(stage: "Stage", planned: Planned) -> None:
+    """A machine has no memory left until Ray has ended a trial on it."""
+    family = _busy_node(stage, planned)
+    memory = stage.node(family[0].pid).memory
+    assert memory
+    victims = {process for process in family if process.is_trial}
+    stage.begin(planned, victims)
+    memory.run_out()
+    try:
+        stage.wait_for(
+            lambda: not victims <= set(stage.processes()), "Ray to end a worker for want of memory"
+        )
+    finally:
+        memory.come_back()
 
 
 def _driver(stage: "Stage", planned: Planned) -> None:
@@ -286,6 +302,7 @@ KINDS: dict[str, Callable[["Stage", Planned], None]] = {
     "node killed": _node_killed,
     "node drained": _node_drained,
     "node frozen": _node_frozen,
+    "out of memory": _out_of_memory,
     "driver killed": _driver,
     "driver terminated": _driver,
     "group terminated": _driver_asked,
@@ -296,21 +313,23 @@ KINDS: dict[str, Callable[["Stage", Planned], None]] = {
     "disk full": _disk_full,
     "store unreachable": _store_unreachable,
 }
+MOUNTED = ("disk full", "folder not shared", "out of memory")  # which need root
 LOCAL = {
-    "trial killed": 16,
+    "trial killed": 14,
     "trial terminated": 10,
     "checkpoint damaged": 11,
-    "node killed": 10,
-    "node drained": 8,
+    "node killed": 9,
+    "node drained": 7,
     "node frozen": 6,
-    "driver killed": 8,
+    "out of memory": 6,
+    "driver killed": 7,
     "driver terminated": 5,
     "group terminated": 4,
     "terminal closed": 4,
     "output closed": 4,
     "listing lags": 4,
     "folder not shared": 3,
-    "disk full": 7,
+    "disk full": 6,
 }
 REMOTE = {
     "store unreachable": 50,

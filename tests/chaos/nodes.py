@@ -16,10 +16,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
+
+from tests.chaos.memory import Memory
 
 HERE = Path(__file__).resolve().parent
 HEALTH = {  # a frozen node counts as dead after about 8 s instead of 60
@@ -32,26 +37,34 @@ HEALTH = {  # a frozen node counts as dead after about 8 s instead of 60
 
 @dataclass(frozen=True)
 class Node:
-    """A node of the cluster: Ray's id of it and the process id of its raylet."""
+    """A node of the cluster: Ray's id of it, the process id of its raylet, and its memory, where it
+    has one of its own."""
 
     name: str
     raylet: int
+    memory: Memory | None = None
 
 
 @dataclass
 class Nodes:
     """The cluster as the campaign sees it. `added` are all worker nodes so far, dead
-    ones included."""
+    ones included; each has a memory of its own, described in `memories`, if that is a folder."""
 
     process: subprocess.Popen[str]
+    memories: Path | None = None
     address: str = ""
     added: list[Node] = field(default_factory=list)
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     @contextmanager
-    def started(cls, folder: Path, environment: Mapping[str, str]) -> Iterator["Nodes"]:
-        """A cluster with a head that runs no trials; what Ray prints goes to `folder`/nodes.log."""
+    def started(
+        cls, folder: Path, environment: Mapping[str, str], *, own_memory: bool = False
+    ) -> Iterator["Nodes"]:
+        """A cluster with a head that runs no trials; what Ray prints goes to `folder`/nodes.log.
+
+        own_memory: nodes can run out of memory, each for itself, which needs root.
+        """
         with (folder / "nodes.log").open("w") as log:
             process = subprocess.Popen(
                 [sys.executable, str(HERE / "nodes.py"), environment["RAY_TMPDIR"]],
@@ -62,7 +75,7 @@ class Nodes:
                 text=True,
                 start_new_session=True,
             )
-        nodes = cls(process)
+        nodes = cls(process, folder if own_memory else None)
         try:
             nodes.address = nodes._ask("head")["address"]
             yield nodes
@@ -79,8 +92,11 @@ class Nodes:
 
     def add(self) -> Node:
         """Add a node with one CPU."""
-        answer = self._ask("add")
-        node = Node(answer["name"], answer["raylet"])
+        memory = None
+        if self.memories:
+            memory = Memory(self.memories / f"meminfo{len(self.added)}")
+        answer = self._ask("add", meminfo=str(memory.path) if memory else None)
+        node = Node(answer["name"], answer["raylet"], memory)
         self.added.append(node)
         return node
 
@@ -153,12 +169,10 @@ def _do(cluster: Any, request: Mapping[str, Any]) -> dict[str, Any]:
             _start_head(cluster)
             return {"address": cluster.address}
         case "add":
-            node = cluster.add_node(num_cpus=1, wait=False)
-            return {"name": node.node_id, "raylet": node.all_processes["raylet"][0].process.pid}
+            meminfo = request["meminfo"]
+            return _add(cluster, f"mount --bind {meminfo} /proc/meminfo" if meminfo else None)
         case "apart":
-            with _apart(request["folder"]):
-                node = cluster.add_node(num_cpus=1, wait=False)
-            return {"name": node.node_id, "raylet": node.all_processes["raylet"][0].process.pid}
+            return _add(cluster, f"mount -t tmpfs none {request['folder']}")
         case "drain":
             _drain(cluster, request["name"], request["seconds"])
             return {}
@@ -195,17 +209,33 @@ def _start_head(cluster: Any) -> None:
             end(os.environ[MARK])
 
 
+def _add(cluster: Any, mount: str | None) -> dict[str, Any]:
+    """Add a node with one CPU; its processes see what the command mounts, and no other does."""
+    with _mounted(mount) if mount else nullcontext():
+        node = cluster.add_node(num_cpus=1, wait=False)
+    return {"name": node.node_id, "raylet": node.all_processes["raylet"][0].process.pid}
+
+
 @contextmanager
-def _apart(folder: str) -> Iterator[None]:
-    """Processes that Ray starts meanwhile have a mount of their own over a folder."""
+def _mounted(mount: str) -> Iterator[None]:
+    """Processes that Ray starts meanwhile carry out a mount of their own first."""
     from ray._private import services
 
     kind: Any = services.ConsolePopen
-    mount = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', folder]
+    apart = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "slave",
+        "sh",
+        "-c",
+        f'{mount} && exec "$@"',
+        "sh",
+    ]
 
     class Apart(kind):  # type: ignore[misc]
         def __init__(self, command: list[str], *words: Any, **how: Any) -> None:
-            super().__init__([*mount, *command], *words, **how)
+            super().__init__([*apart, *command], *words, **how)
 
     services.ConsolePopen = Apart
     try:
@@ -239,7 +269,6 @@ def _survivors(seconds: float) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(HERE.parents[1])]
     from tests.chaos.disk import release
     from tests.chaos.processes import MARK, end, marked
 

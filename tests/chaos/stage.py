@@ -186,9 +186,9 @@ class Stage:
         there = {process.pid for process in self.processes() if process.is_raylet} - self.doomed
         return [node for node in self.nodes.added if node.raylet in there]
 
-    def node_name(self, raylet: int) -> str:
-        """Ray's id of the node with that raylet."""
-        return next(node.name for node in self.nodes.added if node.raylet == raylet)
+    def node(self, raylet: int) -> Node:
+        """The node with that raylet."""
+        return next(node for node in self.nodes.added if node.raylet == raylet)
 
     def key_of(self, process: Process) -> str | None:
         """The key of the trial that a process opened last."""

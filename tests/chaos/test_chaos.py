@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.faults import KINDS
+from tests.chaos.faults import KINDS, MOUNTED
 from tests.chaos.undisturbed import ROOT
 
 COMMAND = [sys.executable, str(ROOT / "tests/chaos/campaign.py")]
@@ -38,24 +38,27 @@ def test_a_study_survives_the_death_of_everything_once() -> None:
 
 
 @pytest.mark.slow
-def test_a_study_survives_what_terminals_and_network_disks_do() -> None:
-    kinds = "group terminated,terminal closed,output closed,listing lags,folder not shared"
+def test_a_study_survives_what_terminals_network_disks_and_full_memories_do() -> None:
+    kinds = (
+        "group terminated,terminal closed,output closed,listing lags,folder not shared,"
+        "out of memory"
+    )
     code, told = run(
-        "--faults", "5", "--stores", "local", "--kinds", kinds, "--epochs", "8", "--seeds", "1"
+        "--faults", "6", "--stores", "local", "--kinds", kinds, "--epochs", "8", "--seeds", "1"
     )
     assert code == 0, told
     for kind in kinds.split(","):
-        mounted = kind == "folder not shared"
+        mounted = kind in MOUNTED
         assert f"| {kind} " in told or (mounted and "are left out" in told), told
 
 
 @pytest.mark.campaign
 @pytest.mark.slow
 def test_a_study_survives_every_kind_of_fault_in_a_folder_and_in_a_bucket() -> None:
-    code, told = run("--faults", "18", "--seed", "1", "--epochs", "12")
+    code, told = run("--faults", "20", "--seed", "1", "--epochs", "12")
     assert code == 0, told
     for kind in KINDS:
-        mounted = kind in ("disk full", "folder not shared")
+        mounted = kind in MOUNTED
         assert f"| {kind} " in told or (mounted and "are left out" in told), told
 
 

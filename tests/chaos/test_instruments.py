@@ -3,6 +3,7 @@ verdict, its tools."""
 
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import yaml
 
 from tests.chaos import campaign, faults, processes, table, verdict
 from tests.chaos.disk import Disk, release
+from tests.chaos.memory import Memory
 from tests.chaos.places import Folder, damage
 from tests.chaos.undisturbed import walk
 from tests.chaos.witness import Evidence
@@ -305,3 +307,17 @@ def test_a_full_disk_takes_no_byte_and_a_freed_one_does(tmp_path: Path) -> None:
     finally:
         release(tmp_path)
     assert f" {tmp_path}/" not in Path("/proc/self/mounts").read_text()
+
+
+def test_a_memory_runs_out_and_comes_back_in_the_file_that_is_mounted(tmp_path: Path) -> None:
+    def free() -> float:
+        told = dict(re.findall(r"^(\w+): +(\d+) kB$", (tmp_path / "m").read_text(), re.MULTILINE))
+        return int(told["MemAvailable"]) / int(told["MemTotal"])
+
+    memory = Memory(tmp_path / "m")
+    file, shares = (tmp_path / "m").stat().st_ino, [free()]
+    memory.run_out()
+    shares.append(free())
+    memory.come_back()
+    assert (tmp_path / "m").stat().st_ino == file
+    assert [*shares, free()] == pytest.approx([0.5, 0.01, 0.5], abs=1e-3)
