@@ -23,6 +23,7 @@ ray get-auth-token --generate > /dev/null
 # Ray's files and sockets lie in a folder of this job: other jobs, also yours, may share a machine. Its name is short, because
 # the path of a socket must be; TMPDIR may be too long.
 export RAY_TMPDIR=/tmp/ray-$SLURM_JOB_ID
+export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0 # Slurm ends all of Ray at once: nobody is left to ask for a gentle end of a machine
 hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST") # read to their ends: a closed pipe would end this script
 first=${hosts%%$'\n'*}
 addresses=$(srun --nodes=1 --ntasks=1 --nodelist="$first" hostname --ip-address | tr ' ' '\n' | grep -E '^[0-9.]+$')
