@@ -65,7 +65,8 @@ def make_layers() -> dict[str, nn.Module]:
     """By name: layers that have to be guarded, then others."""
     return {
         "shortcut": nn.Conv2d(4, 8, 1, 2),
-        "named padding": nn.Conv2d(4, 8, 1, (2, 1)),
+        "one side": nn.Conv2d(4, 8, 1, (2, 1)),
+        "named padding": nn.Conv2d(4, 8, 1, 2, padding="valid"),
         "wider window": nn.Conv2d(4, 8, 3, 2, padding=1),
         "unit stride": nn.Conv2d(4, 8, 1),
         "padded": nn.Conv2d(4, 8, 1, 2, padding=1),
@@ -98,7 +99,8 @@ def test_only_what_is_faulty_is_changed_and_only_for_gradients() -> None:
         x = torch.randn(2, 16 if name == "wide" else 4, 8, 8)
         (shape,) = seen_inputs(to_channels_last(to_channels_last(layer)), x)
         cropped[name] = tuple(shape[2:])
-    assert cropped.pop("shortcut") == (7, 7) and cropped.pop("named padding") == (7, 8)
+    assert cropped.pop("shortcut") == cropped.pop("named padding") == (7, 7)
+    assert cropped.pop("one side") == (7, 8)
     assert set(cropped.values()) == {(8, 8)}
     with torch.no_grad():
         (shape,) = seen_inputs(to_channels_last(nn.Conv2d(4, 8, 1, 2)), torch.randn(2, 4, 8, 8))
