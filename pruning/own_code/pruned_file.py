@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import io
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,17 @@ def write_pruned_file(path: str | Path, content: Mapping[str, Any]) -> None:
     Raises:
         UserError: the file cannot be written.
     """
+    buffer = io.BytesIO()  # torch.save into a file that cannot grow raises torch's own error
+    torch.save({"format": FORMAT, **content}, buffer)
     place = Path(path).expanduser()
+    unfinished = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
     try:
-        descriptor, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
+        unfinished.write_bytes(buffer.getbuffer())
+        unfinished.replace(place)
     except OSError as error:
         raise UserError(f"cannot write '{path}': {error.strerror}") from None
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            torch.save({"format": FORMAT, **content}, file)
-        Path(name).replace(place)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def read_pruned_file(path: str | Path) -> dict[str, Any]:

@@ -21,7 +21,9 @@ def find_crash(error: str, session_folder: str | None) -> str | None:
         return None
     for log in Path(session_folder, "logs").glob(f"worker-*-{process[1]}.err"):
         try:
-            text = log.read_bytes()[-LOG_BYTES:].decode(errors="replace")
+            with log.open("rb") as file:
+                file.seek(max(log.stat().st_size - LOG_BYTES, 0))
+                text = file.read(LOG_BYTES).decode(errors="replace")
         except OSError:
             continue
         if fatal := re.search(r"^Fatal Python error: (.+)$", text, re.MULTILINE):

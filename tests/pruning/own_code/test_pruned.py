@@ -6,6 +6,8 @@ pruning/own_code/user_network.py, pruning/own_code/find_method.py.
 
 from __future__ import annotations
 
+import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -101,6 +103,31 @@ def test_files_that_are_none_are_refused_in_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
     with pytest.raises(pruning.UserError, match="cannot write"):
         pruned.save(tmp_path / "missing" / "network.pt")
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_file_that_was_there(tmp_path: Path) -> None:
+    pruned = pruning.prune(seeded_cnn(), "magnitude", 0.9, image=IMAGE)
+    place = tmp_path / "network.pt"
+    pruned.save(place)
+    before = place.read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limit[1]))
+    try:
+        with pytest.raises(pruning.UserError, match=r"cannot write '.*network\.pt': File too large"):
+            pruned.save(place)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert [file.name for file in tmp_path.iterdir()] == ["network.pt"]
+    assert place.read_bytes() == before
+
+
+def test_others_may_read_the_file_where_the_user_lets_them(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        pruning.prune(seeded_cnn(), "magnitude", 0.9, image=IMAGE).save(tmp_path / "network.pt")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "network.pt").stat().st_mode & 0o777 == 0o644
 
 
 class Planted:

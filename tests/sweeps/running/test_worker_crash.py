@@ -45,6 +45,13 @@ def test_the_call_in_a_library_is_named_with_the_one_that_made_it(tmp_path: Path
     )
 
 
+def test_of_a_long_log_the_end_is_read(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda log: pytest.fail("all of the log is read"))
+        write_log(tmp_path, 25265, "é" * 1_000_000 + "\nFatal Python error: Aborted\n")
+        assert find_crash(KILLED, str(tmp_path)) == "Aborted"
+
+
 def test_without_a_traceback_nothing_is_claimed(tmp_path: Path) -> None:
     assert find_crash(KILLED, None) is None
     assert find_crash(KILLED, str(tmp_path)) is None  # the log is on another machine
