@@ -113,7 +113,9 @@ def test_a_full_disk_is_one_line_and_leaves_the_file_that_was_there(tmp_path: Pa
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limit[1]))
     try:
-        with pytest.raises(pruning.UserError, match=r"cannot write '.*network\.pt': File too large"):
+        with pytest.raises(
+            pruning.UserError, match=r"cannot write '.*network\.pt': File too large"
+        ):
             pruned.save(place)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
