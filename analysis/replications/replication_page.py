@@ -139,8 +139,8 @@ def _describe_run(facts: Facts, rows: pd.DataFrame) -> list[str]:
     period = " to ".join(dict.fromkeys([*dates[:1], *dates[-1:]])) or "undated"
     return [
         f"`{facts.command}`",
-        f"{period}, on {facts.hardware}; {hours / SECONDS:.1f} core hours of trials in all, on a "
-        "machine that did other work besides",
+        f"{period}, on {facts.hardware}; {hours / SECONDS:.1f} core hours of trials in all, "
+        "beside other work",
         f"trials done: {trials}; seeds {_list_seeds(rows)}",
         f"commit {', '.join(sorted(rows['commit'].dropna().unique()))} (+: with changes), "
         f"{'; '.join(sorted(rows['versions'].dropna().unique()))}",
