@@ -6,8 +6,8 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,18 +45,17 @@ def emulator() -> Iterator[str]:
     server.wait()
 
 
-@pytest.fixture
-def account(
-    emulator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[dict[str, str]]:
-    """An empty account with clusters/aws_account.yaml in it; gives the stack's outputs."""
-    (tmp_path / ".ssh").mkdir()
-    urllib.request.urlopen(f"{emulator}/moto-api/reset", data=b"").close()
+@pytest.fixture(scope="module")
+def account(emulator: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """An account with clusters/aws_account.yaml in it; gives the stack's outputs."""
+    home = tmp_path_factory.mktemp("home")
+    (home / ".ssh").mkdir()
+    monkeypatch = pytest.MonkeyPatch()
     for name, value in {
         "AWS_ENDPOINT_URL": emulator,
         "AWS_ACCESS_KEY_ID": "nobody",
         "AWS_SECRET_ACCESS_KEY": "nothing",
-        "HOME": str(tmp_path),  # Ray writes the key pair there
+        "HOME": str(home),  # Ray writes the key pair there
     }.items():
         monkeypatch.setenv(name, value)
     for cache in CACHES:
@@ -74,6 +73,7 @@ def account(
     (stack,) = stacks.describe_stacks(StackName="pruning")["Stacks"]
     assert stack["StackStatus"] == "CREATE_COMPLETE"
     yield {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    monkeypatch.undo()
     for cache in CACHES:
         cache.cache_clear()
 
@@ -129,9 +129,35 @@ def tags(holder: dict[str, Any]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in holder["Tags"]}
 
 
-def test_launch_requests(account: dict[str, str]) -> None:
-    _, calls = launch(read(account["SecurityGroup"]), "head", *GPUS)
-    asked = requests(calls)
+@dataclass
+class Launched:
+    """What the launch of a cluster asked of EC2 and made there, and what its end left."""
+
+    calls: list[tuple[str, dict[str, Any]]]
+    made: list[dict[str, Any]]
+    groups: list[dict[str, Any]]
+    left: list[dict[str, Any]]
+
+
+def list_instances() -> list[dict[str, Any]]:
+    found = boto3.client("ec2", REGION).describe_instances()["Reservations"]
+    return [instance for reservation in found for instance in reservation["Instances"]]
+
+
+@pytest.fixture(scope="module")
+def launched(account: dict[str, str]) -> Launched:
+    """A head and one worker of each type, launched, tagged, and the workers ended."""
+    provider, calls = launch(read(account["SecurityGroup"]), "head", *GPUS)
+    made = list_instances()
+    groups = boto3.client("ec2", REGION).describe_security_groups()["SecurityGroups"]
+    nodes = provider.non_terminated_nodes({"ray-node-kind": "worker"})
+    provider.set_node_tags(nodes[0], {"ray-node-status": "up-to-date"})
+    provider.terminate_nodes(nodes)
+    return Launched(calls, made, groups, list_instances())
+
+
+def test_launch_requests(account: dict[str, str], launched: Launched) -> None:
+    asked = requests(launched.calls)
     assert {name: request["InstanceType"] for name, request in asked.items()} == {
         "head": "m7i.large",
         "l4": "g6.2xlarge",
@@ -153,26 +179,19 @@ def test_launch_requests(account: dict[str, str]) -> None:
         ] * 2
 
 
-def test_what_ec2_made_of_it(account: dict[str, str]) -> None:
-    provider, _ = launch(read(account["SecurityGroup"]), "head", *GPUS)
-    found = boto3.client("ec2", REGION).describe_instances()["Reservations"]
-    made = {
-        tags(i)["ray-user-node-type"]: i for reservation in found for i in reservation["Instances"]
-    }
+def test_what_ec2_made_of_it(account: dict[str, str], launched: Launched) -> None:
+    made = {tags(instance)["ray-user-node-type"]: instance for instance in launched.made}
     assert {name: instance.get("InstanceLifecycle") for name, instance in made.items()} == {
         "head": None,
         "l4": "spot",
         "a10g": "spot",
     }
     assert all(i["SecurityGroups"][0]["GroupId"] == account["SecurityGroup"] for i in made.values())
-    provider.terminate_nodes([made[name]["InstanceId"] for name in GPUS])
     states = {
-        i["State"]["Name"]
-        for reservation in boto3.client("ec2", REGION).describe_instances()["Reservations"]
-        for i in reservation["Instances"]
-        if i["InstanceType"] != "m7i.large"
+        tags(i)["ray-user-node-type"]: i["State"]["Name"] for i in launched.left if "Tags" in i
     }
-    assert states <= {"terminated", "shutting-down"}, "ended, not stopped"
+    assert {states[name] for name in GPUS} <= {"terminated", "shutting-down"}, "ended, not stopped"
+    assert states["head"] == "running"
 
 
 def test_resources_are_those_of_the_instance_types(account: dict[str, str]) -> None:
@@ -189,10 +208,8 @@ def test_resources_are_those_of_the_instance_types(account: dict[str, str]) -> N
         assert f"accelerator_type:{kind}" in detected[name]["resources"]
 
 
-def test_only_ssh_from_one_address_is_open(account: dict[str, str]) -> None:
-    launch(read(account["SecurityGroup"]), "head", "l4")  # Ray adds no rule of its own
-    client = boto3.client("ec2", REGION)
-    groups = client.describe_security_groups()["SecurityGroups"]
+def test_only_ssh_from_one_address_is_open(account: dict[str, str], launched: Launched) -> None:
+    groups = launched.groups  # Ray adds no rule of its own
     assert {group["GroupName"] for group in groups} == {"default", "pruning-study"}, (
         "Ray made no group of its own"
     )
@@ -222,13 +239,11 @@ def actions(statement: dict[str, Any]) -> set[str]:
     return {listed} if isinstance(listed, str) else set(listed)
 
 
-def test_the_heads_role_suffices_and_is_no_wider(account: dict[str, str]) -> None:
+def test_the_heads_role_suffices_and_is_no_wider(
+    account: dict[str, str], launched: Launched
+) -> None:
     config = read(account["SecurityGroup"])
-    provider, calls = launch(config, *GPUS)
-    nodes = provider.non_terminated_nodes({})
-    provider.set_node_tags(nodes[0], {"ray-node-status": "up-to-date"})
-    provider.terminate_nodes(nodes)
-    made = {f"ec2:{name}" for name, _ in calls}
+    made = {f"ec2:{name}" for name, _ in launched.calls}
     assert made >= {
         "ec2:RunInstances",
         "ec2:CreateTags",
@@ -277,7 +292,8 @@ def test_both_roles_reach_one_bucket_and_a_worker_nothing_else(account: dict[str
 def test_unfilled_group_stops_ray_before_anything_is_launched(
     account: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    before = [instance["InstanceId"] for instance in list_instances()]
     with pytest.raises(AssertionError):
         launch(read(), "head")
     assert "Failed to detect a security group" in capsys.readouterr().err
-    assert boto3.client("ec2", REGION).describe_instances()["Reservations"] == []
+    assert [instance["InstanceId"] for instance in list_instances()] == before
