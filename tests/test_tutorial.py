@@ -46,10 +46,22 @@ def test_the_setup_names_what_make_study_makes() -> None:
     assert "$(VENV)/installed" in (ROOT / "Makefile").read_text()
 
 
-def test_the_method_is_listed_and_the_study_planned(folder: Path) -> None:
-    output = run(CHECKS.splitlines()[0], folder)
+def test_the_method_is_listed_and_the_study_planned(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process; the slow tests run the commands as a shell does."""
+    from sweeps import full_study
+
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setitem(sys.modules, "my_net", None)  # after the test there is none
+    del sys.modules["my_net"]
+    for block in (CHECKS, STUDY):
+        python, script, *words = shlex.split(block.splitlines()[0])
+        assert (python, script) == ("python", "$PRUNING/sweeps/full_study.py")
+        assert full_study.main(words) == 0
+    output = capsys.readouterr().out
     assert re.search(r"^lamp +unstructured +remove weights that are small", output, re.MULTILINE)
-    output = run(STUDY.splitlines()[0], folder)
     assert "study mine: my_net:tiny on digits; 2 seeds" in output
     assert re.search(r"^lamp +4 +0 +4 ", output, re.MULTILINE)
     assert not (folder / "studies").exists()
