@@ -309,6 +309,7 @@ def test_a_second_driver_is_refused_and_the_first_is_not_disturbed(
     assert not store.exists("lease.json")
 
 
+@pytest.mark.slow  # what is said of which cluster is in running/test_cluster.py
 def test_more_cores_than_there_are_is_a_mistake(
     tmp_path: Path, clean: list[subprocess.Popen[str]]
 ) -> None:
