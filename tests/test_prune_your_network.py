@@ -13,9 +13,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision import datasets
-from torchvision.models import resnet18
-from torchvision.transforms import v2
 
 from tests.markdown_blocks import read_commands, write_files
 
@@ -24,15 +21,6 @@ TEXT = (ROOT / "docs" / "prune-your-network.md").read_text()
 SETUP, STUDY, EXPORT, ANSWER = read_commands(TEXT)
 CLASSES = ("apple", "birch", "cloud")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-EVALUATION = v2.Compose(
-    [
-        v2.PILToTensor(),
-        v2.Resize(73, antialias=True),
-        v2.CenterCrop(64),
-        v2.ToDtype(torch.float32, scale=True),
-        v2.Normalize(MEAN, STD),
-    ]
-)
 
 
 def draw_photos(folder: Path) -> None:
@@ -52,13 +40,26 @@ def draw_photos(folder: Path) -> None:
 def train_network(folder: Path) -> float:
     """A ResNet-18 whose last layer is fitted to the photos, saved as training scripts do; its
     accuracy on the photos of `val` in percent, computed by torchvision alone."""
+    from torchvision import datasets
+    from torchvision.models import resnet18
+    from torchvision.transforms import v2
+
+    evaluation = v2.Compose(
+        [
+            v2.PILToTensor(),
+            v2.Resize(73, antialias=True),
+            v2.CenterCrop(64),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(MEAN, STD),
+        ]
+    )
     torch.manual_seed(0)
     model = resnet18(num_classes=len(CLASSES)).eval()
     head, model.fc = model.fc, torch.nn.Identity()
     features = {}
     with torch.no_grad():
         for split in ("train", "val"):
-            photos = datasets.ImageFolder(folder / "photos" / split, EVALUATION)
+            photos = datasets.ImageFolder(folder / "photos" / split, evaluation)
             x, y = zip(*photos, strict=True)
             features[split] = model(torch.stack(x)), torch.tensor(y)
         x, y = features["train"]

@@ -10,9 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnxruntime
-import pandas as pd
 import pytest
 
 from tests.test_prune_your_network import draw_photos, train_network
@@ -114,6 +111,10 @@ def test_runs_a_study_and_finds_it_done_the_second_time(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_checkpoint_is_pruned_three_ways_and_ends_as_an_onnx_file(tmp_path: Path) -> None:
+    import numpy as np
+    import onnxruntime
+    import pandas as pd
+
     session = tmp_path / "session"
     session.mkdir()
     draw_photos(tmp_path / "photos")

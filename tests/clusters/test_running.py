@@ -5,10 +5,10 @@ import ast
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from ray.scripts.scripts import cli
 
 from sweeps import full_study
 from sweeps.cli.study_request import read_study
@@ -64,14 +64,22 @@ def rays() -> list[str]:
     return sorted({line.strip() for line in found})
 
 
+@pytest.fixture
+def cli() -> Any:
+    """Ray's command line; it takes a second to import."""
+    from ray.scripts.scripts import cli
+
+    return cli
+
+
 @pytest.mark.parametrize("line", rays())
-def test_rays_commands_are_understood(line: str) -> None:
+def test_rays_commands_are_understood(line: str, cli: Any) -> None:
     name, *arguments = shlex.split(line)[1:]
     named = cli.commands[name]
     named.make_context(name, list(arguments))  # fails on an unknown option or a missing argument
 
 
-def test_the_slurm_script_and_the_manifest_call_ray_with_options_it_has() -> None:
+def test_the_slurm_script_and_the_manifest_call_ray_with_options_it_has(cli: Any) -> None:
     start = {option for parameter in cli.commands["start"].params for option in parameter.opts}
     called = SLURM.replace("\\\n", " ")
     ray = called.split("ray start --block")[1].split("&")[0] + called.split("place=(")[2]

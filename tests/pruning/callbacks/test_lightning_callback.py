@@ -16,11 +16,15 @@ from pruning.user_error import UserError
 from tests.pruning.callbacks import own_loop
 from tests.pruning.own_code.small_cnn import batches
 
-lightning = pytest.importorskip("lightning.pytorch", reason="needs pip install '.[lightning]'")
+
+def find_lightning() -> Any:
+    """Lightning, imported by the first test that needs it: it takes seconds."""
+    return pytest.importorskip("lightning.pytorch", reason="needs pip install '.[lightning]'")
 
 
 @pytest.fixture(autouse=True)
 def _few_words() -> Iterator[None]:
+    find_lightning()
     logger = logging.getLogger("lightning.pytorch")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -29,6 +33,8 @@ def _few_words() -> Iterator[None]:
 
 
 def module(pruned: pruning.Pruned, make: own_loop.Make) -> Any:
+    lightning = find_lightning()
+
     class Classifier(lightning.LightningModule):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
             super().__init__()
@@ -63,7 +69,7 @@ def trainer(pruned: pruning.Pruned, folder: Path, **more: Any) -> Any:
         "enable_checkpointing": False,
         "logger": False,
     }
-    return lightning.Trainer(callbacks=[LightningMaskCallback(pruned)], **(settings | more))
+    return find_lightning().Trainer(callbacks=[LightningMaskCallback(pruned)], **(settings | more))
 
 
 @pytest.mark.filterwarnings("ignore")  # of Lightning: few workers

@@ -15,9 +15,6 @@ from pruning.user_error import UserError
 from tests.pruning.callbacks import own_loop
 from tests.pruning.own_code.small_cnn import batches
 
-transformers = pytest.importorskip("transformers", reason="needs pip install '.[transformers]'")
-pytest.importorskip("accelerate", reason="needs pip install '.[transformers]'")
-
 IMAGES = [
     {"input": image, "labels": label}
     for x, y in batches(own_loop.BATCHES)
@@ -25,7 +22,14 @@ IMAGES = [
 ]
 
 
+def find_transformers() -> Any:
+    """Transformers, imported by the first test that needs it: it takes seconds."""
+    pytest.importorskip("accelerate", reason="needs pip install '.[transformers]'")
+    return pytest.importorskip("transformers", reason="needs pip install '.[transformers]'")
+
+
 def trainer(pruned: pruning.Pruned, make: own_loop.Make, folder: Path, **more: Any) -> Any:
+    transformers = find_transformers()
     from pruning.callbacks.trainer_callback import TrainerMaskCallback
 
     class InOrder(transformers.Trainer):  # type: ignore[misc,name-defined]
