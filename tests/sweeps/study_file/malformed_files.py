@@ -134,9 +134,9 @@ def scratched(draw: st.DrawFn) -> bytes:
 
 
 FILES: dict[str, tuple[st.SearchStrategy[str | bytes], int]] = {
-    "bytes": (st.binary(max_size=200), 150),
-    "text": (st.text(max_size=200), 150),
-    "tokens": (st.lists(st.sampled_from(TOKENS), max_size=25).map("".join), 350),
-    "scratched": (scratched(), 200),
-    "mutated": (mutated(), 400),
+    "bytes": (st.binary(max_size=200), 60),
+    "text": (st.text(max_size=200), 60),
+    "tokens": (st.lists(st.sampled_from(TOKENS), max_size=25).map("".join), 140),
+    "scratched": (scratched(), 80),
+    "mutated": (mutated(), 160),
 }

@@ -1,4 +1,4 @@
-"""Thousands of malformed requests: each is one line and exit 2, or it is really valid; nothing
+"""Hundreds of malformed requests: each is one line and exit 2, or it is really valid; nothing
 runs, nothing is started.
 
 What is drawn is fixed, so that CI is stable; the long form, which is marked slow, draws anew each
@@ -117,7 +117,7 @@ def test_a_malformed_option_is_one_line_and_starts_nothing(
 ) -> None:
     refused = []
 
-    @quick(500, slow=slow)
+    @quick(200, slow=slow)
     @given(st.lists(st.tuples(st.sampled_from(OPTIONS), VALUES), min_size=1, max_size=2))
     def check(given: list[tuple[str, str]]) -> None:
         words = [f"{option}={value}" for option, value in given]
@@ -126,4 +126,4 @@ def test_a_malformed_option_is_one_line_and_starts_nothing(
         refused.append(judge(words, request_folder) == 2)
 
     check()
-    assert sum(refused) > 250
+    assert sum(refused) > 100
