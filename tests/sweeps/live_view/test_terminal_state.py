@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -61,15 +63,20 @@ except KeyboardInterrupt:
 """
 
 
-def test_ctrl_c_leaves_the_terminal_as_it_was() -> None:
-    code, text = in_terminal(DRAW, sends=b"\x03", when=b"markup")
+@pytest.fixture(scope="module")
+def stopped() -> tuple[int, bytes]:
+    """A live view that was ended by Ctrl-C."""
+    return in_terminal(DRAW, sends=b"\x03", when=b"markup")
+
+
+def test_ctrl_c_leaves_the_terminal_as_it_was(stopped: tuple[int, bytes]) -> None:
+    code, text = stopped
     assert code == 130 and text.rstrip().endswith(b"the end")
     assert text.count(b"\x1b[?25l") == text.count(b"\x1b[?25h") == 1, "the cursor is there again"
     assert b"[red]markup[/]" in text, "lines are printed as they are"
 
 
-def test_no_color_is_heeded() -> None:
+def test_no_color_is_heeded(stopped: tuple[int, bytes]) -> None:
     colour = re.compile(rb"\x1b\[[0-9;]*[34]8?;?[0-9]")
-    _, with_colour = in_terminal(DRAW, sends=b"\x03", when=b"study x")
     _, without = in_terminal(DRAW, sends=b"\x03", when=b"study x", NO_COLOR="1")
-    assert colour.search(with_colour) and not colour.search(without)
+    assert colour.search(stopped[1]) and not colour.search(without)
