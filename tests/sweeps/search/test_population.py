@@ -20,7 +20,7 @@ def test_a_clone_is_bit_for_bit_a_training_from_scratch_with_the_recipe_it_is_na
 ) -> None:
     spec = make_spec(
         model="resnet8",
-        recipe={"epochs": 4, "batch": 256, "augment": "crop", "lr": 0.05},
+        recipe={"epochs": 3, "batch": 256, "augment": "crop", "lr": 0.05},
         knobs={"iterations": 3},
         space={
             "recipe.lr": {"log_range": [0.01, 0.2]},

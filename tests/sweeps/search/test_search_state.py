@@ -21,7 +21,7 @@ from tests.tuneless import Killed, make_spec, open_search
 from trainables.storage import parquet_tables
 from trainables.storage.store import Store
 
-GRID = {"iterations": {"choices": [3, 20]}, "schedule": {"choices": ["exponential", "linear"]}}
+GRID = {"iterations": {"choices": [3, 20]}}
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def _no_stop() -> Iterator[None]:
 @pytest.mark.parametrize("draw", ["grid", "random"])
 def test_a_killed_search_ends_as_an_undisturbed_one(draw: str, tmp_path: Path) -> None:
     changes: dict[str, Any] = {"strategy": draw} | (
-        {"space": GRID, "budget": {}} if draw == "grid" else {}
+        {"space": GRID, "budget": {}} if draw == "grid" else {"budget": {"trials": 4}}
     )
     whole = tuneless.run(make_spec(**changes), tmp_path / "whole")
     kills = 0
@@ -60,7 +60,8 @@ def test_a_killed_search_ends_as_an_undisturbed_one(draw: str, tmp_path: Path) -
 
 
 def test_equal_seeds_give_equal_searches_and_others_do_not(tmp_path: Path) -> None:
-    first_run, second_run = (tuneless.run(make_spec(), tmp_path / name) for name in "ab")
+    spec = make_spec(budget={"trials": 4})
+    first_run, second_run = (tuneless.run(spec, tmp_path / name) for name in "ab")
     assert tuneless.list_outcomes(first_run) == tuneless.list_outcomes(second_run)
     other = open_search(make_spec(seed=7), tmp_path / "c")
     for sparsity in (0.9, 0.95):
@@ -233,7 +234,10 @@ def test_candidates_that_are_scored_first_wait_for_their_dense_training(tmp_path
 @pytest.mark.parametrize("order", ["flow", "snip", "tenth"])
 def test_candidates_are_scored_first_and_run_best_first(order: str, tmp_path: Path) -> None:
     strategy = {"draw": "random", "order": order, "pool": 5}
-    search = tuneless.run(make_spec(strategy=strategy, budget={"trials": 4}), tmp_path, slots=1)
+    sparsities = [0.9, 0.95] if order == "flow" else [0.9]  # each has its own order
+    budget = {"trials": 2 * len(sparsities)}
+    spec = make_spec(strategy=strategy, sparsities=sparsities, budget=budget)
+    search = tuneless.run(spec, tmp_path, slots=1)
     for group in search.candidates.by_sparsity.values():
         scores = {candidate.number: candidate.score for candidate in group}
         ran = [candidate.number for candidate in group if candidate.outcome == "done"]
