@@ -20,6 +20,7 @@ Patch = pytest.MonkeyPatch
 def taken_over(here: Path, patch: Patch) -> None:
     """Another driver takes the directory over while the study runs."""
     run_here(patch)
+    patch.setattr("trainables.ray_trainable.SECONDS_PER_RESULT", 0.01)
     patch.setattr(
         "trainables.trial.Trial.advance",
         lambda *_: stop("/here/out has been taken over by process 7 on other"),
@@ -39,6 +40,8 @@ def run_here(patch: Patch) -> None:
     from sweeps.running.stop_request import StopRequest
     from trainables import ray_trainable
     from trainables.storage.store import Store
+
+    patch.setattr(ray_trainable, "RETRY_PAUSE", 0.01)
 
     def run_plan(
         plan: Any, environment: Any, resources: Any, progress: Any, *, observers: Any = ()

@@ -14,6 +14,7 @@ from sweeps.cli.study_request import read_study
 from sweeps.planning.plan import make_plan
 from sweeps.planning.study_directory import check_same_study, write_study_description
 from sweeps.planning.trial_status import record_failure
+from sweeps.running import lease
 from sweeps.running.lease import hold_lease
 from sweeps.study_file.study import build_study
 from trainables.storage.store import Store
@@ -84,8 +85,10 @@ def test_what_a_version_without_a_field_wrote_is_the_same_study(tmp_path: Path) 
 
 
 def test_beside_another_driver_nothing_is_written_even_if_nothing_is_missing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lease, "DYING", 0.1)
+    monkeypatch.setattr(lease, "SETTLE", 0.01)
     path, store, spec = (
         tmp_path / "study.yaml",
         Store.at(tmp_path / "out"),

@@ -30,8 +30,8 @@ def test_a_call_that_does_not_come_back_ends_the_process_with_one_line(call: str
 
 
 def test_what_comes_back_in_time_is_left_alone() -> None:
-    twice = "for _ in range(2):\n    with deadline(0.5, 'no'):\n        pass\n"
-    done = run(f"{twice}time.sleep(1.5)\nprint(1)")
+    twice = "for _ in range(2):\n    with deadline(0.3, 'no'):\n        pass\n"
+    done = run(f"{twice}time.sleep(0.8)\nprint(1)")
     assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
 
 

@@ -87,7 +87,7 @@ def test_a_killed_process_that_nobody_waited_for_is_dead(store: Store) -> None:
 def test_a_process_that_is_about_to_end_is_waited_for(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "DYING", 30.0)
+    monkeypatch.setattr(lease, "DYING", 6.0)
     dying = subprocess.Popen(["sleep", "0.3"])
     store.write(
         LEASE_FILE, replace(Lease.mine(), pid=dying.pid, born=lease._read_start(dying.pid)).encode()
