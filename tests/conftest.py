@@ -11,6 +11,9 @@ from pruning.user_error import UserError
 # Ray's workers step back behind all else by default; beside a second test process they would hardly
 # move.
 os.environ.setdefault("RAY_worker_niceness", "0")
+# torch.compile keeps a pool of processes with all of torch in each, which a few small graphs do not
+# need.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
