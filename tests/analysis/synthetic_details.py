@@ -6,16 +6,20 @@ from typing import Any
 import yaml
 
 from analysis.reading.load import load_study
-from tests.analysis.synthetic import Writer, make_own_rows, make_row, write_study
-from trainables.storage.parquet_tables import encode_table
-from trainables.storage.store import Store
+from tests.analysis.synthetic import (
+    Writer,
+    make_own_rows,
+    make_row,
+    write_study,
+    write_table,
+)
 
 LAYERS = {"conv.weight": 432, "body.0.weight": 2304, "body.1.weight": 9216, "fc.weight": 640}
 
 
 def write_everything(folder: Path) -> Path:
     """A study that has something to show in every figure but the ranking."""
-    write_study(folder, seeds=(1, 2, 3))
+    write_study(folder, seeds=(1, 2, 3), sparsities=(0.5, 0.9, 0.98))
     writer = Writer(folder, seeds=(1, 2, 3))
     writer.trials = list(load_study(folder).plan.to_dict("records"))
     for trial in writer.trials:
@@ -55,7 +59,6 @@ def write_details(folder: Path, *, epochs: int = 4, empty: str = "") -> None:
     """Add layers and learning curves to a study: every layer as dense as the network, the first
     somewhat denser; of a method named `empty`, the second layer has nothing left. Accuracy rises to
     that of the row."""
-    store = Store.at(folder)
     for key, frame in load_study(folder).rows.groupby("key"):
         rows = frame.to_dict("records")
         layers = [
@@ -74,7 +77,7 @@ def write_details(folder: Path, *, epochs: int = 4, empty: str = "") -> None:
             for row in rows
             for name, count in LAYERS.items()
         ]
-        store.write(f"layers/{key}.parquet", encode_table("layers", layers))
+        write_table(folder, "layers", str(key), layers)
         curves = [
             {
                 "key": key,
@@ -92,7 +95,7 @@ def write_details(folder: Path, *, epochs: int = 4, empty: str = "") -> None:
             for epoch in range(epochs)
             for split in ("train", "validation")
         ]
-        store.write(f"curves/{key}.parquet", encode_table("curves", curves))
+        write_table(folder, "curves", str(key), curves)
 
 
 def _count_left(row: dict[str, Any], name: str, count: int, *, empty: bool) -> int:

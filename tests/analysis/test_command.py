@@ -4,6 +4,7 @@ Covers: analysis/__main__.py, analysis/report/terminal_output.py.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,12 +16,30 @@ from tests.analysis.synthetic import Writer, make_row, write_study
 from trainables.version import version
 
 
-def test_tables_and_files_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = write_study(tmp_path / "s", gaps=True)
+@pytest.fixture(scope="module")
+def gappy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of 23 trials, 18 of them done."""
+    return write_study(
+        tmp_path_factory.mktemp("gappy") / "s",
+        methods=("magnitude", "synflow", "random"),
+        sparsities=(0.5, 0.9),
+        gaps=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of two trials, alone in its folder."""
+    folder = tmp_path_factory.mktemp("small") / "s"
+    return write_study(folder, methods=("magnitude",), seeds=(1,), sparsities=(0.5,))
+
+
+def test_tables_and_files_are_printed(gappy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = gappy
     assert main([str(folder), "--format", "csv,md,html"]) == 0
     out, err = capsys.readouterr()
     assert "92.75 [" in out and "] (2/3)" in out
-    assert "57 of 62 trials done" in out
+    assert "18 of 23 trials done" in out
     assert "magnitude/s0.500/seed99" in out
     assert f"figure: {folder}/report/figures/sparsity-accuracy-cifar10-resnet18.csv" in out
     assert (
@@ -33,10 +52,12 @@ def test_tables_and_files_are_printed(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_bootstrap_only_on_request(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "s", methods=("magnitude",), sparsities=(0.5,))
-    assert main([str(folder), "--format", "csv", "--out", str(tmp_path / "a")]) == 0
-    assert main([str(folder), "--format", "csv", "--out", str(tmp_path / "b"), "--bootstrap"]) == 0
-    assert not (tmp_path / "a/tables/bootstrap.csv").exists()
-    assert "coverage" in (tmp_path / "b/tables/bootstrap.csv").read_text().splitlines()[0]
+    words = [str(folder), "--format", "tex", "--out"]  # TeX needs no figures
+    assert main([*words, str(tmp_path / "a")]) == 0
+    assert main([*words, str(tmp_path / "b"), "--bootstrap"]) == 0
+    assert (tmp_path / "a/tables/accuracy.tex").exists()
+    assert not (tmp_path / "a/tables/bootstrap.tex").exists()
+    assert (tmp_path / "b/tables/bootstrap.tex").exists()
 
 
 def test_a_study_without_rows_is_not_an_error(
@@ -73,11 +94,10 @@ def test_a_study_without_rows_is_not_an_error(
     ],
 )
 def test_user_errors_are_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+    small: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
 ) -> None:
-    write_study(tmp_path / "s", methods=("magnitude",), seeds=(1,), sparsities=(0.5,))
-    quick = [] if "--format" in arguments else ["--format", "csv"]
-    assert main([*(argument.format(tmp_path) for argument in arguments), *quick]) == 2
+    quick = [] if "--format" in arguments else ["--format", "tex"]
+    assert main([*(argument.format(small.parent) for argument in arguments), *quick]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("error: ")
@@ -95,18 +115,19 @@ def test_watching_takes_whole_seconds(
     assert "seconds must be a whole number of at least 1" in capsys.readouterr().err
 
 
-def test_runs_from_anywhere(tmp_path: Path) -> None:
-    write_study(tmp_path / "s", methods=("magnitude",), seeds=(1,), sparsities=(0.5,))
+def test_runs_from_anywhere_and_a_log_has_plain_lines(small: Path) -> None:
     command = [sys.executable, "-m", "analysis", "s", "--format", "html"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert (tmp_path / "s/report/report.html").is_file()
+    done = subprocess.run(command, cwd=small.parent, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (small / "report/report.html").is_file()
+    escape, carriage_return, backspace = 0x1B, 0x0D, 0x08
+    assert done.stdout and not set(done.stdout) & {escape, carriage_return, backspace}
 
 
 def test_json_is_one_object_and_nothing_else(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    gappy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = write_study(tmp_path / "s", seeds=(1, 2, 3), gaps=True)
+    folder = shutil.copytree(gappy, tmp_path / "s", ignore=shutil.ignore_patterns("report"))
     assert main([str(folder), "--format", "csv,md", "--json"]) == 0
     output = json.loads(capsys.readouterr().out)
     assert output["exit_code"] == 0
@@ -115,7 +136,7 @@ def test_json_is_one_object_and_nothing_else(
         path.relative_to(tmp_path) for path in (folder / "report").rglob("*") if path.is_file()
     }
     assert {Path(path).relative_to(tmp_path) for path in output["written"]} == written
-    rows = 3 * (1 + 3 * 6 + 10) - 3  # of each seed; one failed, one is missing, one is broken
+    rows = 3 * (1 + 3 * 2) - 3  # of each seed; one failed, one is missing, one is broken
     assert (study["rows"], study["name"], study["place"]) == (rows, "synthetic", str(folder))
     blocked = [
         why
@@ -131,22 +152,18 @@ def test_json_is_one_object_and_nothing_else(
     assert study["warnings"]
 
 
-def test_json_of_two_studies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = write_study(tmp_path / "a", methods=("magnitude",), sparsities=(0.5,), seeds=(1, 2))
-    assert (
-        main([str(folder), str(folder), "--format", "csv", "--json", "--out", str(tmp_path / "o")])
-        == 0
-    )
+def test_json_of_two_studies(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--format", "csv", "--json", "--out", str(tmp_path / "o")]
+    assert main([str(small), str(small), *words]) == 0
     output = json.loads(capsys.readouterr().out)
-    assert [study["rows"] for study in output["studies"]] == [4, 4]
+    assert [study["rows"] for study in output["studies"]] == [2, 2]
     assert all(Path(path).is_file() for path in output["written"])
 
 
-def test_json_and_watch_exclude_each_other(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = write_study(tmp_path / "s", methods=("magnitude",), sparsities=(0.5,), seeds=(1,))
-    assert main([str(folder), "--json", "--watch", "1"]) == 2
+def test_json_and_watch_exclude_each_other(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(small), "--json", "--watch", "1"]) == 2
     seen = capsys.readouterr()
     output = json.loads(seen.out)
     assert output["exit_code"] == 2 and "--watch" in output["error"]
@@ -161,17 +178,8 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"python -m analysis {version()}\n"
 
 
-def test_a_log_has_plain_lines_and_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
-    folder = write_study(
-        tmp_path / "s", methods=("magnitude",), sparsities=(0.5, 0.9), seeds=(1, 2)
-    )
-    command = [sys.executable, "-m", "analysis", str(folder), "--format", "csv,md"]
-    done = subprocess.run(command, capture_output=True, check=True)
-    assert not set(done.stdout + done.stderr) & {
-        0x1B,
-        0x0D,
-        0x08,
-    }  # escape, carriage return, backspace
+def test_a_closed_pipe_is_no_error(small: Path) -> None:
+    command = [sys.executable, "-m", "analysis", str(small), "--format", "tex"]
     script = f"{' '.join(command)} | true; echo ${{PIPESTATUS[0]}}"
     closed = subprocess.run(["/bin/bash", "-c", script], capture_output=True, text=True)
     assert closed.stdout == "0\n"

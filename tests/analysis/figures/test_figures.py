@@ -83,6 +83,7 @@ def test_every_figure_has_something_in_it_and_nothing_cut(
 
 
 def test_many_methods_share_figures_without_crowding(tmp_path: Path, kept: list[Figure]) -> None:
+    """In the figure of accuracies, random pruning is the floor where it is not the subject."""
     folder = write_study(tmp_path / "s", methods=MANY, seeds=(1, 2), sparsities=(0.5, 0.98))
     write_details(folder)
     results = collect_results(load_study(folder))
@@ -91,6 +92,17 @@ def test_many_methods_share_figures_without_crowding(tmp_path: Path, kept: list[
     assert len(kept) == 3
     for figure in kept:
         check_labels(figure)
+    shaded = [
+        any(
+            isinstance(band, PolyCollection) and band.get_zorder() == 0.5
+            for band in axes.collections
+        )
+        for axes in kept[0].axes[::2]
+    ]
+    assert shaded == [True, True, True, False]
+    (shared,) = kept[0].legends
+    names = [text.get_text() for text in shared.get_texts()]
+    assert "Random pruning (grey area below)" in names and "methods of the other panels" in names
 
 
 def test_a_long_label_of_an_axis_takes_two_lines(tmp_path: Path, kept: list[Figure]) -> None:
@@ -112,7 +124,9 @@ def test_a_long_label_of_an_axis_takes_two_lines(tmp_path: Path, kept: list[Figu
 
 
 def test_files_of_all_kinds(tmp_path: Path) -> None:
-    results = collect_results(load_study(write_study(tmp_path / "s", methods=("magnitude",))))
+    results = collect_results(
+        load_study(write_study(tmp_path / "s", methods=("magnitude",), sparsities=(0.5, 0.9)))
+    )
     load_font = subset.load_font
     (picture,) = draw_accuracy(results, results.settings[0], ("png", "pdf", "svg"))
     assert set(picture.files) == {"png", "pdf", "svg"}
@@ -136,9 +150,8 @@ def test_files_of_all_kinds(tmp_path: Path) -> None:
 def test_equal_studies_give_equal_files(tmp_path: Path) -> None:
     made = []
     for name in ("a", "b"):
-        results = collect_results(
-            load_study(write_study(tmp_path / name, methods=("magnitude", "random")))
-        )
+        folder = write_study(tmp_path / name, methods=("magnitude",), sparsities=(0.9,))
+        results = collect_results(load_study(folder))
         made.append(
             [p.files for p in draw_pareto(results, results.settings[0], ("png", "pdf", "svg"))]
         )
@@ -149,7 +162,9 @@ def test_the_reader_s_own_style_changes_nothing(tmp_path: Path) -> None:
     import matplotlib
 
     results = collect_results(
-        load_study(write_study(tmp_path / "s", methods=("magnitude",), seeds=(1,)))
+        load_study(
+            write_study(tmp_path / "s", methods=("magnitude",), seeds=(1,), sparsities=(0.9,))
+        )
     )
     plain = draw_accuracy(results, results.settings[0], ("png",))[0].files
     with matplotlib.rc_context({"font.size": 20, "lines.linewidth": 9, "figure.dpi": 30}):
@@ -182,26 +197,6 @@ def test_lines_bands_seeds_cross_hair_and_floor(tmp_path: Path, kept: list[Figur
     assert zoom.get_xlim() == whole.get_xlim()
 
 
-def test_random_is_the_floor_where_it_is_not_the_subject(
-    tmp_path: Path, kept: list[Figure]
-) -> None:
-    results = collect_results(
-        load_study(write_study(tmp_path / "s", methods=MANY, seeds=(1, 2), sparsities=(0.5, 0.98)))
-    )
-    draw_accuracy(results, results.settings[0], ())
-    shaded = [
-        any(
-            isinstance(band, PolyCollection) and band.get_zorder() == 0.5
-            for band in axes.collections
-        )
-        for axes in kept[0].axes[::2]
-    ]
-    assert shaded == [True, True, True, False]
-    (shared,) = kept[0].legends
-    names = [text.get_text() for text in shared.get_texts()]
-    assert "Random pruning (grey area below)" in names and "methods of the other panels" in names
-
-
 def test_one_seed_has_no_band_and_no_marks(tmp_path: Path, kept: list[Figure]) -> None:
     results = collect_results(
         load_study(
@@ -224,7 +219,16 @@ def test_a_lonely_interval_is_drawn(tmp_path: Path, kept: list[Figure]) -> None:
 
 
 def test_all_seeds_lie_inside_the_frame(tmp_path: Path, kept: list[Figure]) -> None:
-    results = collect_results(load_study(write_study(tmp_path / "s", seeds=(1, 2))))
+    results = collect_results(
+        load_study(
+            write_study(
+                tmp_path / "s",
+                methods=("magnitude", "random"),
+                seeds=(1, 2),
+                sparsities=(0.5, 0.99),
+            )
+        )
+    )
     draw_accuracy(results, results.settings[0], ())
     whole = kept[0].axes[0]
     low, high = whole.get_ylim()
@@ -391,7 +395,8 @@ def test_iterations_need_several_counts(tmp_path: Path, kept: list[Figure]) -> N
 
 
 def test_the_front_is_drawn_over_what_it_beats(tmp_path: Path, kept: list[Figure]) -> None:
-    results = collect_results(load_study(write_study(tmp_path / "s", seeds=(1, 2))))
+    folder = write_study(tmp_path / "s", seeds=(1, 2), sparsities=(0.5, 0.9))
+    results = collect_results(load_study(folder))
     (picture,) = draw_pareto(results, results.settings[0], ())
     assert picture.data["front"].any() and not picture.data["front"].all()
     legend = kept[0].axes[0].get_legend()

@@ -72,7 +72,7 @@ def test_an_outage_is_named_and_survived(
 
     monkeypatch.setattr(module, "load_study", fail_once)
     monkeypatch.setattr(module.time, "sleep", sleep)
-    assert main([str(writer.folder), "--watch", "1", "--format", "md"]) == 0
+    assert main([str(writer.folder), "--watch", "1", "--format", "tex"]) == 0
     assert len(calls) == 3
     assert "warning: the bucket is away; looking again in 1 s" in capsys.readouterr().err
 
@@ -82,7 +82,7 @@ def test_interruption_ends_it(writer: Writer, monkeypatch: pytest.MonkeyPatch) -
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module.time, "sleep", stop)
-    assert main([str(writer.folder), "--watch", "--format", "md"]) == 130
+    assert main([str(writer.folder), "--watch", "--format", "tex"]) == 130
 
 
 def test_a_first_check_that_fails_is_a_user_error(

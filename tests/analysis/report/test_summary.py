@@ -60,8 +60,27 @@ def find(summary: Sequence[str], part: str) -> str:
     return sentence
 
 
-def test_what_is_done_and_how_many_networks_there_are(tmp_path: Path) -> None:
-    assert write_rows(tmp_path / "a", MEANS)[:2] == [
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The summary of the means above."""
+    return write_rows(tmp_path_factory.mktemp("usual"), MEANS)
+
+
+@pytest.fixture(scope="module")
+def without_dense(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The same without a dense network, each method with as many epochs."""
+    return write_rows(tmp_path_factory.mktemp("without_dense"), MEANS, dense=False, epochs={})
+
+
+@pytest.fixture(scope="module")
+def better(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """SynFlow is above the dense network, magnitude pruning as good."""
+    means = MEANS | {"magnitude": 94.0, "synflow": 95.0}
+    return write_rows(tmp_path_factory.mktemp("better"), means)
+
+
+def test_what_is_done_and_how_many_networks_there_are(tmp_path: Path, usual: list[str]) -> None:
+    assert usual[:2] == [
         "25 of 25 trials done.",
         "25 trials measured 25 networks.",
     ]
@@ -102,13 +121,12 @@ def test_a_small_share_of_parameters_that_can_be_pruned_is_told(tmp_path: Path) 
     assert not any("Sparsities are of" in line for line in summarise_rows("unknown", unknown))  # type: ignore[arg-type]
 
 
-def test_the_dense_network(tmp_path: Path) -> None:
-    sentence = find(write_rows(tmp_path / "a", MEANS), "The dense network has")
+def test_the_dense_network(usual: list[str], without_dense: list[str]) -> None:
+    sentence = find(usual, "The dense network has")
     assert sentence.startswith("The dense network has a test top-1 accuracy of 94.00 [93.9")
     assert sentence.endswith("] % (n = 5, 12 epochs).")
-    summary = write_rows(tmp_path / "b", MEANS, dense=False)
-    assert "The dense network is not measured yet." in summary
-    assert not any("compared with the dense network" in sentence for sentence in summary)
+    assert "The dense network is not measured yet." in without_dense
+    assert not any("compared with the dense network" in sentence for sentence in without_dense)
 
 
 def test_a_longer_dense_training(tmp_path: Path) -> None:
@@ -135,46 +153,45 @@ def test_a_longer_dense_training(tmp_path: Path) -> None:
         assert against.endswith("separably worse." if difference < 0 else "separably better.")
 
 
-def test_the_best_and_what_is_separably_worse(tmp_path: Path) -> None:
-    best = find(write_rows(tmp_path / "a", MEANS), "is best with")
+def test_the_best_and_what_is_separably_worse(
+    tmp_path: Path, usual: list[str], better: list[str]
+) -> None:
+    best = find(usual, "is best with")
     assert best.startswith("At 90 %, Magnitude is best with 93.60 [")
     assert "] %; of 2 other methods, 1 is separably worse, 1 not separable from it (n = 5)." in best
-    better = find(write_rows(tmp_path / "b", MEANS | {"synflow": 95.0}), "is best with")
-    assert better.startswith("At 90 %, SynFlow is best with 95.00 [")
-    assert "; separably worse: all 2 other methods (n = 5)." in better
+    other = find(better, "is best with")
+    assert other.startswith("At 90 %, SynFlow is best with 95.00 [")
+    assert "; separably worse: all 2 other methods (n = 5)." in other
     equal = find(write_rows(tmp_path / "c", MEANS | {"snip": 93.55}), "is best with")
     assert "; not separable from it: all 2 other methods (n = 5)." in equal
     single = find(write_rows(tmp_path / "d", MEANS, seeds=[0]), "is best with")
     assert single.startswith("At 90 %, Magnitude is best with 93.50 % (n = 1); with one seed")
 
 
-def test_a_control_is_not_the_best(tmp_path: Path) -> None:
-    best = find(write_rows(tmp_path, MEANS | {"random": 95.0}), "is best with")
-    assert best.startswith("At 90 %, Magnitude is best")
-
-
-def test_the_best_that_also_trained_longest(tmp_path: Path) -> None:
-    longest = find(write_rows(tmp_path / "a", MEANS), "is best with")
+def test_the_best_that_also_trained_longest(
+    tmp_path: Path, usual: list[str], without_dense: list[str]
+) -> None:
+    longest = find(usual, "is best with")
     assert longest.endswith(" It also trained longest: 18 epochs in total, the others 12.")
     others = {"magnitude": 6, "synflow": 18, "snip": 12}
     equal = find(write_rows(tmp_path / "b", MEANS, epochs=others), "is best with")
     assert "trained longest" not in equal, "18 and 18"
     more = find(write_rows(tmp_path / "c", MEANS, epochs=EPOCHS | {"snip": 15}), "is best with")
     assert more.endswith("18 epochs in total, the others 12 to 15.")
-    unknown = find(write_rows(tmp_path / "d", MEANS, dense=False, epochs={}), "is best with")
-    assert "trained longest" not in unknown
+    assert "trained longest" not in find(without_dense, "is best with")
 
 
-def test_results_against_the_dense_network(tmp_path: Path) -> None:
-    sentence = find(write_rows(tmp_path / "a", MEANS), "compared with the dense network")
+def test_results_against_the_dense_network(
+    tmp_path: Path, usual: list[str], better: list[str]
+) -> None:
+    sentence = find(usual, "compared with the dense network")
     assert sentence == (
         "Of 3 results of methods compared with the dense network, 3 are separably worse and 0 "
         "separably better (5 % for all comparisons together)."
     )
-    means = MEANS | {"magnitude": 96.0, "synflow": 94.0}
-    changed = find(write_rows(tmp_path / "b", means), "compared with the dense network")
+    changed = find(better, "compared with the dense network")
     assert "1 is separably worse and 1 separably better" in changed
-    losses = write_rows(tmp_path / "c", MEANS, metric="test_loss", test_loss=1.0)
+    losses = write_rows(tmp_path, MEANS, metric="test_loss", test_loss=1.0)
     assert not any("separably worse and" in sentence for sentence in losses), "no loss varies"
 
 
@@ -195,18 +212,34 @@ def write_curves(
     return summarise(writer.finish())
 
 
-def test_how_far_methods_stay_near_the_dense_network(tmp_path: Path) -> None:
-    losses = {"magnitude": (0.1, 0.6), "snip": (0.3, 9.0), "gmp": (6.0, 20.0)}
-    sentence = find(write_curves(tmp_path / "a", losses), "within 1 point")
+LOSSES = {"magnitude": (0.1, 0.6), "snip": (0.3, 9.0), "gmp": (6.0, 20.0)}
+
+
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The summary of the losses above."""
+    return write_curves(tmp_path_factory.mktemp("apart"), LOSSES)
+
+
+@pytest.fixture(scope="module")
+def close(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """SNIP loses hardly more than magnitude pruning."""
+    return write_curves(tmp_path_factory.mktemp("close"), LOSSES | {"snip": (0.12, 0.62)})
+
+
+def test_how_far_methods_stay_near_the_dense_network(
+    tmp_path: Path, apart: list[str], close: list[str]
+) -> None:
+    sentence = find(apart, "within 1 point")
     assert sentence.startswith(
         "Magnitude stays within 1 point of the dense network, in the mean, up to 90 % (−0.60 ["
     )
     assert "; 1 of 3 methods do so at no sparsity measured." in sentence
     assert "The loss of Magnitude, the furthest, reaches 1 point at 90 % or beyond" in sentence
     assert sentence.endswith("; 2 of 2 other methods go separably less far.")
-    both = find(write_curves(tmp_path / "b", losses | {"snip": (0.3, 0.5)}), "within 1 point")
+    both = find(close, "within 1 point")
     assert both.startswith("Magnitude and SNIP stay within 1 point")
-    none = write_curves(tmp_path / "c", {"magnitude": (3.0, 9.0), "snip": (3.0, 9.0)})
+    none = write_curves(tmp_path, {"magnitude": (3.0, 9.0), "snip": (3.0, 9.0)})
     assert "No method stays within 1 point of the dense network." in none
 
 
@@ -218,16 +251,13 @@ def test_no_claim_rests_on_a_rounding(tmp_path: Path) -> None:
     assert "up to 50 %" in sentence
 
 
-def test_the_average_over_sparsities(tmp_path: Path) -> None:
-    losses = {"magnitude": (0.1, 0.6), "snip": (0.3, 9.0), "gmp": (6.0, 20.0)}
-    sentence = find(write_curves(tmp_path / "a", losses), "On average over 50 to 90 %")
+def test_the_average_over_sparsities(tmp_path: Path, apart: list[str], close: list[str]) -> None:
+    sentence = find(apart, "On average over 50 to 90 %")
     assert "Magnitude is best with 93.65 [" in sentence
     assert sentence.endswith("; 2 of 2 other methods are separably worse.")
-    close = find(write_curves(tmp_path / "b", losses | {"snip": (0.12, 0.62)}), "On average over")
-    assert close.endswith("; 1 of 2 other methods is separably worse.")
-    other = find(
-        write_curves(tmp_path / "c", losses | {"magnitude": (6.0, 21.0)}), "On average over"
-    )
+    average = find(close, "On average over")
+    assert average.endswith("; 1 of 2 other methods is separably worse.")
+    other = find(write_curves(tmp_path, LOSSES | {"magnitude": (6.0, 21.0)}), "On average over")
     assert "SNIP is best" in other
 
 
@@ -253,6 +283,8 @@ def test_methods_against_their_controls(tmp_path: Path) -> None:
         "SynFlow."
     )
     assert "separably worse: Magnitude" in find(reversed_summary, "Against Shuffled mask,")
+    best = find(reversed_summary, "is best with")
+    assert best.startswith("At 90 %, Magnitude is best"), "a control never is"
 
 
 def test_a_method_without_a_control_is_named(tmp_path: Path) -> None:
@@ -262,12 +294,13 @@ def test_a_method_without_a_control_is_named(tmp_path: Path) -> None:
     assert not any("no measured control" in sentence for sentence in summary)
 
 
-def test_the_sizes_of_the_data(tmp_path: Path) -> None:
-    sentence = find(write_rows(tmp_path / "a", MEANS), "Images:")
+def test_the_sizes_of_the_data(tmp_path: Path, usual: list[str]) -> None:
+    sentence = find(usual, "Images:")
     assert sentence == "Images: 45,000 for training, 5,000 for validation, 10,000 for testing."
-    no_part = find(write_rows(tmp_path / "b", MEANS, recipe='{"hold_out": false}'), "Images:")
+    one = {"magnitude": 93.6}
+    no_part = find(write_rows(tmp_path / "b", one, recipe='{"hold_out": false}'), "Images:")
     assert no_part == "Images: 50,000 for training, 10,000 for testing."
-    unknown = write_rows(tmp_path / "c", MEANS, images=None, dataset="mine")
+    unknown = write_rows(tmp_path / "c", one, images=None, dataset="mine")
     assert any("How many test images there are is not known" in line for line in unknown)
 
 

@@ -43,11 +43,10 @@ def find(results: Results, frame: pd.DataFrame, method: str) -> pd.Series:
     return frame.loc[index]
 
 
-@pytest.fixture
-def results(tmp_path: Path) -> Results:
-    return make_study(
-        tmp_path, {"dense": DENSE, "magnitude": GOOD, "snip": BAD, "synflow": CLOSE, "random": BAD}
-    )
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    values = {"dense": DENSE, "magnitude": GOOD, "snip": BAD, "synflow": CLOSE, "random": BAD}
+    return make_study(tmp_path_factory.mktemp("compared"), values)
 
 
 def fit_again(results: Results) -> FittedTables:
@@ -135,10 +134,9 @@ def test_bold_is_the_best_and_what_is_not_separable(results: Results) -> None:
     }
 
 
-def test_less_is_better_of_a_loss(tmp_path: Path) -> None:
-    made = make_study(tmp_path, {"dense": DENSE, "magnitude": GOOD, "snip": BAD})
-    results = collect_results(made.study, "test_loss")
-    assert set(results.cells.loc[compare_to_best(results)["best"], "method"]) == {"magnitude"}
+def test_less_is_better_of_a_loss(results: Results) -> None:
+    losses = collect_results(results.study, "test_loss")
+    assert set(losses.cells.loc[compare_to_best(losses)["best"], "method"]) == {"magnitude"}
 
 
 def test_only_shared_seeds_are_paired(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """The leaderboard: ranks, references without a rank, and what every column is."""
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
@@ -20,10 +18,10 @@ VALUES = {
 }
 
 
-@pytest.fixture
-def results(tmp_path: Path) -> Results:
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Methods and controls at 90 %, and dense networks that all but magnitude do without."""
-    writer = Writer(tmp_path)
+    writer = Writer(tmp_path_factory.mktemp("leaderboard"))
     for seed in range(4):
         top = 94.0 + 0.1 * seed
         dense = writer.add(

@@ -67,9 +67,8 @@ def test_latency_has_its_front_where_it_was_measured(tmp_path: Path) -> None:
 
 
 def test_table(tmp_path: Path) -> None:
-    table = make_pareto_table(
-        collect_results(load_study(write_study(tmp_path / "s", seeds=(1, 2))))
-    )
+    folder = write_study(tmp_path / "s", seeds=(1, 2), sparsities=(0.5, 0.9))
+    table = make_pareto_table(collect_results(load_study(folder)))
     assert {line[0] for line in table.cells} == {
         "effective MACs (M)",
         "nonzero parameters (M)",

@@ -194,14 +194,19 @@ def test_several_settings_share_a_table(tmp_path: Path) -> None:
 
 
 def test_captions_say_what_the_numbers_are(tmp_path: Path) -> None:
-    study = load_study(write_study(tmp_path / "full", methods=("magnitude",)))
+    sparsities = (0.5, 0.8, 0.9, 0.95)
+    folder = write_study(tmp_path / "full", methods=("magnitude",), sparsities=sparsities)
+    study = load_study(folder)
     caption = make_tables(study)[1].caption
     assert caption == (
         "Test top-1 accuracy (%), cifar10, resnet18. An unknown number of test images. Mean over "
         "seeds (n = 3) and its 95 % interval, by a model of all cells of a setting that shares "
         "their variances."
     )  # one method has no rival, so nothing is bold; here sparsities run down, without epochs
-    study = load_study(write_study(tmp_path / "one", methods=("magnitude",), seeds=(1,)))
+    folder = write_study(
+        tmp_path / "one", methods=("magnitude",), seeds=(1,), sparsities=sparsities
+    )
+    study = load_study(folder)
     caption = make_tables(study)[1].caption
     assert "95 %" not in caption
     assert "one seed has no interval" in caption
@@ -355,14 +360,16 @@ def test_what_was_measured_is_not_interpolated(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_and_why(tmp_path: Path) -> None:
-    study = load_study(write_study(tmp_path / "s", gaps=True))
+    methods = ("magnitude", "synflow", "random")
+    folder = write_study(tmp_path / "s", methods=methods, sparsities=(0.5, 0.9), gaps=True)
+    study = load_study(folder)
     (tmp_path / "s/checkpoints/cifar10-resnet18").mkdir(parents=True)
     table = make_missing_table(study, find_missing_trials(study))
     found = {(line[0], line[2], line[3]): line[4] for line in table.cells}
     assert found == {
         (
             "SynFlow",
-            "99",
+            "90",
             "44",
         ): "failed: RuntimeError: CUDA out of memory",
         ("Magnitude", "90", "44"): "not begun",
@@ -370,17 +377,15 @@ def test_what_is_missing_and_why(tmp_path: Path) -> None:
         ("Dense", "0", "99"): "failed: RuntimeError: CUDA out of memory",
         ("Magnitude", "50", "99"): "not run: the training it starts from failed",
     }
-    full = load_study(write_study(tmp_path / "full", seeds=(1,), methods=("magnitude",)))
+    folder = write_study(tmp_path / "full", seeds=(1,), methods=("magnitude",), sparsities=(0.5,))
+    full = load_study(folder)
     assert make_missing_table(full, find_missing_trials(full)).cells == ()
 
 
 def test_bootstrap_states_its_coverage(tmp_path: Path) -> None:
-    table = make_bootstrap_table(
-        collect_results(
-            load_study(write_study(tmp_path / "s", methods=("magnitude",), sparsities=(0.9,)))
-        )
-    )
-    values = collect_results(load_study(tmp_path / "s")).values
+    folder = write_study(tmp_path / "s", methods=("magnitude",), sparsities=(0.9,))
+    results = collect_results(load_study(folder))
+    table, values = make_bootstrap_table(results), results.values
     last = values[values["series_index"] == 1]["value"]
     assert hide_intervals([table.cells[-1][2:3]]) == [("92.88 […]",)]
     assert table.cells[-1][3:] == (
@@ -389,9 +394,8 @@ def test_bootstrap_states_its_coverage(tmp_path: Path) -> None:
         "75",
         "3",
     )
-    one = make_bootstrap_table(
-        collect_results(load_study(write_study(tmp_path / "o", methods=("magnitude",), seeds=(1,))))
-    )
+    folder = write_study(tmp_path / "o", methods=("magnitude",), seeds=(1,), sparsities=(0.9,))
+    one = make_bootstrap_table(collect_results(load_study(folder)))
     assert one.cells[0][3:] == ("–", "–", "–", "1")
 
 
