@@ -50,14 +50,12 @@ def test_tables_and_files_are_printed(gappy: Path, capsys: pytest.CaptureFixture
     assert err.startswith("warning: skipped rows/")
 
 
-def test_bootstrap_only_on_request(tmp_path: Path) -> None:
-    folder = write_study(tmp_path / "s", methods=("magnitude",), sparsities=(0.5,))
-    words = [str(folder), "--format", "tex", "--out"]  # TeX needs no figures
-    assert main([*words, str(tmp_path / "a")]) == 0
-    assert main([*words, str(tmp_path / "b"), "--bootstrap"]) == 0
-    assert (tmp_path / "a/tables/accuracy.tex").exists()
-    assert not (tmp_path / "a/tables/bootstrap.tex").exists()
-    assert (tmp_path / "b/tables/bootstrap.tex").exists()
+@pytest.mark.parametrize("words", [[], ["--bootstrap"]])
+def test_bootstrap_only_on_request(tmp_path: Path, small: Path, words: list[str]) -> None:
+    out = ["--format", "tex", "--out", str(tmp_path)]  # TeX needs no figures
+    assert main([str(small), *out, *words]) == 0
+    assert (tmp_path / "tables/accuracy.tex").exists()
+    assert (tmp_path / "tables/bootstrap.tex").exists() == bool(words)
 
 
 def test_a_study_without_rows_is_not_an_error(

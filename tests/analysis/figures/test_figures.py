@@ -1,4 +1,5 @@
-"""Figures: what is drawn, that no label is cut or hidden, and that equal studies give equal files.
+"""Figures: what is drawn, and that no label is cut or hidden. That equal studies give equal files
+is seen in `test_fork_pool.py`.
 
 Covers: analysis/figures/accuracy_by_sparsity.py, analysis/figures/canvas.py,
 analysis/figures/critical_difference.py, analysis/figures/layer_densities.py,
@@ -40,17 +41,9 @@ from analysis.report.figures_and_tables import list_drawings
 from analysis.statistics.results import Results, collect_results
 from tests.analysis.figures.labels import check_labels, find_lines
 from tests.analysis.synthetic import Writer, make_own_rows, make_row, write_study
-from tests.analysis.synthetic_details import write_details, write_everything
+from tests.analysis.synthetic_details import write_details
 
 MANY = ("magnitude", "hrank", "fpgm", "synflow", "snip", "gmp", "rigl", "set", "random", "shuffled")
-
-
-@pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """A study that has something to show in every figure but the ranking."""
-    return collect_results(
-        load_study(write_everything(tmp_path_factory.mktemp("everything") / "s"))
-    )
 
 
 def test_every_figure_has_something_in_it_and_nothing_cut(
@@ -147,17 +140,6 @@ def test_files_of_all_kinds(tmp_path: Path) -> None:
     assert imread(io.BytesIO(picture.files["png"])).shape[1::-1] == picture.size
 
 
-def test_equal_studies_give_equal_files(tmp_path: Path) -> None:
-    made = []
-    for name in ("a", "b"):
-        folder = write_study(tmp_path / name, methods=("magnitude",), sparsities=(0.9,))
-        results = collect_results(load_study(folder))
-        made.append(
-            [p.files for p in draw_pareto(results, results.settings[0], ("png", "pdf", "svg"))]
-        )
-    assert made[0] == made[1]
-
-
 def test_the_reader_s_own_style_changes_nothing(tmp_path: Path) -> None:
     import matplotlib
 
@@ -239,7 +221,14 @@ def test_all_seeds_lie_inside_the_frame(tmp_path: Path, kept: list[Figure]) -> N
 
 
 @pytest.mark.parametrize(
-    "sparsities", [(0.1,), (0.2, 0.6), (0.5, 0.9, 0.99), (0.5, 0.999), (0.9999,)]
+    "sparsities",
+    [
+        (0.1,),
+        pytest.param((0.2, 0.6), marks=pytest.mark.slow),
+        (0.5, 0.9, 0.99),
+        pytest.param((0.5, 0.999), marks=pytest.mark.slow),
+        (0.9999,),
+    ],
 )
 def test_no_label_is_cut_or_hidden(
     tmp_path: Path, kept: list[Figure], sparsities: tuple[float, ...]

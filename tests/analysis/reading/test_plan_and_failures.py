@@ -25,6 +25,7 @@ from tests.analysis.reading.conftest import KEYS, SPEC
 from trainables.storage.store import Store
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_report_states_the_gap(
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,7 +135,7 @@ JUNK: list[Any] = [
 
 
 @settings(
-    max_examples=200, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=100, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck)
 )
 @given(st.data())
 def test_whatever_stands_in_the_texts_what_is_missing_is_said(

@@ -10,6 +10,8 @@ from analysis.reading.load import load_study
 from analysis.report import keep_current as module
 from tests.analysis.synthetic import Writer, make_row
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 @pytest.fixture
 def writer(tmp_path: Path) -> Writer:

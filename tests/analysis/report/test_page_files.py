@@ -5,10 +5,20 @@ Covers: analysis/report/page_files.py, analysis/report/figures_and_tables.py.
 
 from pathlib import Path
 
+import pytest
+
+from analysis.figures.accuracy_by_sparsity import draw_accuracy
 from analysis.reading.load import load_study
+from analysis.report import figures_and_tables
 from analysis.report.study_report import write_report
 from tests.analysis.synthetic import Writer, make_row, write_study
 from trainables.storage.store import Store
+
+
+@pytest.fixture(autouse=True)
+def _one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a setting."""
+    monkeypatch.setattr(figures_and_tables, "FIGURES", (draw_accuracy,))
 
 
 def test_formats_are_chosen(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from trainables.storage.store import Store
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_search(tmp_path_factory.mktemp("search") / "made_up")
+    return write_search(tmp_path_factory.mktemp("search") / "made_up", 20)
 
 
 def test_the_report_has_figures_tables_and_the_study_file(folder: Path, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_the_report_has_figures_tables_and_the_study_file(folder: Path, tmp_path
     assert "name: made_up-best" in text and "log_range" in text and "disconnected" in text
     assert "82.00 [" in text and "] % on the test set (n = 3)" in text
     table_of_candidates = next(table for table in page.tables if table.name == "search-candidates")
-    assert len(table_of_candidates.cells) == 80 and set(FORMATS) >= {
+    assert len(table_of_candidates.cells) == 40 and set(FORMATS) >= {
         path.rpartition(".")[2] for path in paths
     }
     assert (tmp_path / "report.html").read_text().count("<svg") + (

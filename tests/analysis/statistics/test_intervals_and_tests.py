@@ -133,7 +133,7 @@ def test_paired_differences_cover(n: int) -> None:
     assert narrower > 2000
 
 
-@pytest.mark.parametrize("n", [2, 3, 5, 10])
+@pytest.mark.parametrize("n", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 5)), 10])
 def test_the_bootstrap_covers_as_often_as_its_tables_say(n: int) -> None:
     rng = np.random.default_rng(n)
     intervals = [bootstrap_interval(rng.normal(0, 1, n), seed=index) for index in range(1000)]

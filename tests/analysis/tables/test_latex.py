@@ -14,12 +14,11 @@ import pytest
 
 from analysis.reading.load import load_study
 from analysis.report.figures_and_tables import make_tables
-from analysis.statistics.results import collect_results
+from analysis.statistics.results import Results, collect_results
 from analysis.tables.latex import escape
 from analysis.tables.latex_layout import TEXT_WIDTH, lay_out, measure, wrap_heading
 from analysis.tables.table import Table
 from tests.analysis.synthetic import Writer, make_row
-from tests.analysis.synthetic_details import write_everything
 
 HOSTILE = r"""50% & more_of #1 {x} ~ ^ \ $y$ <a> | ± – ×"""
 KNOWN = {
@@ -96,9 +95,8 @@ def compile_latex(folder: Path, *sources: str) -> None:
         assert not complaints, (options, complaints[:5])
 
 
-def test_every_table_of_a_study_fits_on_the_page(tmp_path: Path) -> None:
-    results = collect_results(load_study(write_everything(tmp_path / "s")))
-    tables = make_tables(results, bootstrap=True)
+def test_every_table_of_a_study_fits_on_the_page(tmp_path: Path, everything: Results) -> None:
+    tables = make_tables(everything, bootstrap=True)
     assert len(tables) >= 8
     compile_latex(tmp_path, *(table.to_latex() for table in tables))
 
