@@ -76,9 +76,8 @@ def test_one_method_one_seed_and_one_of_each(tmp_path: Path) -> None:
     folder = write_study(
         tmp_path / "s", methods=("magnitude", "synflow"), seeds=(1,), sparsities=(0.5, 0.9)
     )
-    one_seed = make_page(load_study(folder), formats=("csv",))
+    one_seed = make_page(load_study(folder), formats=NO_FIGURES)
     assert any("with one seed nothing can be tested" in sentence for sentence in one_seed.summary)
-    assert "n = 1" in one_seed.pictures[0].caption
     assert not one_seed.tables[0].bold
 
 
