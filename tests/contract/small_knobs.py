@@ -6,6 +6,8 @@ SMALL_KNOBS: dict[str, dict[str, Any]] = {
     "han_iterative": {"iterations": 2},
     "hrank": {"layer_epochs": 1, "images": 40},
     "lottery_ticket": {"levels": 2},
+    "random_ticket": {"levels": 2},
+    "reinitialised_ticket": {"levels": 2},
     "obc": {"max_columns": 40, "images": 40},
     "sparsegpt": {"images": 40},
     "wanda": {"images": 40},
