@@ -1,8 +1,8 @@
 """Every method on pretended GPUs: the rows of the CPU, wherever a trial is stopped and on whichever
 device it goes on, and no wait for the device inside an epoch.
 
-In the quick tests with a network so small that a trial takes parts of a second; with ResNet-8, in
-every precision and order, in the slow ones.
+In the quick tests with a network so small that a trial takes parts of a second, each method in one
+precision; with ResNet-8, in every precision and order, in the slow ones.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pytest
 
 from pruning import registry
 from tests.contract import trials_on_two_devices as devices
+from tests.contract.method_kinds import one_of_each_kind_first
 from tests.pretended_gpu.cuda_process import in_cuda_process
 from tests.pretended_gpu.instrument import PretendedGpu
 from trainables.data import loader_interface
@@ -40,9 +41,24 @@ NETWORKS = [
     ("tests.networks.architectures:depthwise_se", "H200"),
 ]
 SLOW_NETWORKS = [("resnet20a", "H200"), ("vgg16", "H200"), ("resnet8", "T4")]
+# Whose epochs are quickly watched: of a whole, a masked, a smaller and a new network, of several
+# trainings in a trial.
+WATCHED = {"dense", "magnitude", "l1_filter", "hrank", "lottery_ticket", "reinitialised"}
+# Quickly in every precision: they train, change masks while training, and remove filters.
+EVERY_PRECISION = {"dense", "gmp", "rigl", "l1_filter"}
 UPDATES = {"gmp", "rigl", "set"}  # they change masks inside an epoch
 WAITS_PER_UPDATE = 2
 UPLOADS_PER_EPOCH = 4  # its order, and the corners and flips of its crops
+
+
+def gpu_of(method: str) -> str:
+    """On which GPU, and so in which precision, a method is tried first."""
+    return GPUS[METHODS.index(method) % len(GPUS)]
+
+
+def quick_where(quick: bool, *values: str) -> Any:
+    """Parameters of a quick test or of a slow one."""
+    return pytest.param(*values, marks=[] if quick else pytest.mark.slow)
 
 
 @contextmanager
@@ -100,11 +116,17 @@ def _move(method: str, gpu: str, model: str, order: list[str], folder: Path) -> 
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "gpu"),
+    [
+        quick_where(method in EVERY_PRECISION or gpu_of(method) == gpu, method, gpu)
+        for method in METHODS
+        for gpu in GPUS
+    ],
+)
 @in_cuda_process
-def test_rows_are_those_of_the_cpu(method: str, model: str) -> None:
-    for gpu in GPUS:
-        _compare(method, gpu, model)
+def test_rows_are_those_of_the_cpu(method: str, gpu: str, model: str) -> None:
+    _compare(method, gpu, model)
 
 
 @pytest.mark.parametrize(
@@ -131,13 +153,12 @@ def test_so_are_those_of_images_that_do_not_lie_on_the_gpu(images: str, tmp_path
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", one_of_each_kind_first())
 @in_cuda_process
 def test_stopped_after_every_batch_it_goes_on_on_the_other_device(
     method: str, model: str, tmp_path: Path
 ) -> None:
-    gpu = GPUS[METHODS.index(method) % len(GPUS)]
-    _move(method, gpu, model, ["cpu", "cuda"], tmp_path)
+    _move(method, gpu_of(method), model, ["cpu", "cuda"], tmp_path)
 
 
 @in_cuda_process
@@ -207,7 +228,9 @@ def _waits_rarely(place: str) -> bool:
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", [quick_where(method in WATCHED | UPDATES, method) for method in METHODS]
+)
 @in_cuda_process
 def test_inside_an_epoch_the_host_waits_for_the_device_at_updates_alone(
     method: str, model: str, tmp_path: Path

@@ -308,11 +308,12 @@ def test_memory_beyond_the_own_share_is_the_trials_fault(tmp_path: Path) -> None
     store = {"store": str(tmp_path), "device": "cuda", "sharing_gpu": 4}
     own = RayTrial.__new__(RayTrial)
     own.environment = Environment.model_validate(store)
-    GiB = 2**30  # noqa: N806
-    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-    with PretendedGpu(memory=40 * GiB):
+    MiB = 2**20  # noqa: N806
+    # Its share is 9,640 MiB; what the pretended GPU holds is written to, so it is little.
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9600.00 MiB.")
+    with PretendedGpu(memory=40 * 1024 * MiB):
         assert own._is_crowded(error)
-        held = torch.empty(8 * GiB, dtype=torch.uint8, device="cuda")
+        held = torch.empty(64 * MiB, dtype=torch.uint8, device="cuda")
         assert not own._is_crowded(error)
         del held
 
