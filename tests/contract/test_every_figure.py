@@ -1,8 +1,10 @@
 """What every figure in `analysis.report.figures_and_tables.FIGURES` must keep to. A new one is
 tested by being listed there."""
 
+import functools
 import io
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,14 +28,22 @@ def draw(name: str, study: Results, *kinds: str) -> list[Any]:
     return [picture for setting in study.settings for picture in DRAWN[name](study, setting, kinds)]
 
 
+@pytest.fixture(scope="module")
+def drawn(study: Results) -> Callable[[str], list[Any]]:
+    """The pictures of a figure, drawn once for all tests."""
+    return functools.cache(lambda name: draw(name, study, "png", "svg"))
+
+
 @pytest.mark.parametrize("name", DRAWN)
-def test_it_is_a_picture_with_title_caption_and_data(name: str, study: Results) -> None:
-    pictures = draw(name, study, "png")
+def test_it_is_a_picture_with_title_caption_and_data(
+    name: str, drawn: Callable[[str], list[Any]]
+) -> None:
+    pictures = drawn(name)
     assert pictures, "a study with everything in it has something to show here"
     for picture in pictures:
         assert re.fullmatch(r"[a-zA-Z0-9.-]+", picture.name) and picture.title
         assert "n = " in picture.caption and picture.caption.endswith(".")
-        assert len(picture.data) and list(picture.files) == ["png"]
+        assert len(picture.data) and list(picture.files) == ["png", "svg"]
         assert measure(picture.files["png"]) == picture.size
 
 
@@ -43,11 +53,15 @@ def measure(content: bytes) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_equal_studies_give_equal_files(name: str, study: Results) -> None:
-    first, again = draw(name, study, "svg"), draw(name, study, "svg")
-    assert [picture.files for picture in first] == [picture.files for picture in again]
+def test_equal_studies_give_equal_files(
+    name: str, study: Results, drawn: Callable[[str], list[Any]]
+) -> None:
+    again = draw(name, study, "svg")
+    assert [picture.files["svg"] for picture in drawn(name)] == [
+        picture.files["svg"] for picture in again
+    ]
 
 
-def test_names_are_those_of_one_figure_each(study: Results) -> None:
-    names = [picture.name for name in DRAWN for picture in draw(name, study)]
+def test_names_are_those_of_one_figure_each(drawn: Callable[[str], list[Any]]) -> None:
+    names = [picture.name for name in DRAWN for picture in drawn(name)]
     assert len(names) == len(set(names)) >= len(DRAWN)

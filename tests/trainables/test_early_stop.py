@@ -86,7 +86,7 @@ def test_the_training_is_the_same_with_and_without(
     open_trial: Callable[..., Trial], tmp_path: Path
 ) -> None:
     """Dropout and batch-norm would tell a model left in eval mode or other random numbers."""
-    spec = SPEC.model_copy(update={"model": "simple_cnn"})
+    spec = SPEC.model_copy(update={"model": "tests.networks.for_ranks:with_dropout"})
     spec = change(spec, lr=0.02, epochs=2)
     trials = [
         open_trial(change(spec, evaluate_every=every), tmp_path / str(every)) for every in (0, 1)
@@ -105,7 +105,7 @@ def test_the_training_is_the_same_with_and_without(
 def test_a_trial_opened_anew_after_every_batch_says_the_same(
     open_trial: Callable[..., Trial], tmp_path: Path, fields: dict[str, Any]
 ) -> None:
-    spec = change(**fields)
+    spec = change(epochs=2, **fields)
     straight = open_trial(spec, tmp_path / "straight")
     expected = run(straight)
     trial = open_trial(spec, tmp_path / "again")

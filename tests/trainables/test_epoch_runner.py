@@ -63,10 +63,15 @@ def measured(trial: Trial) -> list[dict[str, Any]]:
     return list(parquet_tables.read_table(trial.store, layout.ROWS, trial.spec.key).to_pylist())
 
 
+# Small, with three layers whose filters can be removed.
+NETWORK = "tests.networks.architectures:depthwise_se"
+LAYERS = 3
+
+
 def run_after_dense(open_trial: Callable[..., Trial], method: str, **more: Any) -> Trial:
     """A trial of a method that starts from the dense network, which is trained for it."""
-    open_trial(SPEC.model_copy(update={"model": "resnet8", "rewind_epochs": (0,)})).run()
-    changes = {"model": "resnet8", "method": method, "retrain": RETRAIN, **more}
+    open_trial(SPEC.model_copy(update={"model": NETWORK, "rewind_epochs": (0,)})).run()
+    changes = {"model": NETWORK, "method": method, "retrain": RETRAIN, **more}
     return open_trial(SPEC.model_copy(update=changes))
 
 
@@ -89,10 +94,8 @@ def test_a_masked_network_trains_for_as_many_macs_as_the_dense_one(
 def test_a_smaller_network_trains_for_less(open_trial: Callable[..., Trial]) -> None:
     (row,) = measured(run_after_dense(open_trial, "l1_filter", sparsities=(0.75,)))
     assert row["train_macs"] == 3 * 3 * IMAGES * row["macs"]
-    assert (
-        row["macs"]
-        < 0.5 * open_trial(SPEC.model_copy(update={"model": "resnet8"})).runner.network.count_macs()
-    )
+    whole = open_trial(SPEC.model_copy(update={"model": NETWORK})).runner.network
+    assert row["macs"] < 0.5 * whole.count_macs()
 
 
 def test_macs_of_each_size_that_a_network_passes_are_added(
@@ -240,8 +243,8 @@ def test_the_last_retraining_of_hrank_has_random_numbers_of_its_own(
     open_trial: Callable[..., Trial],
 ) -> None:
     streams = run_streams(run_after_dense(open_trial, "hrank", **HRANK))
-    layers = [("retrain", level, epoch) for level in range(1, 7) for epoch in (0, 1)]
-    assert streams == [*layers, *(("retrain", 6, epoch, "again", 1) for epoch in range(3))]
+    layers = [("retrain", level, epoch) for level in range(1, LAYERS + 1) for epoch in (0, 1)]
+    assert streams == [*layers, *(("retrain", LAYERS, epoch, "again", 1) for epoch in range(3))]
 
 
 def test_an_epoch_that_an_older_version_began_ends_with_the_images_it_began_with(
@@ -251,7 +254,7 @@ def test_an_epoch_that_an_older_version_began_ends_with_the_images_it_began_with
         {**RETRAIN.model_dump(), "changes": ({"epoch": 1, "batch": 200},)}
     )
     trial = run_after_dense(open_trial, "hrank", **HRANK, retrain=recipe)
-    while trial.records.level < 6 or trial.records.epochs < 13:
+    while trial.records.level < LAYERS or trial.records.epochs < 2 * LAYERS + 1:
         trial.advance()
     trial.advance(lambda: True)
     for name in ("stream", "recipe_epoch"):  # as from a checkpoint without them
@@ -261,9 +264,9 @@ def test_an_epoch_that_an_older_version_began_ends_with_the_images_it_began_with
         trial = open_trial(trial.spec)
         assert trial.runner.in_epoch
         trial.advance(lambda: True)
-        assert trial.runner._epochs._begun_with["stream"] == ["retrain", 6, 1]
+        assert trial.runner._epochs._begun_with["stream"] == ["retrain", LAYERS, 1]
         trial.save()
-    assert run_streams(trial) == [("retrain", 6, 1), ("retrain", 6, 2, "again", 1)]
+    assert run_streams(trial) == [("retrain", LAYERS, 1), ("retrain", LAYERS, 2, "again", 1)]
 
 
 def test_changes_of_a_recipe_are_laid_over_the_epochs_of_a_layer(
@@ -278,4 +281,4 @@ def test_changes_of_a_recipe_are_laid_over_the_epochs_of_a_layer(
     while not trial.done:
         trial.advance(lambda: bool(batches.append(trial.records.epochs)))
     per_epoch = [1 + batches.count(epoch) for epoch in range(trial.records.epochs)]
-    assert per_epoch == [4, 7] * 6 + [4, 4, 7, 7]
+    assert per_epoch == [4, 7] * LAYERS + [4, 4, 7, 7]

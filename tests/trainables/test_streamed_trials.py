@@ -176,7 +176,12 @@ RECIPE = Recipe(
     changes=({"epoch": 1, "accumulate": 3},),
 )
 SPEC = TrialSpec(
-    dataset="own", model="simple_cnn", method="dense", seed=3, recipe=RECIPE, image_size=SIZE
+    dataset="own",
+    model="tests.networks.architectures:groups",
+    method="dense",
+    seed=3,
+    recipe=RECIPE,
+    image_size=SIZE,
 )
 LEFT_OUT = {"started", "finished", "train_seconds", "trial_seconds", "attempts", "images", "host"}
 

@@ -11,18 +11,14 @@ from pruning import registry
 from pruning.masks import prunable
 from sweeps.planning.plan import make_plan
 from sweeps.study_file.study import StudySpec
+from tests.contract.small_knobs import SMALL_KNOBS
 from trainables.environment import Environment
 from trainables.export import export, load_masks, load_pruned
 from trainables.trial import Trial
 
-SMALL_KNOBS: dict[str, dict[str, Any]] = {
-    "han_iterative": {"iterations": 2},
-    "hrank": {"layer_epochs": 1},
-    "lottery_ticket": {"levels": 2},
-    "obc": {"max_columns": 150},
-    "sparsegpt": {"pattern": "2:4"},
-}
-Finish = Callable[[str], Trial]
+SMALL = "tests.contract.small_networks:residual"
+KNOBS: dict[str, dict[str, Any]] = SMALL_KNOBS | {"sparsegpt": {"pattern": "2:4", "images": 40}}
+Finish = Callable[..., Trial]
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +27,12 @@ def finish(tmp_path_factory: pytest.TempPathFactory) -> Finish:
     folder = tmp_path_factory.mktemp("study")
     found: dict[str, Trial] = {}
 
-    def finished(method: str) -> Trial:
+    def finished(method: str, model: str = SMALL) -> Trial:
         spec = StudySpec.model_validate(
             {
                 "name": "exported",
                 "dataset": "digits",
-                "model": "resnet8",
+                "model": model,
                 "recipe": {
                     "epochs": 1,
                     "batch": 400,
@@ -45,7 +41,7 @@ def finish(tmp_path_factory: pytest.TempPathFactory) -> Finish:
                     "precision": "fp32",
                 },
                 "retrain": {"epochs": 1},
-                "methods": [{method: SMALL_KNOBS.get(method, {})}],
+                "methods": [{method: KNOBS.get(method, {})}],
                 "sparsities": [0.5],
                 "seeds": [3],
             }
@@ -103,7 +99,7 @@ def test_it_comes_back_with_the_same_outputs(method: str, finish: Finish, tmp_pa
 
 
 def test_an_nm_pattern_survives(finish: Finish, tmp_path: Path) -> None:
-    trial = finish("sparsegpt")
+    trial = finish("sparsegpt", "resnet8")
     loaded = prunable(
         load_pruned(export(trial.spec.key, trial.environment.store, out=tmp_path / "out"))
     )
@@ -119,7 +115,7 @@ def test_an_nm_pattern_survives(finish: Finish, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("method", registry.list_methods())
 def test_its_onnx_graph_gives_the_same_outputs(method: str, finish: Finish, tmp_path: Path) -> None:
-    trial = finish(method)
+    trial = finish(method, "resnet8")
     assert_same(
         trial, export(trial.spec.key, trial.environment.store, to="onnx", out=tmp_path / "out")
     )

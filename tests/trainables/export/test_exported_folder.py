@@ -21,8 +21,20 @@ from trainables.trial import Trial
 from trainables.trial_spec import TrialSpec
 
 
-@pytest.mark.parametrize("form", ["dense", "masks", "slim"])
-@pytest.mark.parametrize("to", ["safetensors", "state_dict", "onnx"])
+@pytest.mark.parametrize(
+    ("to", "form"),
+    [
+        ("safetensors", "masks"),
+        ("safetensors", "slim"),
+        ("state_dict", "dense"),
+        ("state_dict", "slim"),
+        ("onnx", "slim"),
+        pytest.param("safetensors", "dense", marks=pytest.mark.slow),
+        pytest.param("state_dict", "masks", marks=pytest.mark.slow),
+        pytest.param("onnx", "dense", marks=pytest.mark.slow),
+        pytest.param("onnx", "masks", marks=pytest.mark.slow),
+    ],
+)
 def test_every_format_in_every_form_computes_the_same(
     to: Any, form: Any, study: Path, exported: Callable[..., Path]
 ) -> None:
