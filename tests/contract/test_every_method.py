@@ -57,7 +57,7 @@ def study(method: str, seed: int = SEED, model: str = "resnet8") -> StudySpec:
             "dataset": "digits",
             "model": model,
             "recipe": recipe,
-            "retrain": {"epochs": 2},
+            "retrain": {"epochs": 1},
             "methods": [{method: knobs_of(method, model)}],
             "sparsities": SPARSITIES,
             "seeds": [seed],

@@ -30,14 +30,13 @@ from trainables.trial_spec import TrialSpec
 
 NETWORKS = ["group_norm_cat", "attention", "depthwise_se", "recurrent"]
 IMAGE, CLASSES = (1, 8, 8), 10
-# They remove single weights and filters, follow gradients, gradients of gradients and the signal
-# through all layers, and move masks.
-EVERYWHERE = {"magnitude", "l1_filter", "snip", "grasp", "synflow", "rigl"}
+# They remove single weights and filters, follow gradients of gradients and the signal through all
+# layers, and move masks.
+EVERYWHERE = {"magnitude", "l1_filter", "grasp", "synflow", "rigl"}
 # Others where what they look at is unusual: feature maps, columns of inputs, tied weights.
 ALONE = {
     "fpgm": "group_norm_cat",
     "hrank": "group_norm_cat",
-    "l2_filter": "recurrent",
     "magnitude_post": "recurrent",
     "obc": "depthwise_se",
     "set": "recurrent",

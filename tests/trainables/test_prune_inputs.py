@@ -64,7 +64,8 @@ def test_what_a_method_decides_does_not_depend_on_the_batch_of_the_recipe(
     decided = []
     for batch in (48, 400):
         recipe = SPEC.recipe.model_copy(update={"batch": batch})
-        spec = SPEC.model_copy(update={"model": "resnet8", "recipe": recipe})
+        model = "tests.contract.small_networks:residual"
+        spec = SPEC.model_copy(update={"model": model, "recipe": recipe})
         inputs = make_inputs(open_trial(spec, tmp_path / str(batch))).make(0.5, "prune", 1)
         pruned = build_method(method, {}).prune(inputs)
         decided.append(pruned.keep if isinstance(pruned, Smaller) else pruned)

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,6 +26,15 @@ from trainables.trial_spec import TrialSpec
 SPEC = TrialSpec(
     dataset="digits", model="mlp", method="dense", seed=1, recipe=Recipe(epochs=3, batch=100)
 )
+
+
+IS_DRAINING = ray_trainable._is_draining
+
+
+@pytest.fixture(autouse=True)
+def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers do not ask Ray for nodes that go, which would start it."""
+    monkeypatch.setattr(ray_trainable, "_is_draining", lambda: False)
 
 
 @pytest.fixture
@@ -239,6 +249,17 @@ def test_a_node_that_is_drained_is_left(
     monkeypatch.setattr(ray_trainable, "_is_draining", lambda: True)
     with pytest.raises(Leaving):
         worker.step()
+
+
+def test_ray_is_asked_whether_it_drains_this_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = SimpleNamespace(get_node_id=lambda: "3f2a")
+    monkeypatch.setattr(ray_trainable.ray, "get_runtime_context", lambda: here)
+    for draining in ({"3f2a": 0}, {"77b1": 0}, {}):
+        told = SimpleNamespace(get_draining_nodes=lambda draining=draining: draining)
+        monkeypatch.setattr(ray_trainable, "state", told)
+        assert IS_DRAINING() == ("3f2a" in draining)
+    monkeypatch.setattr(ray_trainable, "state", None)
+    assert not IS_DRAINING(), "Ray does not say"
 
 
 def test_reused_for_another_trial_it_starts_from_nothing(worker: RayTrial, tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from trainables.trial import Trial
 from trainables.trial_spec import TrialSpec, dense_spec
 
 RECIPE = Recipe(epochs=1, batch=300, lr=0.05, precision="fp32")
-SPEC = TrialSpec(dataset="digits", model="resnet8", method="dense", seed=1, recipe=RECIPE)
+SMALL = "tests.contract.small_networks:residual"
+SPEC = TrialSpec(dataset="digits", model=SMALL, method="dense", seed=1, recipe=RECIPE)
 
 # A method that keeps a tensor from its first prune on, and multiplies with it in its second.
 REMEMBERS = '''

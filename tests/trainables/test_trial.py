@@ -16,11 +16,13 @@ from trainables.trial_spec import TrialSpec, dense_spec
 
 RECIPE = Recipe(epochs=2, batch=400, lr=0.05, precision="fp32", augment="none")
 
+SMALL = "tests.contract.small_networks:residual"
+
 
 def ticket(**knobs: int | str) -> TrialSpec:
     return TrialSpec(
         dataset="digits",
-        model="resnet8",
+        model=SMALL,
         method="lottery_ticket",
         knobs={"levels": 2, **knobs},
         sparsities=(0.2, 0.36),
@@ -37,7 +39,7 @@ def test_a_lottery_ticket_rewinds_weights_and_buffers_and_keeps_its_mask(
     torch.manual_seed(derive_seed(5, "init"))
     from models.model_registry import build_model
 
-    initial = build_model("resnet8", image=(1, 8, 8), classes=10).state_dict()
+    initial = build_model(SMALL, image=(1, 8, 8), classes=10).state_dict()
     rewound = 0
     while not trial.done:
         phase = trial.runner.phases[trial.steps[trial.step][0]]
@@ -100,7 +102,8 @@ def test_a_trial_goes_on_where_a_network_disk_does_not_list_its_checkpoints_yet(
 def test_dropout_is_drawn_from_the_step_so_that_equal_trials_are_equal(
     open_trial: Callable[..., Trial],
 ) -> None:
-    spec = TrialSpec(dataset="digits", model="simple_cnn", method="dense", seed=1, recipe=RECIPE)
+    model = "tests.networks.for_ranks:with_dropout"
+    spec = TrialSpec(dataset="digits", model=model, method="dense", seed=1, recipe=RECIPE)
     torch.manual_seed(123)
     first = open_trial(spec)
     first.run()

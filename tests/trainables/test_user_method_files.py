@@ -11,6 +11,7 @@ from pruning import registry
 from pruning.user_error import UserError
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.study_file.study import build_study
+from trainables import ray_trainable
 from trainables.environment import Environment
 from trainables.ray_trainable import RayTrial
 from trainables.storage import parquet_tables
@@ -58,8 +59,9 @@ def plan_for(folder: Path, text: str = METHOD, **change: object) -> Plan:
 
 
 def test_a_worker_that_knows_nothing_runs_the_method_from_the_study_directory(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ray_trainable, "_is_draining", lambda: False)  # asking would start Ray
     plan, store = plan_for(tmp_path / "mine"), Store.at(tmp_path / "study")
     store_method_files(plan.sources, store)
     registry._USER_METHODS.clear()
