@@ -88,6 +88,7 @@ def test_a_refused_network_names_the_layer(open_trial: Callable[..., Trial]) -> 
 EVERY = [name for name in registry.list_methods() if registry.build_method(name, {}).prunes]
 CUTTING = [name for name in EVERY if registry.build_method(name, {}).cuts_channels]
 SMALL = "tests.contract.small_networks:residual"  # with too few filters to come near a sparsity
+WIDE = "tests.contract.small_networks:wide_residual"
 SMALL_KNOBS: dict[str, dict[str, Any]] = {
     "hrank": {"layer_epochs": 1, "images": 40},
     "lottery_ticket": {"levels": 1},
@@ -113,7 +114,7 @@ def test_excluded_layers_are_left_alone_by_every_method(
 ) -> None:
     knobs = SMALL_KNOBS.get(method, {})
     sparsities = OWN_SPARSITIES.get(method, (0.5,))
-    model, width = ("resnet8", 16) if method in CUTTING else (SMALL, 4)
+    model, width = (WIDE, 16) if method in CUTTING else (SMALL, 4)
     given = {"model": model, "knobs": knobs, "sparsities": sparsities}
     trial = run(method, **given, exclude=("first", "last"))
     row, network = trial.records.rows[-1], trial.runner.network

@@ -21,7 +21,7 @@ def test_the_graph_of_the_slim_form_is_smaller(exported: Callable[..., Path]) ->
         )
         for folder in (slim, dense)
     ]
-    masks = exported_folder.load_masks(exported(SLIM, "onnx", "masks")).values()
+    masks = exported_folder.load_masks(exported(SLIM, "safetensors", "masks")).values()
     assert sizes == [sum(int(mask.sum()) for mask in masks), sum(mask.numel() for mask in masks)]
 
 
