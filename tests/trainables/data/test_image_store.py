@@ -3,6 +3,7 @@
 Covers: trainables/data/image_store.py, trainables/data/appended_files.py.
 """
 
+import multiprocessing
 import os
 import resource
 import signal
@@ -16,32 +17,39 @@ import pytest
 from pruning.user_error import UserError
 from tests.trainables.data.folder_images import draw_picture, write_folders
 from tests.trainables.data.parquet_images import encode, write_parquet
-from trainables.data import image_store, prepared, prepared_data
+from trainables.data import appended_files, image_store, prepared, prepared_data
 from trainables.data.appended_files import AppendedFiles
 from trainables.data.image_source import ImageSource, Record
 
 ROOT = Path(__file__).parents[3]
 FILES = ["encoded.bin", "facts.json", "index.npy", "pixels.bin"]
 
-# Prepares `mixed` from the folder argv[1] into the cache argv[2]; kills itself when the pass
-# argv[3] notes for the argv[4]th time that it has done something.
-KILLED = """
-import os, signal, sys
-from trainables.data import appended_files, image_store, prepared
-source, cache, name, times = *sys.argv[1:4], int(sys.argv[4])
-appended_files.NOTED_BYTES = 5000
-image_store._RECORDS, image_store._DECODED = 2, 9000
-note, noted = appended_files.AppendedFiles.note, []
-def counted(self):
-    note(self)
-    noted.append(self._note.name)
-    if noted.count(name + ".json") == times:
-        self._streams[0].write(b"half")
-        self._streams[0].flush()
-        os.kill(os.getpid(), signal.SIGKILL)
-appended_files.AppendedFiles.note = counted
-prepared.prepare("mixed", data_dir=source, cache=cache)
-"""
+def prepare_and_die(name: str, times: int, source: Path, cache: Path) -> None:
+    """Prepare `mixed`; be killed when the pass `name` notes for the `times`-th time that it has
+    done something."""
+    appended_files.NOTED_BYTES = 5000
+    image_store._RECORDS, image_store._DECODED = 2, 9000
+    note, noted = AppendedFiles.note, []
+
+    def counted(self: AppendedFiles) -> None:
+        note(self)
+        noted.append(self._note.name)
+        if noted.count(f"{name}.json") == times:
+            self._streams[0].write(b"half")
+            self._streams[0].flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    AppendedFiles.note = counted  # type: ignore[method-assign]
+    prepared.prepare("mixed", data_dir=source, cache=cache)
+
+
+def kill_preparation(folder: Path, name: str, times: int) -> None:
+    """A preparation in a process of its own: forked, so that nothing is imported again."""
+    arguments = (name, times, folder / "set", folder / "cache")
+    process = multiprocessing.get_context("fork").Process(target=prepare_and_die, args=arguments)
+    process.start()
+    process.join(timeout=60)
+    assert process.exitcode == -signal.SIGKILL
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
@@ -55,9 +63,7 @@ def test_a_killed_preparation_continues_with_what_is_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, times: int
 ) -> None:
     write_folders(tmp_path / "set", train=40, test=10)
-    arguments = [str(tmp_path / "set"), str(tmp_path / "cache"), name, str(times)]
-    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], cwd=ROOT, check=False)
-    assert killed.returncode == -signal.SIGKILL
+    kill_preparation(tmp_path, name, times)
     (work,) = (tmp_path / "cache").glob("*.part")
     assert not list((tmp_path / "cache").glob(f"mixed-{prepared.LAYOUT}-*/facts.json"))
     assert (work / f"{name}.json").is_file()
@@ -80,8 +86,7 @@ def test_a_killed_preparation_continues_with_what_is_complete(
 
 def test_a_changed_source_is_not_continued_with(tmp_path: Path) -> None:
     write_folders(tmp_path / "set", train=40, test=10)
-    arguments = [str(tmp_path / "set"), str(tmp_path / "cache"), "decode", "2"]
-    subprocess.run([sys.executable, "-c", KILLED, *arguments], cwd=ROOT, check=False)
+    kill_preparation(tmp_path, "decode", 2)
     path = tmp_path / "set/train/class_00/00000.jpg"
     path.write_bytes(encode(draw_picture(999), "JPEG"))
     data = prepared.open_prepared("mixed", data_dir=tmp_path / "set", cache=tmp_path / "cache")
@@ -200,6 +205,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024, tota
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["kept", "encoded"])
 def test_preparing_holds_few_images_in_memory(tmp_path: Path, kept: str) -> None:
     pictures = []

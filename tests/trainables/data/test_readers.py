@@ -211,6 +211,7 @@ def test_deep_images_and_empty_splits_are_refused(tmp_path):
     assert "at least 2 images" in refusal(tmp_path)
 
 
+@pytest.mark.slow
 @needs_shared
 def test_the_real_mnist(tmp_path):
     found = prepared.load_data_set("mnist", data_dir=SHARED, cache=tmp_path)
@@ -225,11 +226,25 @@ def test_the_real_mnist(tmp_path):
 
 
 @needs_shared
-def test_a_part_of_the_real_cifar10(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "image", "mean", "std"),
+    [
+        ("cifar10", (3, 32, 32), (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+        ("mnist", (1, 28, 28), (0.1307,), (0.3081,)),
+    ],
+)
+def test_a_part_of_a_real_data_set(
+    tmp_path: Path,
+    name: str,
+    image: tuple[int, int, int],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> None:
     for split in ("train", "test"):
-        part = pq.read_table(SHARED / "cifar10" / f"{split}.parquet").slice(0, 2000)
+        part = pq.read_table(SHARED / name / f"{split}.parquet").slice(0, 2000)
         pq.write_table(part, tmp_path / f"{split}.parquet")
-    found = prepared.load_data_set("cifar10", data_dir=tmp_path, cache=tmp_path / "cache")
+    found = prepared.load_data_set(name, data_dir=tmp_path, cache=tmp_path / "cache")
     assert (len(found.train_x), len(found.val_x), len(found.test_x)) == (1800, 200, 2000)
-    np.testing.assert_allclose(found.mean, (0.4914, 0.4822, 0.4465), atol=0.01)
-    np.testing.assert_allclose(found.std, (0.2470, 0.2435, 0.2616), atol=0.01)
+    assert (found.image, found.classes) == (image, 10)
+    np.testing.assert_allclose(found.mean, mean, atol=0.01)
+    np.testing.assert_allclose(found.std, std, atol=0.01)

@@ -81,12 +81,14 @@ def read_in_process(content: bytes, queue) -> None:
 
 
 @pytest.mark.parametrize("encoded", [True, False])
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_other_processes_read_the_same(tmp_path: Path, encoded: bool, method: str) -> None:
     images = open_mixed(tmp_path).images("test", encoded=encoded)
     sums = [images.pixels(index).sum().item() for index in range(len(images))]
     content = pickle.dumps(images)
     assert len(content) < 1000, "no images travel"
+    again: StoredImages = pickle.loads(content)
+    assert [again.pixels(index).sum().item() for index in range(len(again))] == sums
     context = multiprocessing.get_context(method)
     queue = context.Queue()
     process = context.Process(target=read_in_process, args=(content, queue))

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from queue import Queue
@@ -18,7 +19,13 @@ from trainables.training.recipe import Recipe
 from trainables.trial_spec import TrialSpec
 
 
-def test_trials_train_side_by_side_and_one_that_fails_says_why(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_trials_train_side_by_side_and_one_that_fails_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str
+) -> None:
+    """Forked processes import nothing again; those of the product are spawned, as CUDA demands."""
+    asked, context = [], multiprocessing.get_context(start)
+    monkeypatch.setattr(multiprocessing, "get_context", lambda kind: asked.append(kind) or context)
     spec = TrialSpec(
         dataset="digits", model="mlp", method="dense", seed=0, recipe=Recipe(epochs=2, batch=100)
     )
@@ -31,6 +38,8 @@ def test_trials_train_side_by_side_and_one_that_fails_says_why(tmp_path: Path) -
     assert speed.images_per_second == 0
     errors = ("nowhere", "parquet", "not all trials")
     assert any(word in speed.error.lower() for word in errors)
+    assert asked == ["spawn", "spawn"]
+    pickle.dumps((concurrent_trials._train, missing, environment))  # what a new process is sent
 
 
 @pytest.mark.parametrize(
