@@ -13,6 +13,7 @@ from torch import nn
 
 from models import model_registry
 from pruning.masks import prunable
+from tests.networks.registry_networks import EVERY_NETWORK
 
 torch.set_num_threads(1)
 
@@ -155,9 +156,11 @@ def test_simple_cnn_refuses_what_it_cannot_pool() -> None:
 
 
 def test_vgg_pools_until_a_side_is_one() -> None:
+    with torch.device("meta"):
+        models = {side: build("vgg16", (3, side, side)) for side in (1, 8, 32)}
     pools = {
-        side: sum(isinstance(m, nn.MaxPool2d) for m in build("vgg16", (3, side, side)).modules())
-        for side in (1, 8, 32)
+        side: sum(isinstance(module, nn.MaxPool2d) for module in model.modules())
+        for side, model in models.items()
     }
     assert pools == {1: 0, 8: 3, 32: 5}
 
@@ -176,7 +179,7 @@ def test_resnet18_keeps_the_resolution_of_small_images() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", model_registry.list_models())
+@pytest.mark.parametrize("name", EVERY_NETWORK)
 def test_traced_network_computes_the_same(name: str) -> None:
     model = build(name).eval()
     traced = torch.fx.symbolic_trace(model)
@@ -190,7 +193,7 @@ def test_traced_network_computes_the_same(name: str) -> None:
     assert functions <= {"add", *padding}, "activations and pools must be modules"
 
 
-@pytest.mark.parametrize("name", model_registry.list_models())
+@pytest.mark.parametrize("name", EVERY_NETWORK)
 def test_every_activation_is_a_relu_module_seen_by_hooks(name: str) -> None:
     model = build(name).eval()
     seen: list[bool] = []
@@ -233,11 +236,12 @@ def test_half_precision_stays_near_full(name: str, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_weights_come_from_the_global_seed_alone(name: str) -> None:
-    first, again = build(name).state_dict(), build(name).state_dict()
+    model = build(name)
+    first, again = model.state_dict(), build(name).state_dict()
     torch.manual_seed(1)
     other = model_registry.build_model(name, image=(3, 32, 32), classes=10).state_dict()
     assert all(torch.equal(first[key], again[key]) for key in first)
-    assert all(not torch.equal(first[key], other[key]) for key in prunable(build(name)))
+    assert all(not torch.equal(first[key], other[key]) for key in prunable(model))
     assert all(isinstance(value, torch.Tensor) for value in first.values())
 
 

@@ -11,12 +11,21 @@ from pruning.methods.hrank import HRank
 from pruning.phases import PhaseContext
 from pruning.structured.channel_groups import find_groups
 from sweeps.planning.model_check import count_macs_and_parameters
+from tests.networks.registry_networks import DEEPER, EVERY_NETWORK
 from trainables.trial_spec import TrialSpec, build_without_storage
 
 torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize(("name", "image", "classes"), sizes.COSTS)
+def quick(name: str, image: sizes.Image, classes: int) -> bool:
+    """Of the networks that are others with more blocks, one kind of image is."""
+    return name not in DEEPER or (image, classes) == ((3, 32, 32), 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "classes"),
+    [key if quick(*key) else pytest.param(*key, marks=pytest.mark.slow) for key in sizes.COSTS],
+)
 def test_costs_are_those_of_the_network(name: str, image: sizes.Image, classes: int) -> None:
     if name != "resnet110":  # a second to count, and of the same file as the others
         assert count_macs_and_parameters(name, image, classes) == sizes.COSTS[name, image, classes]
@@ -30,10 +39,20 @@ def test_costs_are_those_of_the_network(name: str, image: sizes.Image, classes: 
     assert sizes.PRUNABLE.keys() == sizes.COSTS.keys()
 
 
-@pytest.mark.parametrize("name", sizes.GROUPS)
+@pytest.mark.parametrize("depth", [20, 32, 44, 56, 110])
+def test_groups_of_deep_networks_by_hand(depth: int) -> None:
+    """One in each block and three residual streams; zeros are padded between streams, which
+    leaves these alone."""
+    blocks = (depth - 2) // 2
+    assert sizes.GROUPS[f"resnet{depth}"] == (blocks + 3, 3)
+    assert sizes.GROUPS[f"resnet{depth}a"] == (blocks, 0)
+
+
+@pytest.mark.parametrize("name", EVERY_NETWORK)
 def test_groups_are_those_of_the_network(name: str) -> None:
     found = find_groups(build_without_storage(name, (3, 32, 32), 10), (3, 32, 32))
     assert sizes.GROUPS[name] == (len(found), sum(group.residual for group in found))
+    assert len({group.name for group in found}) == len(found)
 
 
 @pytest.mark.parametrize("mode", ["all", "inner"])

@@ -89,11 +89,15 @@ def test_they_are_built_for_the_images_and_classes_with_fresh_weights(
     )
 
 
+DEEPER = ["resnet34", "resnet101", "resnet152"]
+DEEPER += ["wide_resnet101_2", "resnext101_32x8d", "resnext101_64x4d"]
+
+
 @pytest.mark.parametrize(
     "name",
     [
-        *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2"),
-        *("wide_resnet101_2", "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
+        *("resnet18", "resnet50", "wide_resnet50_2", "resnext50_32x4d"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in DEEPER),
     ],
 )
 def test_a_cifar_stem_keeps_the_size_of_the_map_and_all_other_layers(name: str) -> None:

@@ -13,7 +13,11 @@ from tests.pruning.ranked_networks import IMAGE, RESNET8, SIMPLE, VGG, images, n
 
 
 @pytest.mark.parametrize(
-    ("name", "activations"), [("resnet8", RESNET8), ("simple_cnn", SIMPLE), ("vgg16", VGG)]
+    ("name", "activations"),
+    [
+        *(("resnet8", RESNET8), ("simple_cnn", SIMPLE)),
+        pytest.param("vgg16", VGG, marks=pytest.mark.slow),  # quick in test_hrank.py
+    ],
 )
 def test_ranks_equal_a_naive_loop(name: str, activations: dict[str, list[str]]) -> None:
     model = network(name).train()

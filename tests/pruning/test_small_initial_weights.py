@@ -59,7 +59,7 @@ def fixed(weight: Tensor) -> float:
         ("mlp", default),
         ("resnet8", he),
         ("vgg16", he),
-        ("torchvision:vgg11_bn", fixed),
+        ("torchvision:mobilenet_v2", fixed),
         ("torchvision:resnet18", he),
         ("timm:resnet10t", he),
     ],

@@ -92,7 +92,8 @@ def test_library_networks_count_as_by_torch(name: str) -> None:
     if name.startswith("timm"):
         pytest.importorskip("timm")
     image = (3, 224, 224)
-    network = build_model(name, image=image, classes=1000).eval().to("meta")
+    with torch.device("meta"):
+        network = build_model(name, image=image, classes=1000).eval()
     with plain_kernels(), FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, *image, device="meta"))
     costs = cost.layer_costs(network, image)

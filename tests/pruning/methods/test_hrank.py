@@ -131,7 +131,7 @@ def test_a_reopened_trial_remembers_its_plan(open_trial: Callable[..., Trial]) -
         {
             **shared,
             "method": "hrank",
-            "knobs": {"layer_epochs": 1},
+            "knobs": {"layer_epochs": 1, "images": 20},
             "sparsities": (0.5,),
             "retrain": recipe,
         }

@@ -12,24 +12,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.model_registry import build_model, list_models
+from models.model_registry import build_model
 from models.padded_resnet import PaddedResNet
 from pruning.structured.channel_groups import analyse, find_groups
 from pruning.user_error import UserError
 from tests.networks.forward_passes import optional
+from tests.networks.registry_networks import EVERY_NETWORK
 from tests.pruning.structured.networks_to_cut import layers_of
 
 torch.set_num_threads(1)
 
 KINDS = ("writes", "norm", "reads")
 IMAGES = {"simple_cnn": (1, 28, 28), "mlp": (1, 28, 28)}
+IMAGES |= {"conv2": (3, 16, 16), "conv4": (3, 16, 16), "conv6": (3, 16, 16)}
 
 
 def image_of(name: str) -> tuple[int, int, int]:
     return IMAGES.get(name, (3, 32, 32))
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", EVERY_NETWORK)
 def test_groups_equal_those_of_torch_pruning(name: str) -> None:
     torch_pruning = pytest.importorskip("torch_pruning")
     image = image_of(name)
@@ -68,23 +70,6 @@ def test_groups_equal_those_of_torch_pruning(name: str) -> None:
         assert found < theirs and len(theirs - found) == 1
     else:
         assert found == theirs
-
-
-@pytest.mark.parametrize(
-    ("name", "count", "residual"),
-    [
-        ("resnet18", 12, 4),
-        ("resnet20", 12, 3),
-        ("resnet56", 30, 3),
-        ("vgg16", 13, 0),
-        ("simple_cnn", 3, 0),
-    ],
-)
-def test_number_of_groups(name: str, count: int, residual: int) -> None:
-    found = find_groups(build_model(name, image=image_of(name), classes=10), image_of(name))
-    assert len(found) == count
-    assert sum(group.residual for group in found) == residual
-    assert len({group.name for group in found}) == count
 
 
 def test_a_flatten_spreads_a_channel_over_the_columns_of_its_map() -> None:

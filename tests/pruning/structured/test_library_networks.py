@@ -45,16 +45,15 @@ def test_the_table_has_every_network_and_counts_them_rightly(benchmark: ModuleTy
     assert all(text.startswith(("yes: ", "no: ")) for text in TABLE.values())
 
 
+OTHERS = ["torchvision:resnet18", "timm:darknet17", "timm:seresnet18"]
+
+
 @pytest.mark.parametrize(
     "name",
     [
-        "torchvision:resnet18",
-        "torchvision:mnasnet0_5",
-        "torchvision:squeezenet1_1",
-        "timm:resnet10t",
-        "timm:darknet17",
-        "timm:mobilenetv2_050",
-        "timm:seresnet18",
+        *("torchvision:mnasnet0_5", "torchvision:squeezenet1_1"),
+        *("timm:resnet10t", "timm:mobilenetv2_050"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS),
     ],
 )
 def test_the_table_says_what_the_command_says(benchmark: ModuleType, name: str) -> None:

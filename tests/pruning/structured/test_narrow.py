@@ -88,11 +88,19 @@ def test_a_network_of_given_widths_takes_the_weights_of_any_cut_to_them(name: st
 KINDS = ["group_norm_cat", "attention", "depthwise_se"]
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "swin"])
+SWINS = {
+    "small_swin": "tests.pruning.structured.library_networks:small_swin",
+    "swin_t": "torchvision:swin_t",
+}
+
+
+@pytest.mark.parametrize(
+    "kind", [*KINDS, "small_swin", pytest.param("swin_t", marks=pytest.mark.slow)]
+)
 def test_networks_of_other_kinds_are_rebuilt_and_widened(kind: str) -> None:
     """Blocks of channels, attention heads, gates: stored as widths and weights like any other."""
-    image = (3, 64, 64) if kind == "swin" else IMAGE
-    name = "torchvision:swin_t" if kind == "swin" else f"tests.networks.architectures:{kind}"
+    image = (3, 64, 64) if kind in SWINS else IMAGE
+    name = SWINS.get(kind, f"tests.networks.architectures:{kind}")
 
     def build(seed: int) -> nn.Module:
         torch.manual_seed(seed)

@@ -24,6 +24,7 @@ from trainables.data.image_source import ImageSource, Record
 ROOT = Path(__file__).parents[3]
 FILES = ["encoded.bin", "facts.json", "index.npy", "pixels.bin"]
 
+
 def prepare_and_die(name: str, times: int, source: Path, cache: Path) -> None:
     """Prepare `mixed`; be killed when the pass `name` notes for the `times`-th time that it has
     done something."""

@@ -19,6 +19,14 @@ from trainables.storage import retry
 from trainables.storage.store import Store, is_remote
 
 
+# Where it does not matter how the endpoint of a bucket is named, one way is quick.
+EITHER = pytest.mark.parametrize(
+    "store",
+    ["disk", "s3 by URI", pytest.param("s3 by environment", marks=pytest.mark.slow)],
+    indirect=True,
+)
+
+
 class TestEveryStore:
     """What holds for a disk and for a bucket alike."""
 
@@ -47,6 +55,7 @@ class TestEveryStore:
         for _ in range(2):
             store.delete("rows/a")
 
+    @EITHER
     @pytest.mark.parametrize(
         "name",
         [
@@ -80,6 +89,7 @@ class TestEveryStore:
         store.delete(f"rows/{name}")
         assert store.list("rows") == [f"rows/{name}.gz"]
 
+    @EITHER
     @pytest.mark.parametrize("size", [0, 1, 5 * 2**20, 20_000_000])
     def test_bodies_of_every_size(self, store: Store, size: int) -> None:
         body = os.urandom(size)
@@ -104,6 +114,7 @@ class TestEveryStore:
             with pytest.raises(ValueError, match="relative"):
                 store.list(path)
 
+    @EITHER
     def test_writers_of_one_path_never_mix(self, store: Store, tmp_path: Path) -> None:
         enough = tmp_path / "enough"
         store.write("rows/a", b"A000" * 1000)
@@ -119,6 +130,7 @@ class TestEveryStore:
         assert seen == {b"A", b"E", b"Z"}
         assert store.list("") == ["rows/a"]
 
+    @EITHER
     def test_deleting_a_folder_that_is_written_to_troubles_neither(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -178,13 +178,13 @@ def _broken_backward(model: Any, **options: Any) -> Any:
 def test_auto_goes_on_eagerly_where_compiling_fails_and_the_row_says_so(
     compile_: Any, open_trial: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    plain = open_trial(spec("resnet8", compile=False), tmp_path / "plain")
+    plain = open_trial(spec("resnet8", epochs=1, compile=False), tmp_path / "plain")
     plain.run()
     monkeypatch.setattr(torch, "compile", compile_)
     monkeypatch.setattr(compile, "STEPS", 1)
     monkeypatch.setattr(compile, "can_compile", lambda device: True)
     monkeypatch.setattr(compile, "_gains", lambda device: True)
-    trial = open_trial(spec("resnet8"), tmp_path / "auto")
+    trial = open_trial(spec("resnet8", epochs=1), tmp_path / "auto")
     assert trial.runner.network.compiled
     trial.run()
     row = trial.records.rows[-1]
@@ -206,14 +206,14 @@ def test_asked_for_a_failing_compiler_is_an_error(
 def test_a_compiled_trial_learns_what_an_eager_one_does_and_continues_as_it_was(
     open_trial: Any, tmp_path: Path
 ) -> None:
-    eager = open_trial(spec(compile=False), tmp_path / "eager")
+    eager = open_trial(spec(epochs=1, compile=False), tmp_path / "eager")
     eager.run()
-    whole = open_trial(spec(compile=True), tmp_path / "whole")
+    whole = open_trial(spec(epochs=1, compile=True), tmp_path / "whole")
     whole.run()
-    cut = open_trial(spec(compile=True), tmp_path / "cut")
+    cut = open_trial(spec(epochs=1, compile=True), tmp_path / "cut")
     cut.advance(lambda: cut.runner.batches == 5)
     cut.save()
-    again = open_trial(spec(compile=True), tmp_path / "cut")
+    again = open_trial(spec(epochs=1, compile=True), tmp_path / "cut")
     assert again.start == 5
     again.run()
     first, other = whole.records.rows[-1], again.records.rows[-1]

@@ -7,6 +7,7 @@ trainables/weights/known_networks.py.
 
 import argparse
 import copy
+import functools
 import gzip
 import json
 import os
@@ -48,8 +49,13 @@ def build(model: str = "resnet20a", classes: int = 10, seed: int = 3) -> nn.Modu
     return network.eval()
 
 
+@functools.cache
+def built() -> Weights:
+    return build().state_dict()
+
+
 def trained() -> Weights:
-    return {name: tensor.clone() for name, tensor in build().state_dict().items()}
+    return {name: tensor.clone() for name, tensor in built().items()}
 
 
 def read(path: Path | str, **changed: Any) -> GivenWeights:
