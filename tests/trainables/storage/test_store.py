@@ -18,7 +18,6 @@ from tests.trainables.storage.writers import start_writer
 from trainables.storage import retry
 from trainables.storage.store import Store, is_remote
 
-
 # Where it does not matter how the endpoint of a bucket is named, one way is quick.
 EITHER = pytest.mark.parametrize(
     "store",
