@@ -148,7 +148,8 @@ def test_the_masks_do_not_change_when_a_layer_is_rescaled(layer: str, factor: fl
     model = chain()
     with torch.no_grad():
         model.get_parameter(f"{layer}.weight").mul_(factor)
-    assert equal(prune(model, 0.9, image=(2, 8, 8)), prune(chain(), 0.9, image=(2, 8, 8)))
+    few: dict[str, Any] = {"image": (2, 8, 8), "iterations": 20}
+    assert equal(prune(model, 0.9, **few), prune(chain(), 0.9, **few))
 
 
 def test_weights_buffers_modes_and_gradients_are_untouched() -> None:
