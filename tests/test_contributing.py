@@ -146,7 +146,8 @@ def test_method_table_column_schedule_and_logger_pass_the_tests_that_are_shown(c
     lines = [line for title in titles for line in commands(title)]
     assert all(line.startswith("pytest tests/") for line in lines) and len(lines) == 4
     contract = commands("Add a method")[1].partition(" -k ")[0].split()[1]
-    reached = f"{contract}::test_it_reaches_the_requested_sparsity[smallest_square]"
+    case = "smallest_square-tests.contract.small_networks:residual"
+    reached = f"{contract}::test_it_reaches_the_requested_sparsity[{case}]"
     run(" ".join(["pytest", reached, *(line.removeprefix("pytest ") for line in lines)]), copy)
 
 
