@@ -1,8 +1,8 @@
 """Every method on pretended GPUs: the rows of the CPU, wherever a trial is stopped and on whichever
 device it goes on, and no wait for the device inside an epoch.
 
-In the quick tests with a network so small that a trial takes parts of a second, each method in one
-precision; with ResNet-8, in every precision and order, in the slow ones.
+With a network so small that a trial takes parts of a second, quickly each method in one precision;
+every precision and order, and ResNet-8, are in the slow tests.
 """
 
 from __future__ import annotations
@@ -115,13 +115,17 @@ def _move(method: str, gpu: str, model: str, order: list[str], folder: Path) -> 
     return midway
 
 
-@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize(
-    ("method", "gpu"),
+    ("method", "gpu", "model"),
     [
-        quick_where(method in EVERY_PRECISION or gpu_of(method) == gpu, method, gpu)
-        for method in METHODS
-        for gpu in GPUS
+        *(
+            quick_where(
+                method in EVERY_PRECISION or gpu_of(method) == gpu, method, gpu, devices.SMALL
+            )
+            for method in METHODS
+            for gpu in GPUS
+        ),
+        *(quick_where(False, method, gpu_of(method), "resnet8") for method in METHODS),
     ],
 )
 @in_cuda_process
@@ -175,7 +179,7 @@ def test_it_goes_both_ways_in_mid_epoch(tmp_path: Path) -> None:
 def test_so_it_does_in_every_precision_and_order(
     method: str, order: list[str], gpu: str, tmp_path: Path
 ) -> None:
-    _move(method, gpu, "resnet8", order, tmp_path)
+    _move(method, gpu, devices.SMALL, order, tmp_path)
 
 
 @dataclass
