@@ -230,8 +230,6 @@ def test_a_hundred_iterations_keep_connected_what_one_disconnects() -> None:
         ("resnet20", 20),
         ("vgg16", 4),
         pytest.param("resnet20", 100, marks=pytest.mark.slow),
-        pytest.param("resnet18", 100, marks=pytest.mark.slow),
-        pytest.param("vgg16", 100, marks=pytest.mark.slow),
     ],
 )
 def test_at_99_percent_the_network_is_connected(name: str, iterations: int) -> None:
