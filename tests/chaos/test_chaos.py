@@ -37,6 +37,7 @@ def test_a_study_survives_the_death_of_everything_once() -> None:
     assert "ALL HOLDS (seed 0" in told
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_a_study_survives_what_terminals_network_disks_and_full_memories_do() -> None:
     kinds = (

@@ -312,6 +312,7 @@ resource.setrlimit(resource.RLIMIT_DATA, (LIMIT, LIMIT))  # of this process and 
 
 from pathlib import Path
 
+from tests.peak_memory import peak_memory
 from tests.trainables.test_streamed_trials import SPEC, open_here
 from trainables.training.recipe import Recipe
 
@@ -321,7 +322,7 @@ if __name__ == "__main__":
     spec = SPEC.model_copy(update={"recipe": recipe})
     trial = open_here(Path(folder), Path(store), "streamed", int(workers), spec=spec)
     trial.run()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_memory()
     print(trial.runner.loader.count("training"), trial.records.rows[0]["epochs"], peak)
 """
 

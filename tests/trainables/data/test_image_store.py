@@ -186,23 +186,25 @@ def test_mean_and_std_are_those_of_all_training_pixels(tmp_path: Path) -> None:
     np.testing.assert_allclose(data.std, pixels.std(axis=0) / 255, rtol=1e-9)
 
 
-# Prepares `own` from argv[1] into argv[2], with its pixels if argv[3] is "kept"; prints by how many
-# bytes the largest resident size grew.
+# Prepares `own` from argv[1] into argv[2], with its pixels if argv[3] is "kept", after a few images
+# from argv[1]/few; prints by how many bytes the largest resident size grew.
 MEASURED = """
-import resource, sys
+import sys
 import torch, pyarrow.parquet
+from tests.peak_memory import peak_memory
 from trainables.data import prepared, prepared_data
 from PIL import Image
 Image.init()
 if sys.argv[3] != "kept":
     prepared_data.KEPT_BYTES = 0
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+prepared.open_prepared("own", data_dir=sys.argv[1] + "/few", cache=sys.argv[2])  # imports the rest
+before = peak_memory()
 data = prepared.open_prepared("own", data_dir=sys.argv[1], cache=sys.argv[2])
-grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-print(grown * 1024, data.decoded_bytes, data.has_pixels)
+grown = peak_memory() - before
+print(grown, data.decoded_bytes, data.has_pixels)
 images = data.images("training", encoded=True)
 total = sum(images.pixels(index)[0, 0, 0].item() for index in range(0, len(images), 25))
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024, total > 0)
+print(peak_memory() - before, total > 0)
 """
 
 
@@ -215,8 +217,11 @@ def test_preparing_holds_few_images_in_memory(tmp_path: Path, kept: str) -> None
         pictures.append(encode(picture.repeat(128, axis=0).repeat(128, axis=1), "JPEG"))
     count = 200  # one group of rows
     encoded = [pictures[number % 4] for number in range(count)]
-    write_parquet(tmp_path / "train.parquet", encoded[:150], [i % 3 for i in range(150)])
-    write_parquet(tmp_path / "test.parquet", encoded[150:], [0] * 50)
+    for folder, images in ((tmp_path / "few", 8), (tmp_path, count)):
+        train = images * 3 // 4
+        folder.mkdir(exist_ok=True)
+        write_parquet(folder / "train.parquet", encoded[:train], [i % 3 for i in range(train)])
+        write_parquet(folder / "test.parquet", encoded[train:images], [0] * (images - train))
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, str(tmp_path), str(tmp_path / "cache"), kept],
         cwd=ROOT,
