@@ -69,7 +69,6 @@ def run_here(patch: Patch) -> None:
     patch.setattr("sweeps.running.cluster.connected", connected)
     patch.setattr("sweeps.running.cluster.find_shortage", lambda resources: None)
     patch.setattr("sweeps.running.cluster.find_dashboard", lambda: "")
-    patch.setattr(ray_trainable, "_is_draining", lambda: False)
     patch.setattr("signal.signal", lambda number, handler: None)
 
 

@@ -55,15 +55,12 @@ class Killed(Exception):
 
 @contextmanager
 def without_ray() -> Iterator[None]:
-    """Workers do not ask Ray for nodes that go, which would start it, and hardly pause before they
-    try again; SIGTERM, which they take, is as before later."""
-    before, draining = signal.getsignal(signal.SIGTERM), ray_trainable._is_draining
+    """Workers hardly pause before they try again; SIGTERM, which they take, is as before later."""
+    before = signal.getsignal(signal.SIGTERM)
     pause, ray_trainable.RETRY_PAUSE = ray_trainable.RETRY_PAUSE, 0.01
-    ray_trainable._is_draining = lambda: False
     try:
         yield
     finally:
-        ray_trainable._is_draining = draining
         ray_trainable.RETRY_PAUSE = pause
         signal.signal(signal.SIGTERM, before)
         StopRequest.reason = ""

@@ -294,7 +294,7 @@ def _node() -> str:
 
 def _is_draining() -> bool:
     """Whether Ray is about to take this node away; False where Ray does not say."""
-    try:
-        return ray.get_runtime_context().get_node_id() in state.get_draining_nodes()
-    except Exception:  # private, and the cluster may be going down at this moment
-        return False
+    if ray.is_initialized():  # otherwise asking would start a Ray
+        with suppress(Exception):  # private, and the cluster may be going down at this moment
+            return ray.get_runtime_context().get_node_id() in state.get_draining_nodes()
+    return False

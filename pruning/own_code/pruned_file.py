@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import uuid
 from collections.abc import Mapping
@@ -31,7 +32,8 @@ def write_pruned_file(path: str | Path, content: Mapping[str, Any]) -> None:
     except OSError as error:
         raise UserError(f"cannot write '{path}': {error.strerror}") from None
     finally:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
 
 
 def read_pruned_file(path: str | Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pruning import registry
 from pruning.phases import Train
 from sweeps.planning.plan import make_plan
 from sweeps.study_file.study import StudySpec
+from tests.contract.small_knobs import SMALL_KNOBS
 
 IMAGE, CLASSES = (1, 8, 8), 10
 
@@ -21,7 +22,7 @@ def _kind(method: str) -> tuple[object, ...]:
             "name": "kinds",
             "dataset": "digits",
             "model": "tests.contract.small_networks:residual",
-            "methods": [{method: {"levels": 2} if method.endswith("_ticket") else {}}],
+            "methods": [{method: SMALL_KNOBS.get(method, {})}],
             "sparsities": [0.8],
             "seeds": [1],
         }

@@ -23,6 +23,7 @@ from pruning.structured.shrink import shrink
 from sweeps.planning.plan import make_plan
 from sweeps.study_file.study import StudySpec
 from tests.contract.method_kinds import one_of_each_kind_first
+from tests.contract.small_knobs import SMALL_KNOBS
 from trainables.environment import Environment
 from trainables.storage import parquet_tables, schema
 from trainables.trial import Trial
@@ -32,18 +33,12 @@ SPARSITIES = [0.5, 0.9]
 SEED, OTHER = 3, 4
 RESIDUAL = "tests.contract.small_networks:residual"
 MODELS = [RESIDUAL, pytest.param("resnet8", marks=pytest.mark.slow)]
-SMALL_KNOBS: dict[str, dict[str, Any]] = {
-    "han_iterative": {"iterations": 2},
-    "hrank": {"layer_epochs": 1, "images": 40},
-    "lottery_ticket": {"levels": 2},
-    "random_ticket": {"levels": 2},
-    "reinitialised_ticket": {"levels": 2},
-}
 COLUMNS = {RESIDUAL: 20, "resnet8": 150}  # for OBC: some layers are within, some are not
 
 
 def knobs_of(method: str, model: str) -> dict[str, Any]:
-    return {"max_columns": COLUMNS[model]} if method == "obc" else SMALL_KNOBS.get(method, {})
+    more = {"max_columns": COLUMNS[model]} if method == "obc" else {}
+    return SMALL_KNOBS.get(method, {}) | more
 
 
 def study(method: str, seed: int = SEED, model: str = "resnet8") -> StudySpec:
@@ -202,12 +197,11 @@ def test_killed_after_every_step_and_every_batch_it_ends_bit_equal(
     assert disturbed.attempts == len(moments) + 1
 
 
-@pytest.mark.parametrize("model", [RESIDUAL])
 @pytest.mark.parametrize("method", one_of_each_kind_first())
 def test_killed_while_it_writes_a_checkpoint_it_ends_bit_equal(
-    method: str, model: str, calm: Callable[..., Trial], walk: Callable[..., Trial]
+    method: str, calm: Callable[..., Trial], walk: Callable[..., Trial]
 ) -> None:
-    _, trials = specs(method, model=model)
+    _, trials = specs(method, model=RESIDUAL)
     count = itertools.count()
 
     def tear(trial: Trial) -> None:
@@ -224,7 +218,7 @@ def test_killed_while_it_writes_a_checkpoint_it_ends_bit_equal(
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         disturbed = walk(trials[-1], "torn", disturb=tear)
-    assert_equal(calm(method, model), disturbed)
+    assert_equal(calm(method, RESIDUAL), disturbed)
     torn = [str(warning.message) for warning in told if "passed over" in str(warning.message)]
     assert len(torn) >= next(count) // 2 >= 1
     assert all("does not match its checksum" in text for text in torn)
@@ -291,12 +285,9 @@ def test_masked_weights_are_zero_and_the_plain_model_loads_the_rest(
     torch.testing.assert_close(plain.eval()(x), trial.runner.network.model(x))
 
 
-@pytest.mark.parametrize("model", [RESIDUAL])
 @pytest.mark.parametrize("method", registry.list_methods())
-def test_no_step_brings_weights_back(
-    method: str, model: str, calm: Callable[..., WatchedTrial]
-) -> None:
-    trial = calm(method, model)
+def test_no_step_brings_weights_back(method: str, calm: Callable[..., WatchedTrial]) -> None:
+    trial = calm(method, RESIDUAL)
     seen = trial.seen
     assert len(seen) == len(trial.steps) > 1
     moves = any(isinstance(phase, Train) and phase.updates for phase in trial.runner.phases)
@@ -312,13 +303,12 @@ def test_no_step_brings_weights_back(
             )
 
 
-@pytest.mark.parametrize("model", [RESIDUAL])
 @pytest.mark.parametrize("method", registry.list_methods())
 def test_another_seed_gives_another_trial(
-    method: str, model: str, calm: Callable[..., Trial], walk: Callable[..., Trial]
+    method: str, calm: Callable[..., Trial], walk: Callable[..., Trial]
 ) -> None:
-    other = walk(specs(method, OTHER, model)[1][-1], "other")
-    assert other.records.rows[-1]["digest"] != calm(method, model).records.rows[-1]["digest"]
+    other = walk(specs(method, OTHER, RESIDUAL)[1][-1], "other")
+    assert other.records.rows[-1]["digest"] != calm(method, RESIDUAL).records.rows[-1]["digest"]
 
 
 @pytest.mark.parametrize("method", registry.list_methods())

@@ -14,10 +14,9 @@ from pruning.structured.channel_groups import find_groups
 from pruning.structured.channel_widths import kept_widths
 from pruning.structured.keep_plan import choose_channels, group_scores
 from pruning.structured.shrink import shrink, zeroed
+from tests.networks.registry_networks import EVERY_NETWORK
 
 IMAGE, CLASSES = (3, 16, 16), 7
-# ResNet-32 and ResNet-32a have the same groups of channels, only fewer of each.
-DEEP = {f"resnet{depth}{kind}" for depth in (44, 56, 110) for kind in ("", "a")}
 
 
 def build(name: str, seed: int = 0, image: tuple[int, int, int] = IMAGE) -> nn.Module:
@@ -58,13 +57,7 @@ def test_every_parameter_learns(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow) if name in DEEP else name
-        for name in model_registry.list_models()
-    ],
-)
+@pytest.mark.parametrize("name", EVERY_NETWORK)
 def test_its_channels_can_be_removed(name: str) -> None:
     model = build(name).eval()
     found = find_groups(model, IMAGE)

@@ -28,15 +28,6 @@ SPEC = TrialSpec(
 )
 
 
-IS_DRAINING = ray_trainable._is_draining
-
-
-@pytest.fixture(autouse=True)
-def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers do not ask Ray for nodes that go, which would start it."""
-    monkeypatch.setattr(ray_trainable, "_is_draining", lambda: False)
-
-
 @pytest.fixture
 def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RayTrial]:
     """A worker with a dense trial to do; its process's own handler of SIGTERM is put back
@@ -252,14 +243,17 @@ def test_a_node_that_is_drained_is_left(
 
 
 def test_ray_is_asked_whether_it_drains_this_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where none runs, none is started by asking."""
+    assert not ray_trainable._is_draining() and not ray_trainable.ray.is_initialized()
     here = SimpleNamespace(get_node_id=lambda: "3f2a")
+    monkeypatch.setattr(ray_trainable.ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray_trainable.ray, "get_runtime_context", lambda: here)
     for draining in ({"3f2a": 0}, {"77b1": 0}, {}):
         told = SimpleNamespace(get_draining_nodes=lambda draining=draining: draining)
         monkeypatch.setattr(ray_trainable, "state", told)
-        assert IS_DRAINING() == ("3f2a" in draining)
+        assert ray_trainable._is_draining() == ("3f2a" in draining)
     monkeypatch.setattr(ray_trainable, "state", None)
-    assert not IS_DRAINING(), "Ray does not say"
+    assert not ray_trainable._is_draining(), "Ray does not say"
 
 
 def test_reused_for_another_trial_it_starts_from_nothing(worker: RayTrial, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from pruning import registry
 from pruning.user_error import UserError
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.study_file.study import build_study
-from trainables import ray_trainable
 from trainables.environment import Environment
 from trainables.ray_trainable import RayTrial
 from trainables.storage import parquet_tables
@@ -59,9 +58,8 @@ def plan_for(folder: Path, text: str = METHOD, **change: object) -> Plan:
 
 
 def test_a_worker_that_knows_nothing_runs_the_method_from_the_study_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(ray_trainable, "_is_draining", lambda: False)  # asking would start Ray
     plan, store = plan_for(tmp_path / "mine"), Store.at(tmp_path / "study")
     store_method_files(plan.sources, store)
     registry._USER_METHODS.clear()

@@ -103,6 +103,8 @@ def test_files_that_are_none_are_refused_in_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
     with pytest.raises(pruning.UserError, match="cannot write"):
         pruned.save(tmp_path / "missing" / "network.pt")
+    with pytest.raises(pruning.UserError, match="cannot write .*: Not a directory"):
+        pruned.save(tmp_path / "text.pt" / "network.pt")
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_file_that_was_there(tmp_path: Path) -> None:
