@@ -98,14 +98,17 @@ def sources() -> dict[str, Path]:
 @cache
 def imports(path: Path) -> frozenset[str]:
     """Dotted names of all that a file imports: at its top, inside functions, and for types only."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports relatively"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return frozenset(names)
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return frozenset(name for node in nodes for name in names_of(node))
+
+
+def names_of(node: ast.AST) -> Iterator[str]:
+    """Dotted names of what a statement imports; none if it is no import."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, f"a relative import: {ast.unparse(node)}"
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def find_module(name: str) -> str:
@@ -141,6 +144,17 @@ def test_packages_import_only_what_is_below_them(package: str) -> None:
             allowed = {package, *PACKAGES[package], *LIBRARIES[package], *EXTRA.get(place, ())}
             above = top_levels(path) - allowed - set(sys.stdlib_module_names)
             assert not above, f"{place} imports {sorted(above)}"
+
+
+def test_torchvision_is_imported_where_it_is_used() -> None:
+    """With what it brings it takes a second or more, at the start of every command and worker."""
+    at_top = {
+        str(path.relative_to(ROOT))
+        for path in sources().values()
+        for node in ast.parse(path.read_text()).body
+        if any(name.partition(".")[0] == "torchvision" for name in names_of(node))
+    }
+    assert at_top == {"pruning/structured/narrow_window_attention.py"}  # itself imported when used
 
 
 def test_models_know_of_pruning_only_the_error_of_a_user() -> None:

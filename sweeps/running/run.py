@@ -20,7 +20,7 @@ from sweeps.running.plan_searcher import PlanSearcher
 from sweeps.running.progress import Progress
 from sweeps.running.ray_errors import find_ray_error, lost_workers_for_tune
 from sweeps.running.stop_request import INTERRUPTED, StopRequest, stop_on_signals
-from sweeps.running.tune_callback import TuneCallback
+from sweeps.running.tune_callback import TuneCallback, uncounted_callbacks
 from sweeps.running.unfit_nodes import UnfitNodes
 from sweeps.running.worker_failures import WorkerFailures, describe_failure
 from sweeps.study_file.study_fields import Resources
@@ -132,7 +132,7 @@ def _fit(
     )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     try:
-        with lost_workers_for_tune():
+        with lost_workers_for_tune(), uncounted_callbacks():
             tuner.fit()
     except KeyboardInterrupt:
         StopRequest.make(INTERRUPTED)

@@ -3,7 +3,8 @@ trials are given up."""
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,25 @@ from sweeps.running.worker_failures import (
 )
 from trainables.storage.layout import failure_file
 from trainables.storage.store import Store, StoreLost
+
+
+@contextmanager
+def uncounted_callbacks() -> Iterator[None]:
+    """While this lasts, Tune does not count for Ray's usage statistics which callbacks it is given:
+    for that it would import MLflow, W&B and Comet where they are installed, which takes seconds."""
+    from ray.tune import tune as tune_run
+
+    # Private, since Tune has no switch for it; where it is absent nothing is gained.
+    usage: Any = getattr(tune_run, "air_usage", None)
+    count = getattr(usage, "tag_callbacks", None)
+    if count is None:
+        yield
+        return
+    usage.tag_callbacks = lambda callbacks: False
+    try:
+        yield
+    finally:
+        usage.tag_callbacks = count
 
 
 class TuneCallback(NotPickled, tune.Callback):

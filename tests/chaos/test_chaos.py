@@ -27,9 +27,9 @@ def run(*words: str) -> tuple[int, str]:
 
 @pytest.mark.slow
 def test_a_study_survives_the_death_of_everything_once() -> None:
-    kinds = "trial killed,checkpoint damaged,node killed,driver killed"
+    kinds = "trial killed,trial terminated,checkpoint damaged,node killed,driver killed"
     code, told = run(
-        "--faults", "4", "--stores", "local", "--kinds", kinds, "--epochs", "6", "--seeds", "1"
+        "--faults", "5", "--stores", "local", "--kinds", kinds, "--epochs", "6", "--seeds", "1"
     )
     assert code == 0, told
     for kind in kinds.split(","):

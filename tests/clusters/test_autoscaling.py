@@ -41,7 +41,7 @@ while True:
     workers = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
     now = sorted(name for node in workers for name in node["Resources"] if name.startswith("type_"))
     if now != last:
-        print(len(now), *now, flush=True)
+        print("nodes", len(now), *now, flush=True)
     last = now
     time.sleep(0.2)
 """
@@ -200,16 +200,22 @@ def test_from_none_to_the_plans_need_and_back(
     # Two dense trainings first, then four trials at once; never more than the cap.
     assert 2 <= max(counts(log)) <= 4
     assert counts(log)[0] == counts(log)[-1] == 0
-    kinds = {word for line in log.read_text().splitlines() for word in line.split()[1:]}
+    kinds = {kind for line in seen(log) for kind in line[1:]}
     assert kinds == {"type_l4"}, "the type of highest priority, as long as there is some"
 
 
 def counts(log: Path) -> list[int]:
     """How many workers there were, one after the other."""
-    return [int(line.split()[0]) for line in log.read_text().splitlines() if line]
+    return [int(line[0]) for line in seen(log)]
 
 
-def wait_for(condition: Any, seconds: float = 120) -> None:
+def seen(log: Path) -> list[list[str]]:
+    """How many workers there were and of which types; Ray writes into the log, too."""
+    lines = [line.split() for line in log.read_text().splitlines()]
+    return [words[1:] for words in lines if words[:1] == ["nodes"]]
+
+
+def wait_for(condition: Any, seconds: float = 400) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not happen"

@@ -2,7 +2,7 @@
 device it goes on, and no wait for the device inside an epoch.
 
 With a network so small that a trial takes parts of a second, quickly each method in one precision;
-every precision and order, and ResNet-8, are in the slow tests.
+the other precisions and orders, and ResNet-8, are in the slow tests.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pytest
 
 from pruning import registry
 from tests.contract import trials_on_two_devices as devices
-from tests.contract.method_kinds import one_of_each_kind_first
+from tests.contract.method_kinds import list_first_of_each_kind
 from tests.pretended_gpu.cuda_process import in_cuda_process
 from tests.pretended_gpu.instrument import PretendedGpu
 from trainables.data import loader_interface
@@ -30,8 +30,8 @@ from trainables.training.epoch import Epoch
 from trainables.trial import Trial
 
 METHODS = registry.list_methods()
+KINDS = list_first_of_each_kind()
 GPUS = ["H200", "A100", "T4"]
-MODELS = [devices.SMALL, pytest.param("resnet8", marks=pytest.mark.slow)]
 # Without GroupNorm: autocast treats it otherwise on a CPU, and its gradients are summed otherwise.
 NETWORKS = [
     ("resnet8", "H200"),
@@ -59,6 +59,18 @@ def gpu_of(method: str) -> str:
 def quick_where(quick: bool, *values: str) -> Any:
     """Parameters of a quick test or of a slow one."""
     return pytest.param(*values, marks=[] if quick else pytest.mark.slow)
+
+
+# Every method in the two precisions in which it is not moved above, and in both other orders.
+OTHER_MOVES = [
+    pytest.param(method, gpu, order, id=f"{method}-{gpu}-{'-'.join(order)}")
+    for index, method in enumerate(METHODS)
+    for gpu, order in zip(
+        [gpu for gpu in GPUS if gpu != gpu_of(method)],
+        [["cuda", "cpu"], ["cuda", "cuda"]][:: 1 if index % 2 else -1],
+        strict=True,
+    )
+]
 
 
 @contextmanager
@@ -125,7 +137,7 @@ def _move(method: str, gpu: str, model: str, order: list[str], folder: Path) -> 
             for method in METHODS
             for gpu in GPUS
         ),
-        *(quick_where(False, method, gpu_of(method), "resnet8") for method in METHODS),
+        *(quick_where(False, method, gpu_of(method), "resnet8") for method in KINDS),
     ],
 )
 @in_cuda_process
@@ -156,8 +168,15 @@ def test_so_are_those_of_images_that_do_not_lie_on_the_gpu(images: str, tmp_path
     assert not [name for name in found if ".images:" not in name], found
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("method", one_of_each_kind_first())
+@pytest.mark.parametrize(
+    ("method", "model"),
+    [
+        quick_where(model == devices.SMALL and method in KINDS, method, model)
+        for method in METHODS
+        for model in (devices.SMALL, "resnet8")
+        if model == devices.SMALL or method in KINDS
+    ],
+)
 @in_cuda_process
 def test_stopped_after_every_batch_it_goes_on_on_the_other_device(
     method: str, model: str, tmp_path: Path
@@ -172,12 +191,10 @@ def test_it_goes_both_ways_in_mid_epoch(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("gpu", GPUS)
-@pytest.mark.parametrize("order", [["cuda", "cpu"], ["cuda", "cuda"]], ids="-".join)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "gpu", "order"), OTHER_MOVES)
 @in_cuda_process
 def test_so_it_does_in_every_precision_and_order(
-    method: str, order: list[str], gpu: str, tmp_path: Path
+    method: str, gpu: str, order: list[str], tmp_path: Path
 ) -> None:
     _move(method, gpu, devices.SMALL, order, tmp_path)
 
@@ -231,9 +248,14 @@ def _waits_rarely(place: str) -> bool:
     return place.rpartition(" ")[2] in ("train", "_capture", "find_differences")
 
 
-@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize(
-    "method", [quick_where(method in WATCHED | UPDATES, method) for method in METHODS]
+    ("method", "model"),
+    [
+        quick_where(model == devices.SMALL and method in WATCHED | UPDATES, method, model)
+        for method in METHODS
+        for model in (devices.SMALL, "resnet8")
+        if model == devices.SMALL or method in WATCHED | UPDATES
+    ],
 )
 @in_cuda_process
 def test_inside_an_epoch_the_host_waits_for_the_device_at_updates_alone(

@@ -241,49 +241,71 @@ def test_a_trial_that_stops_after_every_batch_ends_as_one_that_does_not(
 
 RUN = """
 import json
+import os
 import sys
 from pathlib import Path
 
 from tests.trainables.test_streamed_trials import open_here, rows_of
 
-if __name__ == "__main__":
-    folder, store, images, workers = sys.argv[1:]
+
+def run(folder, store, images, workers):
+    print(os.getpid(), flush=True)
     trial = open_here(Path(folder), Path(store), images, int(workers))
     while not trial.done:
         trial.advance(lambda: True)
         trial.save()
         print(trial.position, flush=True)
     trial = open_here(Path(folder), Path(store), images, int(workers))
-    print(json.dumps(rows_of(trial), default=str, sort_keys=True))
+    print(json.dumps(rows_of(trial), default=str, sort_keys=True), flush=True)
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:  # a child for each trial, which need not import everything
+        child = os.fork()
+        if not child:
+            run(*json.loads(line))
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print("ended", code, flush=True)
 """
 
 
-def run_until(after: int, arguments: list[str], script: Path) -> str:
-    """Run a trial in a process of its own and kill it after so many batches; returns its last
-    line."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        [sys.executable, str(script), *arguments],
+@pytest.fixture
+def starter(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that runs a trial in a child of its own for each line that it reads."""
+    script = tmp_path / "run.py"
+    script.write_text(RUN)
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=environment,
-    )
-    assert process.stdout is not None
-    number, line = 0, ""
-    while number < after and (following := process.stdout.readline()):
-        number, line = number + 1, following
-    if number == after:
-        process.send_signal(signal.SIGKILL)
-    process.stdout.close()
-    assert process.wait() == (-signal.SIGKILL if number == after else 0)
-    return line
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as process:
+        yield process
+        process.kill()
+
+
+def run_until(after: int, arguments: list[str], starter: subprocess.Popen[str]) -> str:
+    """Run a trial in a process of its own and kill it after so many batches; returns its last
+    line."""
+    assert starter.stdin and starter.stdout
+    starter.stdin.write(json.dumps(arguments) + "\n")
+    starter.stdin.flush()
+    pid, lines = int(starter.stdout.readline()), [""]
+    while not (line := starter.stdout.readline()).startswith("ended"):
+        lines.append(line)
+        if len(lines) == after + 1:
+            os.kill(pid, signal.SIGKILL)
+    assert line == f"ended {-signal.SIGKILL if len(lines) > after else 0}\n"
+    return lines[-1]
 
 
 @pytest.mark.slow
 def test_three_thousand_files_in_all_modes_and_killed_with_any_number_of_workers(
-    tmp_path: Path,
+    tmp_path: Path, starter: subprocess.Popen[str]
 ) -> None:
-    """Issue 16, point 4. Each training is killed three times for each number of workers."""
+    """Killed once with no worker process and with one, and three times with two."""
     folder = write_jpeg_folder(tmp_path / "jpegs", train=2700, test=300, classes=50)
     cache = folder.with_name("cache")
     resident, mapped, streamed = (make(folder, cache, images=mode, workers=2) for mode in MODES)
@@ -291,16 +313,14 @@ def test_three_thousand_files_in_all_modes_and_killed_with_any_number_of_workers
     for other in (mapped, streamed):
         assert_equal(take(other, "crop_flip"), take(resident, "crop_flip"))
     assert_equal(take(streamed, AUGMENTS), take(mapped, AUGMENTS))
-    script = tmp_path / "run.py"
-    script.write_text(RUN)
-    whole = run_until(10**9, [str(folder), str(tmp_path / "whole"), "mapped", "0"], script)
+    whole = run_until(10**9, [str(folder), str(tmp_path / "whole"), "mapped", "0"], starter)
     (row,) = json.loads(whole)
     assert row["test_top1"] > 2  # one of 50 classes, by chance
-    for workers in ("0", "1", "2"):
+    for workers, kills in (("0", [20]), ("1", [31]), ("2", [20, 31, 44])):
         arguments = [str(folder), str(tmp_path / f"killed{workers}"), "streamed", workers]
-        for after in (20, 31, 44):  # batches since the last kill, of 152
-            run_until(after, arguments, script)
-        assert run_until(10**9, arguments, script) == whole
+        for after in kills:  # batches since the last kill, of 152
+            run_until(after, arguments, starter)
+        assert run_until(10**9, arguments, starter) == whole
 
 
 LIMITED = """
@@ -332,7 +352,7 @@ if __name__ == "__main__":
 def test_a_trial_on_six_gigabytes_of_pixels_in_a_process_of_one_and_a_half(
     workers: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Issue 16, point 5. Preparing the data set and training on it, each in the same process."""
+    """Preparing the data set and training on it, each in the same process."""
     side, count = 450, 10_000  # 6.07 GB decoded
     kinds = write_jpeg_folder(
         tmp_path / "kinds", train=40, test=4, classes=4, least=side, most=side

@@ -3,7 +3,8 @@ own, so that it does not matter which process makes it, nor in which order.
 
 Random resized crops are those of Szegedy et al. 2015 (arXiv 1409.4842); RandAugment of Cubuk et al.
 2020 (arXiv 1909.13719); TrivialAugment of Müller and Hutter 2021 (arXiv 2103.10158); random erasing
-of Zhong et al. 2020 (arXiv 1708.04896). All with torchvision's defaults.
+of Zhong et al. 2020 (arXiv 1708.04896). All with torchvision's defaults; it is imported only where
+it is used, which takes a second or more.
 """
 
 import hashlib
@@ -16,8 +17,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional
 
 from trainables.data.augment_names import SIZING, import_own_function, names_of
 from trainables.data.batches import border
@@ -34,6 +33,8 @@ def fit(image: Tensor, size: tuple[int, int], *, enlarged: bool = False) -> Tens
     `enlarged`, and its middle cut out. One that has the size stays as it is, unless `enlarged`."""
     if not enlarged and tuple(image.shape[1:]) == size:
         return image
+    from torchvision.transforms.v2 import functional
+
     shorter = round(min(size) * ENLARGED) if enlarged else min(size)
     resized = functional.resize(image, [shorter], antialias=True)
     return cast(Tensor, functional.center_crop(resized, list(size)))
@@ -66,6 +67,8 @@ def make_transforms(
 
 def _make(name: str, size: tuple[int, int], mean: tuple[float, ...]) -> Sequence[Transform]:
     """The transforms of one name."""
+    from torchvision.transforms import v2
+
     match name:
         case "none":
             return [lambda image: fit(image, size)]

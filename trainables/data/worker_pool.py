@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from trainables.data.batch_maker import BatchMaker, ImageFailed, Job
 
+PRELOADED = ("torchvision.transforms.v2",)  # once for all workers, which import it when used
 PREFETCH = 2  # batches that a worker is ahead
 SHARED_MEMORY = "/dev/shm"
 
@@ -98,7 +99,7 @@ class WorkerPool:
         self._jobs.jobs = self._choose_way(jobs)
         if self._loader is None:
             context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload(["trainables.data.batch_maker"])
+            context.set_forkserver_preload(["trainables.data.batch_maker", *PRELOADED])
             self._loader = DataLoader(
                 _as_dataset(self.maker),
                 batch_size=None,

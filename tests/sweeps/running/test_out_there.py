@@ -77,9 +77,7 @@ def test_a_closed_terminal_checkpoints(tmp_path: Path, start: Start) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "shell", ['"$@" 2>&1 | head -n 1', '"$@" > /dev/full 2>&1', 'exec "$@" >&- 2>&-']
-)
+@pytest.mark.parametrize("shell", ['"$@" 2> /dev/full | head -n 1', 'exec "$@" >&- 2>&-'])
 def test_a_study_goes_on_when_its_output_cannot_be_written(
     shell: str, tmp_path: Path, start: Start
 ) -> None:
@@ -121,7 +119,7 @@ def test_a_trial_goes_on_while_listings_lag(tmp_path: Path, start: Start) -> Non
     network writes down every batch that it sees."""
     (tmp_path / "lag").write_text("600")
     (tmp_path / "probe").mkdir()
-    recipe = {**STUDY["recipe"], "epochs": 12}
+    recipe = {**STUDY["recipe"], "epochs": 40}
     change = {"methods": ["synflow"], "checkpoint_seconds": 0.5, "recipe": recipe}
     plan = write(tmp_path, model="tests.chaos.probe:net", **change)
     running = start(

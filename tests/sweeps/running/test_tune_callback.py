@@ -4,6 +4,7 @@ Covers: sweeps/running/tune_callback.py, sweeps/running/not_pickled.py,
 sweeps/running/observer.py, sweeps/running/run.py.
 """
 
+import inspect
 import pickle
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.tune import tune as tune_run
 
 from pruning.user_error import UserError
 from sweeps.planning.plan import Plan, make_plan
@@ -19,7 +21,7 @@ from sweeps.running import worker_failures
 from sweeps.running.progress import Progress
 from sweeps.running.run import StopOnRequest, find_children, run_plan
 from sweeps.running.stop_request import StopRequest
-from sweeps.running.tune_callback import TuneCallback
+from sweeps.running.tune_callback import TuneCallback, uncounted_callbacks
 from sweeps.running.unfit_nodes import UnfitNodes
 from sweeps.running.worker_failures import ROUNDS, WorkerFailures
 from sweeps.study_file.study import build_study
@@ -238,3 +240,17 @@ def test_a_launch_keeps_an_account_of_its_nodes_and_gives_their_places_back(
     progress = Progress(dict.fromkeys(plan.by_key, "a"), dict.fromkeys(plan.by_key, 1))
     run_plan(plan, Environment(store=str(tmp_path)), Resources(), progress)
     assert heard == [unfit, "released"]
+
+
+def test_callbacks_are_not_counted_by_the_function_that_tune_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted: list[object] = []
+    usage = tune_run.air_usage
+    monkeypatch.setattr(usage, "tag_callbacks", counted.append)
+    with uncounted_callbacks():
+        usage.tag_callbacks(["callback"])
+    assert not counted
+    usage.tag_callbacks(["callback"])
+    assert counted == [["callback"]]
+    assert "air_usage.tag_callbacks(" in inspect.getsource(tune_run.run)
