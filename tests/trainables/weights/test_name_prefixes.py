@@ -15,7 +15,10 @@ def named(*names: str) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize(
     "prefix",
-    ["", "module.", "_orig_mod.", "model.", "backbone.", "net.module._orig_mod.", "my.", "my.own."],
+    [
+        *("", "module.", "_orig_mod.", "model.", "backbone.", "encoder.net."),
+        *("net.module._orig_mod.", "my.", "my.own."),
+    ],
 )
 def test_prefixes_of_all_names_are_taken_off(prefix: str) -> None:
     given = named(*(f"{prefix}{name}" for name in WANTED))
