@@ -78,21 +78,6 @@ def test_a_damaged_one_is_passed_over_with_a_warning(store: Store, damage: str) 
     assert found is not None and found[1]["n"] == 1
 
 
-def test_nothing_but_tensors_and_plain_values_is_ever_loaded(store: Store, tmp_path: Path) -> None:
-    class Evil:
-        def __reduce__(self) -> tuple[object, tuple[Path]]:
-            return Path.touch, (tmp_path / "executed",)
-
-    checkpoints.publish_state(store, "c", "step", 1, {"n": 1})
-    checkpoints.publish_state(store, "c", "step", 2, {"n": Evil()})
-    with pytest.warns(
-        UserWarning, match=r"step-000002-.*holds no state \(UnpicklingError\); passed over"
-    ):
-        found = checkpoints.read_newest_state(store, "c", "step")
-    assert found is not None and found[1] == {"n": 1}
-    assert not (tmp_path / "executed").exists()
-
-
 def test_a_state_that_is_not_accepted_is_passed_over(store: Store) -> None:
     for number in (1, 2):
         checkpoints.publish_state(store, "c", "step", number, {"format": number})
