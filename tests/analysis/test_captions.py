@@ -8,7 +8,9 @@ import pytest
 from analysis.captions import (
     describe_commits,
     describe_positions,
+    format_counts,
     format_duration,
+    format_interval,
     format_p,
     name_figure,
 )
@@ -28,10 +30,19 @@ def test_a_p_value_has_the_decimals_it_needs(p: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.1551, "0.155 s"), (600, "10 min"), (7200, "2 h"), (7_200_000, "2,000 h")],
+    [
+        *((0.1551, "0.155 s"), (0.5, "0.5 s"), (99, "99 s"), (600, "10 min"), (7200, "2 h")),
+        (4e7, "11,111 h"),
+    ],
 )
 def test_a_duration_has_a_unit_that_fits(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+def test_an_interval_has_signs_where_asked_for() -> None:
+    assert format_interval(-0.001, -0.5, 0.61, 2, sign=True) == "+0.00 [−0.50, +0.61]"
+    assert format_interval(-1.5, None, float("nan"), 2) == "−1.50"
+    assert format_interval(float("nan"), 0.0, 1.0, 2) == "–"
 
 
 def test_positions_are_remarked_on_where_one_is_not_the_requested_sparsity() -> None:
@@ -58,3 +69,9 @@ def test_the_usual_metric_is_not_named_in_file_names(tmp_path: Path) -> None:
     assert name_figure("cost", results.metric, setting) == "cost-cifar10-resnet18"
     loss = find_metric("test_loss", results.study.rows)
     assert name_figure("cost", loss, setting, "2") == "cost-test-loss-cifar10-resnet18-2"
+
+
+def test_counts() -> None:
+    assert format_counts([3, 3, 0]) == "n = 3"
+    assert format_counts([2, 3, 5]) == "n = 2 to 5"
+    assert format_counts([0]) == "n = 0"

@@ -182,3 +182,16 @@ def test_a_closed_pipe_is_no_error(small: Path) -> None:
     closed = subprocess.run(["/bin/bash", "-c", script], capture_output=True, text=True)
     assert closed.stdout == "0\n"
     assert closed.stderr == ""
+
+
+def test_importing_needs_neither_torch_nor_ray_nor_pyplot() -> None:
+    modules = (
+        "analysis.__main__, analysis.report.study_report, analysis.report.comparison_page, "
+        "analysis.report.keep_current"
+    )
+    code = (
+        f"import {modules}, sys; print(sorted({{'torch', 'ray', 'matplotlib.pyplot'}} & "
+        "set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -8,6 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
+# Methods enough to crowd a figure.
+MANY = ("magnitude", "hrank", "fpgm", "synflow", "snip", "gmp", "rigl", "set", "random", "shuffled")
+
 
 def read_texts(figure: Figure) -> list[Text]:
     """Every text that is seen."""

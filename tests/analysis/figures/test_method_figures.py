@@ -18,15 +18,13 @@ from analysis.figures.accuracy_by_training_cost import draw_training_budget
 from analysis.figures.canvas import PAGE_HEIGHT
 from analysis.figures.control_curves import draw_controls
 from analysis.figures.inline_accuracy import draw_inline_accuracy
-from analysis.figures.learning_curves import draw_curves, find_curves
 from analysis.figures.paired_drop import draw_drop
 from analysis.figures.svg_markers import draw_marker
 from analysis.method_styles import METHODS, SPARE
 from analysis.reading.load import load_study
 from analysis.statistics.results import Results, collect_results
-from tests.analysis.figures.labels import check_labels, find_lines
-from tests.analysis.synthetic import Writer, make_own_rows, make_row, write_study
-from tests.analysis.synthetic_details import write_details
+from tests.analysis.figures.labels import check_labels
+from tests.analysis.synthetic import Writer, make_row, write_study
 
 METHODS_OF_STUDY = ("magnitude", "synflow", "shuffled", "random", "l1_filter")
 CROWD = tuple(name for name in METHODS if name not in ("dense", "dense_longer"))
@@ -130,24 +128,6 @@ def test_methods_of_one_cost_have_no_figure_of_it(tmp_path: Path) -> None:
     writer.add([make_row("snip", 0.9, 1)])
     results = collect(writer.finish())
     assert draw_training_budget(results, results.settings[0], ()) == []
-
-
-def test_learning_curves_are_of_trials_at_that_sparsity(tmp_path: Path, kept: list[Figure]) -> None:
-    writer = Writer(tmp_path)
-    for seed in (1, 2):
-        writer.add([make_row("dense", 0.0, seed)])
-        writer.add([make_row("magnitude", 0.9, seed)])
-        writer.add(make_own_rows("han_iterative", (0.4, 0.7), seed))
-        rows = [make_row("lottery_ticket", s, seed, level=n) for n, s in ((1, 0.5), (2, 0.9))]
-        writer.add(rows)
-    write_details(writer.finish())
-    results = collect(tmp_path)
-    data, sparsity = find_curves(results, results.settings[0])
-    assert sparsity == 0.9
-    assert set(data["series"]) == {"Dense", "Magnitude", "Lottery ticket"}
-    assert set(data["sparsity"]) == {0.0, 0.9}
-    (picture,) = draw_curves(results, results.settings[0], ())
-    assert "at 90 %" in picture.title and not find_lines(kept[0].axes[0], "D")
 
 
 def test_the_figure_inside_the_page_has_a_group_for_every_method(crowd: Results) -> None:

@@ -7,9 +7,8 @@ import pytest
 
 from analysis.figures.panels import MOST, PanelGroup, group_into_panels, split_into_pages
 from analysis.series import find_series
+from tests.analysis.figures.labels import MANY
 from tests.analysis.synthetic import make_row
-
-MANY = ("magnitude", "hrank", "fpgm", "synflow", "snip", "gmp", "rigl", "set", "random", "shuffled")
 
 
 def make_series(
