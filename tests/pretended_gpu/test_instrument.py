@@ -1,10 +1,8 @@
-"""The pretended GPU against what CUDA is known to do.
+"""The pretended GPU against what CUDA is known to do: what it refuses, counts and computes.
 
-Covers: tests/pretended_gpu/instrument.py
+Covers: tests/pretended_gpu/operations.py, tests/pretended_gpu/torch_cuda.py.
 """
 
-import copy
-import io
 from collections.abc import Callable
 from typing import Any
 
@@ -163,64 +161,6 @@ def test_waits_of_the_host_are_counted_by_line() -> None:
 
 
 @in_cuda_process
-def test_saved_tensors_say_where_they_were() -> None:
-    with PretendedGpu():
-        model, buffer = nn.Linear(2, 2).to("cuda"), io.BytesIO()
-        torch.save(model.state_dict(), buffer)
-        assert b"cuda:0" in buffer.getvalue()
-        buffer.seek(0)
-        state = torch.load(buffer, map_location="cpu", weights_only=True)
-        assert type(state["weight"]) is torch.Tensor
-        model.load_state_dict(state)
-        assert model.weight.is_cuda
-
-
-@in_cuda_process
-def test_memory_is_counted_once_and_ends() -> None:
-    with PretendedGpu(memory=2**20) as gpu:
-        with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory"):
-            torch.ones(2**20, device="cuda")
-        x = torch.ones(2**16, device="cuda")
-        view = x.view(4, -1)
-        assert gpu.memory.held == torch.cuda.memory_allocated() == 2**18
-        del x, view
-        assert gpu.memory.held == 0 and torch.cuda.max_memory_allocated() == 2**18
-        torch.cuda.set_per_process_memory_fraction(0.25)
-        with pytest.raises(torch.OutOfMemoryError):
-            torch.ones(2**17, device="cuda")
-
-
-@in_cuda_process
-def test_memory_without_contents_shows() -> None:
-    with PretendedGpu():
-        assert torch.empty(2, device="cuda").isnan().all().item()
-        assert int(torch.empty(2, dtype=torch.int64, device="cuda")[0]) == 2**63 - 1
-    with PretendedGpu(poison=False):
-        large = [torch.empty(1000, device="cuda") for _ in range(20)]
-        assert not all(bool(x.isnan().all()) for x in large)
-
-
-@in_cuda_process
-def test_views_share_their_memory() -> None:
-    with PretendedGpu():
-        x = torch.ones(2, 3, device="cuda")
-        assert x.t().untyped_storage()._cdata == x.untyped_storage()._cdata
-        assert x[1].data_ptr() == x.data_ptr() + 3 * x.element_size()
-        assert x.clone().data_ptr() != x.data_ptr()
-
-
-@in_cuda_process
-def test_modules_are_copied_and_their_data_written() -> None:
-    with PretendedGpu():
-        model = nn.Conv2d(3, 4, 3).to("cuda").to(memory_format=torch.channels_last)
-        copied = copy.deepcopy(model)
-        assert isinstance(copied.weight, nn.Parameter) and copied.weight.requires_grad
-        assert copied.weight.is_contiguous(memory_format=torch.channels_last)
-        copied.weight.data.zero_()
-        assert float(copied.weight.abs().sum()) == 0 < float(model.weight.abs().sum())
-
-
-@in_cuda_process
 def test_sums_in_no_fixed_order_are_counted_and_refused_where_the_order_must_be_fixed() -> None:
     with PretendedGpu() as gpu:
         x = torch.randn(1, 2, 7, 7, device="cuda", requires_grad=True)
@@ -270,111 +210,6 @@ def test_kernels_of_a_step_are_counted() -> None:
         assert gpu.kernels["_foreach_add_"] == 2  # two lists, 64 tensors each
         weights[0].view(1, 2), weights[0].detach()
         assert gpu.kernels.total() == 3
-
-
-@in_cuda_process
-def test_a_graph_computes_anew_from_the_memory_that_it_was_captured_with() -> None:
-    with PretendedGpu() as gpu:
-        x, total = torch.ones(3, device="cuda"), torch.zeros(3, device="cuda")
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            doubled = (x * 2).relu()
-            total += doubled.view(3)
-        total.zero_()
-        x.fill_(5.0)
-        gpu.clear()
-        graph.replay()
-        graph.replay()
-        assert gpu.kernels.total() == 2
-        assert doubled.tolist() == [10.0] * 3 and total.tolist() == [20.0] * 3
-
-
-@in_cuda_process
-def test_a_capture_refuses_waits_and_uploads() -> None:
-    with PretendedGpu():
-        x = torch.ones(3, device="cuda")
-        for refused in (
-            lambda: x.sum().item(),
-            torch.cuda.synchronize,
-            lambda: torch.ones(3).to("cuda"),
-        ):
-            with (
-                pytest.raises(RuntimeError, match="not permitted when stream is capturing"),
-                torch.cuda.graph(torch.cuda.CUDAGraph()),
-            ):
-                refused()
-        assert not torch.cuda.is_current_stream_capturing()
-
-
-@in_cuda_process
-def test_a_capture_changes_nothing() -> None:
-    with PretendedGpu() as gpu:
-        weight = torch.ones(3, device="cuda", requires_grad=True)
-        norm = nn.BatchNorm1d(3).to("cuda")
-        optimizer = torch.optim.SGD([weight], 0.5, momentum=0.9, fused=True)
-        optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
-        x = torch.randn(4, 3, device="cuda")
-        statistics = norm.running_mean.tolist(), torch.cuda.get_rng_state()
-        graph = torch.cuda.CUDAGraph()
-        gpu.clear()
-        with torch.cuda.graph(graph):
-            made = functional.dropout(norm(x) * weight)
-            made.sum().backward()
-            optimizer.step()
-        assert not gpu.kernels and graph.kernels["convolution_backward"] == 0 < graph.kernels["mul"]
-        assert weight.tolist() == [1.0] * 3 and made.isnan().all() and weight.grad.isnan().all()
-        assert norm.running_mean.tolist() == statistics[0]
-        assert torch.equal(torch.cuda.get_rng_state(), statistics[1])
-        graph.replay()
-        dropped, after = (made == 0).tolist(), weight.tolist()
-        assert norm.running_mean.tolist() != statistics[0] and after != [1.0] * 3
-        graph.replay()
-        assert (made == 0).tolist() != dropped and weight.tolist() != after
-
-
-@in_cuda_process
-def test_a_number_of_the_host_is_the_one_of_the_capture() -> None:
-    with PretendedGpu():
-        x, factor, graph = torch.ones(2, device="cuda"), torch.tensor(2.0), torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            made = x * factor
-        factor.fill_(5.0)
-        graph.replay()
-        assert made.tolist() == [2.0, 2.0]
-
-
-@in_cuda_process
-def test_after_a_failed_capture_all_is_as_before() -> None:
-    with PretendedGpu():
-        x = torch.ones(2, device="cuda")
-        generator = torch.Generator(device="cuda")
-        for refused in (
-            lambda: torch.rand(2, device="cuda", generator=generator),
-            lambda: torch.ones(2, device="cuda").sum().item(),
-        ):
-            error = None
-            try:
-                with torch.cuda.graph(torch.cuda.CUDAGraph()):
-                    x += 1
-                    refused()
-            except RuntimeError as raised:
-                error = str(raised)
-            assert "not permitted when stream is capturing" in str(error)
-            assert x.tolist() == [1.0, 1.0]
-
-
-@in_cuda_process
-def test_torch_knows_that_it_is_captured() -> None:
-    with PretendedGpu():
-        weight = torch.ones(2, device="cuda", requires_grad=True)
-        weight.grad = torch.ones_like(weight)
-        adam = torch.optim.Adam([weight], fused=True)
-        adam.step()
-        with (
-            pytest.raises(RuntimeError, match="capturable is False"),
-            torch.cuda.graph(torch.cuda.CUDAGraph()),
-        ):
-            adam.step()
 
 
 class _Watch(TorchDispatchMode):
