@@ -1,11 +1,11 @@
-"""A study directory on a disk that fills, goes away, forbids, or loses its writer in the middle."""
+"""A study directory on a disk that goes away, forbids, or loses its writer in the middle, and on
+links and drives with a bin. Full and read-only disks are in `test_full_disk.py`."""
 
 import errno
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,20 +74,6 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 2 MB of its own, where mounting is permitted."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    tried = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True
-    )
-    if tried.returncode:
-        pytest.skip("mounting a small tmpfs is not permitted here")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-
-
 @pytest.mark.parametrize("name", PASSING)
 @pytest.mark.parametrize("call", WHERE)
 def test_a_network_disk_that_comes_back_is_waited_for(
@@ -138,43 +124,6 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(
     assert store.read("rows/a") == b"old" and [
         path.name for path in Path(store.uri, "rows").iterdir()
     ] == ["a"]
-
-
-def test_a_full_disk_leaves_every_finished_file_whole(small_disk: Path) -> None:
-    store = Store.at(small_disk / "study")
-    written: dict[str, bytes] = {}
-
-    def fill() -> None:
-        for number in range(100):
-            path, body = f"rows/{number:03d}", os.urandom(150_000)
-            store.write(path, body)
-            written[path] = body
-
-    with pytest.raises(StoreFull) as caught:
-        fill()
-    assert 10 < len(written) < 15
-    assert str(caught.value) == (
-        f"the disk or quota that holds {store.uri} is full (No space left on device): free space "
-        "and run the same "
-        "command again; finished rows are safe"
-    )
-    assert store.list("") == sorted(written)
-    assert {path: store.read(path) for path in written} == written
-    assert {path.name for path in Path(store.uri, "rows").iterdir()} == {
-        path[5:] for path in written
-    }
-    store.delete("rows/000")
-    store.write("rows/100", b"x" * 150_000)
-
-
-def test_a_read_only_disk_is_one_line(small_disk: Path) -> None:
-    store = Store.at(small_disk / "study")
-    store.write("rows/a", b"old")
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    for change in (lambda: store.write("rows/a", b"new"), lambda: store.delete("rows/a")):
-        with pytest.raises(StoreReadOnly, match="Read-only file system.*make it writable"):
-            change()
-    assert store.read("rows/a") == b"old" and store.list("rows") == ["rows/a"]
 
 
 def test_a_folder_that_cannot_be_listed_does_not_pass_for_an_empty_one(
