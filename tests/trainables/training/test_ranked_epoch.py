@@ -1,8 +1,5 @@
 """An epoch by several ranks takes the steps of an epoch by one: uneven batches, gradients of
-several batches, pauses, and what batch-norm by rank makes different.
-
-Covers: trainables/training/ranks.py.
-"""
+several batches, pauses, and what batch-norm by rank makes different."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -23,7 +20,7 @@ from trainables.training.epoch import Epoch, EpochResult
 from trainables.training.learning_rate import learning_rate
 from trainables.training.optimizer import make_optimizer
 from trainables.training.ranked_epoch import RankedEpoch, epoch_of
-from trainables.training.ranks import ONE_RANK, Ranks, RanksDifferError
+from trainables.training.ranks import ONE_RANK, Ranks
 from trainables.training.recipe import Recipe
 
 
@@ -225,26 +222,6 @@ def test_an_epoch_goes_on_with_another_number_of_ranks() -> None:
         assert (ended.top1, ended.images) == (result.top1, result.images)
         assert ended.loss == pytest.approx(result.loss, rel=1e-5)
         torch.testing.assert_close(own.state_dict(), alone.state_dict(), rtol=1e-4, atol=1e-5)
-
-
-def test_dropout_is_drawn_anew_at_each_rank_and_as_before_at_the_first() -> None:
-    state = torch.Generator().manual_seed(5).get_state()
-    states = run_ranks(3, lambda rank: rank.derive_random_state(state))
-    assert torch.equal(states[0], state)
-    assert len({bytes(one.numpy().tobytes()) for one in states}) == 3
-
-
-def test_a_difference_between_ranks_is_named() -> None:
-    def check(rank: ThreadRanks) -> str:
-        try:
-            rank.check_equal("the digest", "abc" if rank.part.rank < 2 else "xyz")
-        except RanksDifferError as error:
-            return str(error)
-        return ""
-
-    told = "the digest of rank 2 of 3 is xyz, of rank 0 abc: all ranks must compute the same"
-    assert run_ranks(3, check) == [told, "", ""]
-    ONE_RANK.check_equal("the digest", "abc")
 
 
 def test_one_rank_trains_by_the_plain_epoch() -> None:
