@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from models.model_registry import build_model
@@ -167,3 +168,8 @@ def state_of(trial: Trial) -> dict[str, dict[str, Tensor]]:
     found = checkpoints.read_newest_state(trial.store, f"checkpoints/{trial.spec.key}", "step")
     assert found is not None
     return found[1]
+
+
+def test_hrank_has_nothing_to_rank_across_groups() -> None:
+    with pytest.raises(ValidationError):
+        HRank.model_validate({"ranking": "global"})
