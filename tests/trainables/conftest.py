@@ -1,7 +1,11 @@
-"""A local S3 for the tests of this folder, and study directories of every kind."""
+"""A local S3 for the tests of this folder, study directories of every kind, and a worker."""
 
+from __future__ import annotations
+
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -9,6 +13,9 @@ import pytest
 from tests import s3_server
 from trainables.storage import object_store as buckets
 from trainables.storage.store import Store
+
+if TYPE_CHECKING:
+    from trainables.ray_trainable import RayTrial
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +69,18 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]
     buckets._connect.cache_clear()
     yield lambda seconds: monkeypatch.setenv("PRUNING_STORE_PATIENCE", str(seconds))
     buckets._connect.cache_clear()
+
+
+@pytest.fixture
+def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RayTrial]:
+    """A worker with a dense trial to do; its process's own handler of SIGTERM is put back
+    afterwards."""
+    from tests.trainables.ray_worker import SPEC, make_config
+    from trainables import ray_trainable  # with Ray, which most tests of this folder do without
+    from trainables.environment import Environment
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(ray_trainable, "RETRY_PAUSE", 0.0)
+    environment = Environment(store=str(tmp_path), checkpoint_seconds=1e9)
+    yield ray_trainable.RayTrial(make_config(SPEC, environment))
+    signal.signal(signal.SIGTERM, before)
