@@ -19,6 +19,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_FILE, MEDIAN_FILE, LONGEST_LINE = 300, 110, 100
+SHORT_TESTS = (  # folders of tests whose files are as short as sources
+    *("analysis/figures", "analysis/tables", "pretended_gpu", "pruning", "trainables/storage"),
+    *("trainables/training", "trainables/weights", "written_before"),
+)
 
 # From the lowest package up: the other packages that each may import, and the libraries.
 PACKAGES: dict[str, set[str]] = {
@@ -226,6 +230,14 @@ def test_files_are_short() -> None:
     long = {path.name: count for path, count in lengths.items() if count > LONGEST_FILE}
     assert not long, f"is there a second noun inside? {long}"
     assert median(lengths.values()) < MEDIAN_FILE
+
+
+@pytest.mark.parametrize("folder", SHORT_TESTS)
+def test_files_of_tests_are_short(folder: str) -> None:
+    files = sorted((ROOT / "tests" / folder).rglob("*.py"))
+    long = {path.name: len(path.read_text().splitlines()) for path in files}
+    long = {name: count for name, count in long.items() if count > LONGEST_FILE}
+    assert files and not long, f"split it by subject: {long}"
 
 
 @pytest.mark.parametrize("folder", [*PACKAGES, "benchmarks", "clusters", "docs/generate", "tests"])
