@@ -19,7 +19,8 @@ STRATA = 12
 DIFFICULTY = 1.5 * ndtri((np.arange(STRATA) + 0.5) / STRATA)
 ACCURACIES = np.array([0.985, 0.97, 0.94, 0.85])  # of the sparsities; dense has the first
 NODES, HERMITE = np.polynomial.hermite_e.hermegauss(41)
-KINDS = ("equal", "unequal", "heavy", "collapsed", "wild", "halves")
+KINDS = ("equal", "unequal", "heavy", "collapsed", "wild", "halves", "sometimes")
+FALLS = 0.2
 PROMISED = ("equal", "unequal", "collapsed")
 
 
@@ -54,6 +55,7 @@ def draw_tables(
     to 0.5, a factor of 10 from the steadiest method to the least steady), heavy (as unequal,
     Student's t with 4 degrees of freedom), or wild (0.08, but 0.8 for one method in ten).
     collapsed: half of the methods stand at exactly 10 % at the higher half of the sparsities.
+    sometimes: a pruned network falls to 10 % with chance `FALLS`, any of them alike.
     halves: a seed effect of 0.3 on every other method only, and 0.1 of their own. The others have a
     seed effect of 0.1.
     """
@@ -81,6 +83,11 @@ def draw_tables(
         gone[: methods // 2, levels // 2 :] = True
         at = np.concatenate([[False], gone.ravel()])
         right[:, at], truth[at] = images // 10, 100 * (images // 10) / images
+    if kind == "sometimes":
+        falls = rng.random(right.shape) < FALLS
+        falls[:, 0] = False
+        right[falls] = images // 10
+        truth[1:] = (1 - FALLS) * truth[1:] + FALLS * 100 * (images // 10) / images
     return DrawnTables(100 * right / images, truth, methods, levels, images)
 
 

@@ -58,6 +58,14 @@ def test_promises_hold(kind: str) -> None:
         assert all(0.93 <= rate.coverage <= 0.98 for rate in rates)
 
 
+@pytest.mark.parametrize("seeds", [5, 10])
+def test_methods_that_collapse_with_some_seeds_are_not_told_apart(seeds: int) -> None:
+    """All alike, one network in five at 10 %: on the log-odds scale alone up to 28 % of tables."""
+    rng = np.random.default_rng(12)
+    drawn = draw_tables(rng, "sometimes", 150, methods=5, levels=3, seeds=seeds, images=10_000)
+    assert measure_rates(drawn, "shared variances").best <= 0.05
+
+
 def test_a_large_seed_effect_is_covered() -> None:
     """Satterthwaite's degrees of freedom without the caution: 92 %."""
     rng = np.random.default_rng(5)
@@ -104,7 +112,7 @@ def test_a_chosen_best_is_the_best_of_its_sparsity() -> None:
 
 
 def test_drawn_means_are_the_true_ones() -> None:
-    for kind in ("unequal", "heavy", "collapsed"):
+    for kind in ("unequal", "heavy", "collapsed", "sometimes"):
         drawn = draw_tables(
             np.random.default_rng(1), kind, 1, methods=3, levels=2, seeds=40_000, images=359
         )
