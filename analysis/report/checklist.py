@@ -12,13 +12,11 @@ import pandas as pd
 
 from analysis.captions import format_counts
 from analysis.reading.study_completeness import MissingTrials
+from analysis.statistics.control_methods import find_kind
 from analysis.statistics.results import Results
 
 RATIOS = 5  # operating points they ask for
 PLACES = 3  # pairs of data set and network they ask for
-CONTROLS = {
-    *("dense", "magnitude", "random", "shuffled", "reinitialised", "small_from_scratch"),
-}
 EXTREME = 5.0  # points lost that count as a substantial decline
 
 
@@ -160,7 +158,9 @@ def _check_results(results: Results, missing: MissingTrials) -> list[ChecklistPo
 
 def _check_comparisons(results: Results) -> list[ChecklistPoint]:
     methods = set(results.cells.loc[results.cells["n"] > 0, "method"])
-    others = methods - CONTROLS
+    kinds = {method: find_kind(method, results.study.cards) for method in methods}
+    others = {name for name, kind in kinds.items() if kind not in ("baseline", "control")}
+    others -= {"magnitude"}  # a point of its own
     return [
         ChecklistPoint(
             "a random pruning baseline", "random" in methods, _find_method(methods, "random")

@@ -29,6 +29,8 @@ def find_kind(method: str, cards: Cards) -> str:
     there is no card, that of the built-in method of this name."""
     if kind := str(cards.get(method, {}).get("kind") or ""):
         return kind
+    if method in OF_DEFAULTS:
+        return "control"
     family = METHODS[method].family if method in METHODS else "other"
     kinds = {"": "baseline", "controls": "control", "structured": "structured"}
     return kinds.get(family, "unstructured")

@@ -37,3 +37,16 @@ def test_the_checklist_is_ticked_from_the_data(tmp_path: Path) -> None:
         "claims that go no further than the experiments": [None, None],
     }.items():
         assert [checklist[asks] for checklist in checklists] == expected, asks
+
+
+def test_a_control_is_no_method_beside_the_proposed_one(tmp_path: Path) -> None:
+    asks = "other methods beside the proposed one"
+    found = []
+    for name, others in (("a", ("dense_longer", "random_ticket")), ("b", ("snip",))):
+        methods = ("synflow", *others)
+        study = load_study(
+            write_study(tmp_path / name, methods=methods, seeds=(1,), sparsities=(0.5,))
+        )
+        points = make_checklist(collect_results(study), find_missing_trials(study))
+        found += [(point.met, point.evidence) for point in points if point.asks == asks]
+    assert found == [(False, "1: synflow"), (True, "2: snip, synflow")]

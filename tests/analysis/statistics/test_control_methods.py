@@ -78,3 +78,8 @@ def test_a_small_network_of_the_same_widths_goes_before_others(tmp_path: Path) -
     assert name_controls(results, "fpgm") == ['small_from_scratch{"of": "fpgm"}']
     assert name_controls(results, "l1_filter") == ["small_from_scratch"]
     assert len(name_controls(results, "hrank")) == 2
+
+
+def test_controls_without_a_card_are_controls() -> None:
+    for method in ("random_ticket", "reinitialised_ticket", "shuffled", "dense_longer", "random"):
+        assert find_kind(method, {}) == "control", method
