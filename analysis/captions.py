@@ -12,6 +12,7 @@ from analysis.statistics.intervals_and_tests import CONFIDENCE
 from analysis.statistics.results import Results
 
 NOTHING = "–"
+LIMIT = round(1 - CONFIDENCE, 9)  # of p-values: what is below it is called separable
 # What intervals are; docs/decisions/0015 has the model.
 INTERVALS = f"{100 * CONFIDENCE:g} % intervals over seeds, variances shared across the setting"
 
@@ -55,12 +56,14 @@ def format_decimal(value: float, decimals: int, *, sign: bool = False) -> str:
 
 
 def format_p(p: float) -> str:
-    """A p-value with as many decimals as it needs."""
+    """A p-value with as many decimals as it needs: one that is not 0.05 never reads so."""
     if pd.isna(p):
         return NOTHING
     if p < 1e-4:
         return "< 0.0001"
     decimals = 4 if p < 1e-3 else 3 if p < 0.1 else 2
+    while round(p, decimals) == LIMIT != p and decimals < 9:
+        decimals += 1
     return f"{p:.{decimals}f}"
 
 

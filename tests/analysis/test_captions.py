@@ -22,7 +22,10 @@ from tests.analysis.synthetic import Writer, make_row
 
 @pytest.mark.parametrize(
     ("p", "text"),
-    [(1e-5, "< 0.0001"), (5e-4, "0.0005"), (0.0123, "0.012"), (0.5, "0.50"), (float("nan"), "–")],
+    [
+        *((1e-5, "< 0.0001"), (5e-4, "0.0005"), (0.0123, "0.012"), (0.5, "0.50")),
+        *((float("nan"), "–"), (0.0496, "0.0496"), (0.05004, "0.05004"), (0.05, "0.050")),
+    ],
 )
 def test_a_p_value_has_the_decimals_it_needs(p: float, text: str) -> None:
     assert format_p(p) == text
