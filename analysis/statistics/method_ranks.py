@@ -73,11 +73,13 @@ def rank_methods(scores: pd.DataFrame, *, higher: bool = True) -> Ranking:
 
 def find_rankings(results: Results) -> dict[float, Ranking]:
     """A ranking per requested sparsity, of the methods (last stages) that were measured in all
-    settings; it generalises over settings, not over seeds.
+    settings; it generalises over pairs of data set and model, not over seeds. Several recipes of
+    one pair count once, with their mean: they are no further data.
 
-    None where fewer than `LEAST_SETTINGS` settings have two methods in common.
+    None where fewer than `LEAST_SETTINGS` pairs have two methods in common.
     """
-    if len(results.settings) < LEAST_SETTINGS:
+    pairs = pd.Series([f"{setting.dataset}, {setting.model}" for setting in results.settings])
+    if pairs.nunique() < LEAST_SETTINGS:
         return {}
     taking_part = results.cells["series_index"].isin(results.list_last_stages())
     cells = results.cells[taking_part & (results.cells["n"] > 0)].dropna(subset=["sparsity"])
@@ -88,6 +90,7 @@ def find_rankings(results: Results) -> dict[float, Ranking]:
             index="setting_index", columns="series_index", values="mean"
         )
         scores = scores.dropna(axis=1)
+        scores = scores.groupby(pairs.loc[scores.index].to_numpy()).mean()
         if len(scores) >= LEAST_SETTINGS and scores.shape[1] >= 2:
             scores.columns = [results.series[int(str(index))].label for index in scores.columns]
             rankings[float(sparsity)] = rank_methods(scores, higher=results.metric.higher)

@@ -118,3 +118,19 @@ def test_a_study_is_ranked_over_three_settings(tmp_path: Path) -> None:
     }  # no ticket has that sparsity
     assert rankings[0.98].blocks == 3
     assert rankings[0.98].ranks.index[-1] == "Random"
+
+
+def test_recipes_of_one_network_are_no_further_data(tmp_path: Path) -> None:
+    rows = []
+    for model, rate in (("mlp", 1), ("mlp", 2), ("vgg16", 1), ("resnet20", 1)):
+        setting: dict[str, object] = {"model": model, "recipe": f'{{"lr": {rate}}}'}
+        folder = tmp_path / f"{model}{rate}"
+        write_study(
+            folder, methods=("magnitude", "snip"), seeds=(1,), sparsities=(0.9,), setting=setting
+        )
+        rows.append(load_study(folder).rows)
+    study = load_study(tmp_path / "mlp1")
+    object.__setattr__(study, "rows", pd.concat(rows[:3], ignore_index=True))
+    assert find_rankings(collect_results(study)) == {}, "two networks"
+    object.__setattr__(study, "rows", pd.concat(rows, ignore_index=True))
+    assert find_rankings(collect_results(study))[0.9].blocks == 3
