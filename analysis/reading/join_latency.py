@@ -6,7 +6,8 @@ import pandas as pd
 from analysis.columns import LATENCY_BATCHES, LATENCY_COLUMNS, LEVEL
 
 # A level is compared with a dense network that was timed alike: in all of these.
-TIMED_ALIKE = ["dataset", "model", "batch", "device", "threads", "precision"]
+CONDITIONS = ["device", "threads", "precision"]
+TIMED_ALIKE = ["dataset", "model", "batch", *CONDITIONS]
 
 
 def join_latency(rows: pd.DataFrame, latency: pd.DataFrame) -> pd.DataFrame:
@@ -40,3 +41,23 @@ def join_latency(rows: pd.DataFrame, latency: pd.DataFrame) -> pd.DataFrame:
             part.rename(columns={**named, "speedup": f"speedup_b{batch}"}), how="left", on=LEVEL
         )
     return joined.astype(dict.fromkeys(LATENCY_COLUMNS, "float64"))
+
+
+def warn_of_unlike_latencies(
+    rows: pd.DataFrame, latency: pd.DataFrame, warnings: list[str]
+) -> None:
+    """Say so where the networks of one data set and model were not all timed alike: milliseconds of
+    several devices make no mean."""
+    named = rows[["key", "dataset", "model"]].drop_duplicates("key")
+    timed = latency[["key", *CONDITIONS]].drop_duplicates().merge(named, on="key")
+    for (dataset, model), group in timed.groupby(["dataset", "model"]):
+        ways = group[CONDITIONS].drop_duplicates().sort_values(CONDITIONS)
+        if len(ways) > 1:
+            texts = [
+                f"{way.device}, threads {way.threads}, {way.precision}" for way in ways.itertuples()
+            ]
+            warnings.append(
+                f"the networks of {dataset}, {model} were timed in {len(ways)} ways "
+                f"({'; '.join(texts[:3])}): latencies are means over them and not comparable; each "
+                "speed-up is against a dense network that was timed in the same way"
+            )

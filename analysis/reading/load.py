@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from analysis.columns import SETTING, START
-from analysis.reading.join_latency import join_latency
+from analysis.reading.join_latency import join_latency, warn_of_unlike_latencies
 from analysis.reading.plan_and_failures import (
     Failure,
     check_study_file,
@@ -88,7 +88,9 @@ def load_study(place: Store | str | Path) -> Study:
     rows = drop_rows_of_old_method_files(
         _load_table(store, layout.ROWS, warnings), planned, warnings
     )
-    rows = join_latency(rows, _load_table(store, layout.LATENCY, warnings))
+    latency = _load_table(store, layout.LATENCY, warnings)
+    warn_of_unlike_latencies(rows, latency, warnings)
+    rows = join_latency(rows, latency)
     if spec is None and planned is None and rows.empty and not warnings:
         raise UserError(_explain(store))
     _warn_of_newer_schema(rows, warnings)

@@ -68,7 +68,12 @@ def test_the_baseline_is_of_the_same_network_data_and_device(tmp_path: Path) -> 
             "latency", [elsewhere | {"device": "A GPU", "threads": 1, "precision": "fp32"}]
         ),
     )
-    rows = read_rows(writer)
+    study = load_study(writer.finish())
+    rows = study.rows
+    (warning,) = study.warnings
+    assert warning.startswith(
+        "the networks of cifar10, resnet18 were timed in 2 ways (A GPU, threads 1, fp32; cpu, "
+    )
     small = rows[rows["method"] == "l1_filter"].set_index(["model", "seed"])
     assert small.loc[("resnet18", 1), "speedup_b1"] == 12.0 / 6.0, (
         "two dense networks: the median of both"
