@@ -69,6 +69,7 @@ def write_comparison_summary(comparison: StudyComparison) -> list[str]:
         f"B: {find_missing_trials(b.study).summarise()}.",
         *_describe_differences(comparison),
     ]
+    sentences += _describe_test_sets(comparison)
     if comparison.recipes:
         sentences.append(
             "The recipes differ: the differences are those of recipes and code together."
@@ -79,11 +80,27 @@ def write_comparison_summary(comparison: StudyComparison) -> list[str]:
     return sentences
 
 
+def _describe_test_sets(comparison: StudyComparison) -> list[str]:
+    """Where A and B were not tested on as many images."""
+    counts: list[dict[str, int]] = []
+    for results in (comparison.a, comparison.b):
+        known = [(setting, results.test_images(setting)) for setting in results.settings]
+        counts.append({f"{one.dataset}, {one.model}": images for one, images in known if images})
+    return [
+        f"{name}: A was tested on {images:,} images, B on {counts[1][name]:,}; differences are "
+        "those of the test sets, too."
+        for name, images in counts[0].items()
+        if counts[1].get(name, images) != images
+    ]
+
+
 def _describe_differences(comparison: StudyComparison) -> list[str]:
     """How many differences are separable, and the largest ones with place, interval and p."""
     cells, higher = comparison.cells, comparison.a.metric.higher
     tested = cells[cells["p"].notna()]
     if tested.empty:
+        if (cells[["n_a", "n_b"]] > 1).all(axis=1).any():
+            return ["No result varies with the seed, so nothing can be tested."]
         return ["With one seed nothing can be tested."]
     is_separable = tested["adjusted"] < ALPHA
     separable = tested.loc[is_separable, "difference"]

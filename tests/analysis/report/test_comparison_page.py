@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from analysis.__main__ import main
+from analysis.reading.load import load_study
 from analysis.report.comparison_page import write_comparison, write_comparison_summary
 from analysis.statistics.study_comparison import (
     compare_studies,
 )
 from tests.analysis.statistics.test_study_comparison import A, B, make_study
-from tests.analysis.synthetic import write_study
+from tests.analysis.synthetic import Writer, make_row, write_study
 from trainables.storage.store import Store
 
 
@@ -104,3 +105,27 @@ def test_a_study_against_itself_is_equal_and_its_axes_are_no_rounding_errors(
         )
         figure.draw_versus(comparison, ("png",))
     assert spans == [(-0.5, 0.5)]
+
+
+def test_other_test_sets_are_told(tmp_path: Path) -> None:
+    studies = []
+    for name, images in (("a", 10_000), ("b", 5000)):
+        writer = Writer(tmp_path / name)
+        for seed, value in enumerate(A):
+            row = make_row("magnitude", 0.9, seed, test_top1=value, test_images=images)
+            writer.add([row])
+        studies.append(load_study(writer.finish()))
+    told = "cifar10, resnet18: A was tested on 10,000 images, B on 5,000; differences are those of"
+    summary = write_comparison_summary(compare_studies(*studies))
+    assert any(sentence.startswith(told) for sentence in summary)
+    same = write_comparison_summary(compare_studies(studies[0], studies[0]))
+    assert not any("was tested on" in sentence for sentence in same)
+
+
+def test_results_that_never_vary_are_not_said_to_have_one_seed(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    for seed in range(3):
+        writer.add([make_row("magnitude", 0.9, seed)])
+    study = load_study(writer.finish())
+    summary = write_comparison_summary(compare_studies(study, study, "macs"))
+    assert "No result varies with the seed, so nothing can be tested." in summary
