@@ -45,7 +45,7 @@ def draw_drop(results: Results, setting: Setting, kinds: tuple[str, ...]) -> lis
     if cells["drop"].isna().all():
         return []
     groups = group_into_panels(results.list_measured_series(setting))
-    remarks = [*REMARKS, *describe_positions(cells)]
+    remarks = [*REMARKS, *_describe_unpaired(cells), *describe_positions(cells)]
     caption, foot = describe_figure(results, setting, remarks)
     has_shared = any(group.context for group in groups)
     margins = Margins(
@@ -76,6 +76,16 @@ def draw_drop(results: Results, setting: Setting, kinds: tuple[str, ...]) -> lis
             files, size = canvas.save(kinds)
         pictures.append(Picture(name, title + part, caption, data, files, size))
     return pictures
+
+
+def _describe_unpaired(cells: pd.DataFrame) -> list[str]:
+    """A remark on what has too few seeds in common with the dense network."""
+    known = cells[cells["drop"].notna()]
+    labels = list(dict.fromkeys(known.loc[~known["drop_paired"], "series"]))
+    if not labels:
+        return []
+    who = ", ".join(labels) if len(labels) <= 3 else f"results of {len(labels)} methods"
+    return [f"not paired, for want of two seeds in common with it: {who}"]
 
 
 def _draw_page(canvas: Canvas, results: Results, setting: Setting, page: FigurePage) -> None:

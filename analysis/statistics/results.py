@@ -36,7 +36,7 @@ class Results:
         `setting_index` and `series_index` (positions in `settings` and `series`), the 95 % interval
         of the mean by the variance model of its setting, `low` and `high` (NaN where n < 2), and
         the difference to the dense network: `drop`, its interval `drop_low` and `drop_high`,
-        `drop_n` (seeds behind it) and `drop_p`, before any correction.
+        `drop_n` (seeds behind it), `drop_paired` (by seed) and `drop_p`, before any correction.
     values: one row per measured cell and seed: `cell` (a position in cells), `setting_index`,
         `series_index`, `seed`, `value`, `place` (that of the cell; the sparsity that this seed
         reached where the cell stands at a reached one), `dense` (the dense network's value in the
@@ -279,6 +279,7 @@ def _join_drops(cells: pd.DataFrame, fitted: FittedTables, dense: list[int]) -> 
     pairs = pd.DataFrame({"cell": compared.index, "rival": rivals}, index=compared.index)
     drops = fitted.compare(pairs).reindex(cells.index)
     cells["drop_n"] = drops["n"].fillna(0).astype(int)
+    cells["drop_paired"] = drops["paired"].eq(True)
     names = {"difference": "drop", "low": "drop_low", "high": "drop_high", "p": "drop_p"}
     for column, name in names.items():
         cells[name] = drops[column].astype(float)

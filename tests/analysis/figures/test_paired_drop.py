@@ -28,6 +28,19 @@ def test_the_drop_is_paired(tmp_path: Path, kept: list[Figure]) -> None:
     assert draw_drop(lone, lone.settings[0], ()) == []
 
 
+def test_a_drop_that_is_not_paired_is_named(tmp_path: Path) -> None:
+    """SNIP has other seeds than the dense network."""
+    writer = Writer(tmp_path)
+    for seed in (1, 2):
+        writer.add([make_row("dense", 0.0, seed)])
+        writer.add([make_row("magnitude", 0.9, seed)])
+        writer.add([make_row("snip", 0.9, seed + 5)])
+    results = collect_results(load_study(writer.finish()))
+    (picture,) = draw_drop(results, results.settings[0], ())
+    told = "not paired, for want of two seeds in common with it: SNIP;"
+    assert told in picture.caption.replace("Not", "not")
+
+
 @pytest.mark.parametrize(
     ("largest", "unit"), [(0.0, 1.0), (5e-324, 1.0), (1e-14, 1.0), (0.03, 0.001), (7.0, 1.0)]
 )
