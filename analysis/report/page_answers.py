@@ -24,13 +24,14 @@ def answer_questions(results: Results, rows: pd.DataFrame, missing: MissingTrial
     methods = rows[rows["role"] == "method"]
     answers = []
     if len(methods):
-        best = methods.iloc[0]
+        best = methods[methods["is_best"]].iloc[0]
+        others = methods[~methods["is_best"]].sort_values("rank", kind="stable")
         answers = [
             _name_best(results, best),
-            *_name_second(results, methods),
-            _count_separable(methods),
+            *_name_second(results, others),
+            _count_separable(others),
             _compare_with_dense(results, best),
-            _compare_budgets(methods, rows[rows["role"] == "baseline"]),
+            _compare_budgets(best, others, rows[rows["role"] == "baseline"]),
             _compare_with_controls(best),
             _describe_speed(rows, best),
         ]
@@ -46,15 +47,17 @@ def _split_count(summary: str) -> tuple[str, str]:
 def _name_best(results: Results, best: pd.Series) -> Answer:
     value = format_interval(best["mean"], best["low"], best["high"], results.metric.decimals)
     unit = f" {results.metric.unit}" if results.metric.unit else ""
-    return Answer("Best?", str(best["series"]), f"{value}{unit}, n = {best['n']}")
+    planned = best["expected"]
+    lacks = f" of {planned:.0f} planned" if pd.notna(planned) and best["n"] < planned else ""
+    return Answer("Best?", str(best["series"]), f"{value}{unit}, n = {best['n']}{lacks}")
 
 
-def _name_second(results: Results, methods: pd.DataFrame) -> list[Answer]:
-    """The second best method, and by how much it is behind."""
-    if len(methods) < 2:
+def _name_second(results: Results, others: pd.DataFrame) -> list[Answer]:
+    """The second best method, and by how much it is behind, over the seeds that both have."""
+    if others.empty:
         return []
-    second = methods.iloc[1]
-    gap = float(second["mean"] - methods.iloc[0]["mean"])
+    second = others.iloc[0]
+    gap = float(second["difference_to_best"])
     text = f"{format_decimal(gap, results.metric.decimals, sign=True)} to the best"
     return [Answer("Second?", str(second["series"]), f"{text}, {_judge(second, 'best')}")]
 
@@ -74,18 +77,26 @@ def format_p_with_sign(p: float) -> str:
     return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
-def _count_separable(methods: pd.DataFrame) -> Answer:
-    """How many of the other methods are separable from the best."""
-    tested = methods["p_best_adjusted"].notna()
+def _count_separable(others: pd.DataFrame) -> Answer:
+    """How many of the other methods are separably behind the best."""
+    tested = others["p_best_adjusted"].notna()
+    alone = others.loc[others["n"] < 2, "series"].tolist()
     if not tested.any():
-        others = len(methods) - 1
-        why = "a test needs two seeds" if others else "there is no other method"
-        return Answer("Significant?", "not tested", why)
-    worse = methods["separable_from_best"].fillna(value=False).astype(bool)
-    equal = methods.loc[tested & ~worse, "series"].tolist()
+        why = "a test needs two seeds" if alone else "no result varies with the seed"
+        return Answer(
+            "Significant?", "not tested", why if len(others) else "there is no other method"
+        )
+    worse = others["separably_behind"].fillna(value=False).astype(bool)
+    equal = others.loc[tested & ~worse, "series"].tolist()
     text = f"{int(worse.sum())} of {int(tested.sum())} others separably behind"
-    named = ", ".join(equal[:2]) + (f" and {len(equal) - 2} more" if len(equal) > 2 else "")
-    return Answer("Significant?", text, f"not separable: {named}" if equal else "")
+    details = [f"not separable: {_list_some(equal)}"] if equal else []
+    details += [f"of one seed, not tested: {_list_some(alone)}"] if alone else []
+    return Answer("Significant?", text, "; ".join(details))
+
+
+def _list_some(names: list[str]) -> str:
+    """Two names, and how many more there are."""
+    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
 
 
 def _compare_with_dense(results: Results, best: pd.Series) -> Answer:
@@ -101,15 +112,14 @@ def _compare_with_dense(results: Results, best: pd.Series) -> Answer:
     return Answer("Best against dense?", text, _judge(best, "dense"))
 
 
-def _compare_budgets(methods: pd.DataFrame, baselines: pd.DataFrame) -> Answer:
+def _compare_budgets(best_row: pd.Series, rest: pd.DataFrame, baselines: pd.DataFrame) -> Answer:
     """Whether the best method trained longer than the others."""
-    epochs = methods["total_epochs"].astype(float)
-    best = epochs.iloc[0]
+    best = best_row["total_epochs"]
     if pd.isna(best):
         return Answer("Fair budget?", "unknown", "the plan does not say what trials start from")
     dense = baselines.loc[baselines["method"] == "dense", "total_epochs"].dropna()
     detail = f"dense {dense.iloc[0]:.0f}, " if len(dense) else ""
-    others = epochs.iloc[1:].dropna()
+    others = rest["total_epochs"].astype(float).dropna()
     if not len(others):
         return Answer("Fair budget?", f"{best:.0f} epochs", detail.rstrip(", "))
     detail += f"other methods {others.min():.0f} to {others.max():.0f}"

@@ -13,6 +13,8 @@ from analysis.report.page_answers import Answer, answer_questions, format_p_with
 from analysis.series import Setting, format_sparsity
 from analysis.statistics.leaderboard import list_leaderboards
 from analysis.statistics.results import Results
+from analysis.tables.cell_text import format_missing_seeds, format_reached
+from analysis.tables.leaderboard_table import explain_ranks
 
 FIRST = 0.9  # the sparsity that is shown first, or the nearest one
 MOST = 12  # sparsities of one setting that the page shows; all are in table 'leaderboard'
@@ -93,13 +95,16 @@ def make_page_leaderboards(results: Results, missing: MissingTrials) -> list[Set
                 format_sparsity(board.sparsity),
                 board is first,
                 tuple(answer_questions(results, board.rows, missing)),
-                tuple(_make_row(results, row) for row in board.rows.itertuples()),
+                tuple(_make_row(results, row, board.sparsity) for row in board.rows.itertuples()),
             )
             for board in boards
         )
         found.append(
             SettingBoards(
-                setting.label, capitalise(results.metric.heading), _explain(results, setting), shown
+                setting.label,
+                capitalise(results.metric.heading),
+                _explain(results, setting) + explain_ranks(pd.concat([b.rows for b in boards])),
+                shown,
             )
         )
     return found
@@ -121,15 +126,17 @@ def _explain(results: Results, setting: Setting) -> str:
     )
 
 
-def _make_row(results: Results, row: Any) -> BoardRow:
+def _make_row(results: Results, row: Any, sparsity: float) -> BoardRow:
     decimals = results.metric.decimals
     rank = None if pd.isna(row.rank) else float(row.rank)
-    family = FAMILIES.get(row.family, "")
+    detail = FAMILIES.get(row.family, "") if row.role == "method" else row.role
+    if row.role != "baseline":
+        detail += format_reached(sparsity, row.sparsity_reached)
     cells = (
         BoardCell(NOTHING if rank is None else f"{rank:.0f}", order=rank),
-        BoardCell(row.series, family if row.role == "method" else row.role, strong=row.is_leading),
+        BoardCell(row.series, detail, strong=row.is_leading),
         BoardCell(
-            format_decimal(row.mean, decimals),
+            format_decimal(row.mean, decimals) + format_missing_seeds(row),
             _write_ends(row.low, row.high, decimals),
             row.mean,
             strong=row.is_leading,

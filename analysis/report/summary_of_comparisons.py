@@ -12,6 +12,8 @@ from analysis.statistics.comparisons import (
     compare_to_best,
     compare_to_dense,
     compare_to_longer_dense,
+    is_separable,
+    is_separably_behind,
 )
 from analysis.statistics.control_methods import list_candidates
 from analysis.statistics.results import Results
@@ -47,20 +49,51 @@ def _describe_best_at(results: Results, sparsity: float, compared: pd.DataFrame)
     tested = compared[compared["p"].notna()]
     seeds = format_counts([int(best["n"]), *tested["n"].astype(int)])
     if tested.empty:
-        text += f" ({seeds}); with one seed nothing can be tested."
+        alone = (results.cells.loc[compared.index, "n"] < 2).any()
+        why = "with one seed nothing can be tested" if alone else "no result varies with the seed"
+        text += f" ({seeds}); {why}."
     else:
-        worse = int((tested["adjusted"] < ALPHA).sum())
-        others = count(len(tested), "other method")
-        if worse == 0:
-            text += f"; not separable from it: all {others} ({seeds})."
-        elif worse == len(tested):
-            text += f"; separably worse: all {others} ({seeds})."
-        else:
-            text += (
-                f"; of {others}, {worse} {'is' if worse == 1 else 'are'} separably worse, "
-                f"{len(tested) - worse} not separable from it ({seeds})."
-            )
+        text += f"; {_count_verdicts(results, tested)} ({seeds})."
+        text += _name_untested(results.cells.loc[compared.index[compared["p"].isna()]])
+    text += _describe_shortfalls(best)
     return text + _describe_budget(results, best, compared) + _compare_with_longer(results, best)
+
+
+def _count_verdicts(results: Results, tested: pd.DataFrame) -> str:
+    """How many of the methods that were tested against the best are separably worse."""
+    behind = is_separably_behind(tested, higher=results.metric.higher)
+    worse, better = int(behind.sum()), int((is_separable(tested["adjusted"]) & ~behind).sum())
+    equal = len(tested) - worse - better
+    others = count(len(tested), "other method")
+    every = others if len(tested) == 1 else f"all {others}"
+    if equal == len(tested):
+        return f"not separable from it: {every}"
+    if worse == len(tested):
+        return f"separably worse: {every}"
+    parts = [f"{worse} {'is' if worse == 1 else 'are'} separably worse"]
+    parts += [f"{better} separably better over the seeds that both have"] if better else []
+    parts += [f"{equal} not separable from it"] if equal else []
+    return f"of {others}, {', '.join(parts)}"
+
+
+def _name_untested(cells: pd.DataFrame) -> str:
+    """The methods that have too few seeds to be tested."""
+    alone = cells.loc[cells["n"] < 2, "series"].tolist()
+    if not alone:
+        return ""
+    verb = "has" if len(alone) == 1 else "have"
+    return f" {list_names(alone)} {verb} one seed, which nothing can test."
+
+
+def _describe_shortfalls(best: pd.Series) -> str:
+    """What the best lacks of what was asked of it: planned seeds, or sparsity."""
+    text = ""
+    if pd.notna(best["expected"]) and best["n"] < best["expected"]:
+        text += f" Of its {best['expected']:.0f} planned seeds it has {best['n']}."
+    reached = best["sparsity_reached"]
+    if pd.notna(reached) and abs(reached - best["sparsity"]) > SHIFT:
+        text += f" It reached {100 * reached:.2f} % sparsity."
+    return text
 
 
 def _describe_budget(results: Results, best: pd.Series, compared: pd.DataFrame) -> str:
@@ -159,12 +192,13 @@ def _compare_critical(results: Results, setting: Setting) -> str:
     tested = critical[critical["p"].notna()]
     if tested.empty:
         return ""
-    best = critical.iloc[int(critical["mean"].argmax())]
-    worse = int((tested["adjusted"] < ALPHA).sum())
+    best = critical[critical["is_best"]].iloc[0]
+    worse = int(((tested["adjusted"] < ALPHA) & (tested["density_ratio"] > 1)).sum())
     label = results.series[int(best["series_index"])].label
+    furthest = "the furthest" if best["mean"] >= critical["mean"].max() else "the furthest tested"
     where = f"{format_sparsity(best['mean'])} %{' or beyond' if best['at_least'] else ''}"
     return (
-        f" The loss of {label}, the furthest, reaches {TOLERANCE:g} point at {where}; {worse} of "
+        f" The loss of {label}, {furthest}, reaches {TOLERANCE:g} point at {where}; {worse} of "
         f"{count(len(tested), 'other method')} {'goes' if worse == 1 else 'go'} separably less far."
     )
 
@@ -179,9 +213,8 @@ def describe_areas(results: Results, setting: Setting) -> list[str]:
         tested = group[group["p"].notna()]
         if tested.empty:
             continue
-        means = group["mean"] if results.metric.higher else -group["mean"]
-        best = group.iloc[int(means.argmax())]
-        worse = int((tested["adjusted"] < ALPHA).sum())
+        best = group[group["is_best"]].iloc[0]
+        worse = int(is_separably_behind(tested, higher=results.metric.higher).sum())
         value = format_interval(best["mean"], best["low"], best["high"], results.metric.decimals)
         sentences.append(
             f"On average over {format_sparsity(float(str(start)))} to "

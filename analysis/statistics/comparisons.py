@@ -4,6 +4,7 @@ number."""
 
 import pandas as pd
 
+from analysis.statistics.adjusted_means import adjust_for_seeds
 from analysis.statistics.control_methods import LONGER_DENSE, list_candidates, list_controls
 from analysis.statistics.fitted_tables import pair_with_best
 from analysis.statistics.intervals_and_tests import CONFIDENCE
@@ -36,8 +37,8 @@ def compare_to_best(results: Results) -> pd.DataFrame:
 
     Columns as `compare_to_dense`, and `best`, the index of the cell compared with; the best
     themselves are not in it, and controls do not compete. The best is chosen among cells with at
-    least two seeds where there are such; p-values pay for that choice. Results without a requested
-    sparsity have no peers to be compared with.
+    least two seeds where there are such, by `adjust_means`; p-values pay for that choice. Results
+    without a requested sparsity have no peers to be compared with.
     """
     return results.remember("to_best", lambda: _compare_to_best(results))
 
@@ -53,14 +54,27 @@ def compare_to_controls(results: Results) -> pd.DataFrame:
 
 def find_leaders(results: Results) -> frozenset[int]:
     """The cells to print bold: the best method of every setting and sparsity, and those that are
-    not separable from it. Controls are not among them.
+    not separably behind it. Controls are not among them.
 
     None where no comparison could be tested, as with one seed.
     """
     compared = compare_to_best(results)
     tested = compared[compared["p"].notna()]
-    equal = tested.index[tested["adjusted"] >= ALPHA]
+    equal = tested.index[~is_separably_behind(tested, higher=results.metric.higher)]
     return frozenset(int(index) for index in {*equal, *tested["best"]})
+
+
+def adjust_means(results: Results) -> pd.Series:
+    """The means that methods compete with at every setting and sparsity, indexed as
+    `results.cells`: plain ones, or where some lack seeds that others have, adjusted for those."""
+    return results.remember("adjusted", lambda: _adjust_means(results))
+
+
+def is_separably_behind(compared: pd.DataFrame, *, higher: bool) -> pd.Series:
+    """Which rows of a comparison with the best are separable from it, and worse. A row may be
+    separable and better: where seeds are missing, a difference is over the shared ones only."""
+    gain = compared["difference"] if higher else -compared["difference"]
+    return (compared["adjusted"] < ALPHA) & (gain < 0)
 
 
 def is_separable(adjusted: pd.Series) -> pd.Series:
@@ -85,14 +99,24 @@ def _compare_to_method(results: Results, method: str) -> pd.DataFrame:
     return results.fitted.compare(pairs)
 
 
-def _compare_to_best(results: Results) -> pd.DataFrame:
+def _group_candidates(results: Results) -> pd.Series:
+    """The group of setting and sparsity that every cell which competes stands in, by cell."""
     cells = results.cells
     competes = cells["series_index"].isin(list_candidates(results))
     # A method that prunes nothing, as a knob may say, is no rival at sparsity 0.
     has_peers = (cells["n"] > 0) & (cells["sparsity"] > 0)
-    candidates = cells.loc[competes & has_peers, ["mean", "n", "setting_index", "sparsity"]]
-    groups = candidates.groupby(["setting_index", "sparsity"]).ngroup()
-    pairs = pair_with_best(candidates.assign(group=groups), higher=results.metric.higher)
+    return cells[competes & has_peers].groupby(["setting_index", "sparsity"]).ngroup()
+
+
+def _adjust_means(results: Results) -> pd.Series:
+    return adjust_for_seeds(results.values[["cell", "seed", "value"]], _group_candidates(results))
+
+
+def _compare_to_best(results: Results) -> pd.DataFrame:
+    groups = _group_candidates(results)
+    candidates = results.cells.loc[groups.index, ["n"]]
+    candidates = candidates.assign(mean=adjust_means(results), group=groups)
+    pairs = pair_with_best(candidates, higher=results.metric.higher)
     return results.fitted.compare(pairs).assign(best=pairs["rival"].astype(int))
 
 

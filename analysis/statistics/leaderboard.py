@@ -13,19 +13,25 @@ What is shown, `role`:
     "baseline": dense, and dense_longer (the equal-budget control); at every sparsity, `rank` NA.
 
 Columns:
-    rank (Int64): 1 is the best; equal means share the smaller rank. NA for controls and baselines.
+    rank (Int64): 1 is the best; equal means share the smaller rank. NA for controls and baselines,
+        and for methods of one seed beside methods of several. Where methods lack seeds that others
+        have, ranks go by means that are adjusted for them (`comparisons.adjust_means`), while rows
+        are in the order of the plain means.
+    is_best (bool): the method that the others are compared with. is_adjusted (bool): whether the
+        mean that counts for the rank is not the plain one.
     role (str), is_control (bool: role is not "method")
     series (str): the label. method, kind (unstructured, structured, control, baseline), family
         (a key of `method_styles.FAMILIES`, "" for dense), series_index (into `results.series`),
         cell (index into `results.cells`).
-    sparsity_reached (float)
+    sparsity_reached (float), expected (float): planned seeds, NaN where there is no plan.
     mean, low, high (float), n (int): the plain mean over n seeds and its 95 % interval by the
         variance model, not symmetric; low and high are NaN where n < 2.
     difference_to_best, difference_low, difference_high, p_best_adjusted (float): this method less
         the best one. NaN for the best itself, controls and baselines. The adjusted p pays for the
         choice of the best and (Holm) for all comparisons of the study with a best.
     separable_from_best (boolean): p_best_adjusted < 0.05; NA where it is not tested.
-    is_leading (bool): the best, or not separable from it: what tables print bold.
+    separably_behind (boolean): separable from the best, and worse; NA as above.
+    is_leading (bool): the best, or not separably behind it: what tables print bold.
     difference_to_dense, dense_low, dense_high, p_dense_adjusted (float), separable_from_dense
         (boolean): this network less the dense one; Holm over all comparisons of the study with it.
     own_epochs, total_epochs (float): of its trial up to this level; with the dense training that it
@@ -48,11 +54,14 @@ import pandas as pd
 
 from analysis.series import Setting
 from analysis.statistics.comparisons import (
+    EQUAL,
+    adjust_means,
     compare_to_best,
     compare_to_controls,
     compare_to_dense,
     find_leaders,
     is_separable,
+    is_separably_behind,
 )
 from analysis.statistics.control_methods import LONGER_DENSE, find_kind, list_candidates
 from analysis.statistics.results import Results
@@ -66,6 +75,7 @@ TAKEN = {  # columns of `results.cells` and what they are called here
     "low": "low",
     "high": "high",
     "n": "n",
+    "expected": "expected",
     "epochs": "own_epochs",
     "total_epochs": "total_epochs",
     "total_train_macs": "train_macs",
@@ -119,9 +129,16 @@ def make_leaderboard(results: Results, setting: Setting, sparsity: float) -> Lea
     here = cells.index[cells["setting_index"] == results.settings.index(setting)]
     rows = rows.loc[rows.index.intersection(here)]
     rows = rows[(rows["role"] == "baseline") | cells["sparsity"].loc[rows.index].eq(sparsity)]
-    score = rows["mean"] if results.metric.higher else -rows["mean"]
-    rank = score.where(rows["role"] == "method").rank(ascending=False, method="min")
-    rows = rows.assign(rank=rank.astype("Int64"), score=-score)
+    sign = 1 if results.metric.higher else -1
+    ranked = rows["role"] == "method"
+    if (ranked & (rows["n"] > 1)).any():
+        ranked &= rows["n"] > 1
+    competing = sign * adjust_means(results).reindex(rows.index).where(ranked)
+    rank = competing.round(9).rank(ascending=False, method="min").astype("Int64")
+    is_best = rows.index == (competing.idxmax() if ranked.any() else -1)
+    gaps = (adjust_means(results).reindex(rows.index) - rows["mean"]).abs()
+    rows = rows.assign(rank=rank, is_best=is_best, is_adjusted=gaps > EQUAL)
+    rows = rows.assign(score=-sign * rows["mean"])
     # A baseline stands above a control, a control above a method of the same mean.
     rows = rows.sort_values(["score", "role", "series_index"], kind="stable")
     return Leaderboard(setting, sparsity, rows.drop(columns="score").reset_index(names="cell"))
@@ -148,7 +165,10 @@ def _describe_cells(results: Results) -> pd.DataFrame:
     rows["role"] = np.select([competes, is_baseline], ["method", "baseline"], "control")
     rows["is_control"] = ~competes
     rows["is_leading"] = rows.index.isin(list(find_leaders(results)))
-    rows = _join_comparison(rows, compare_to_best(results), TO_BEST, "separable_from_best")
+    to_best = compare_to_best(results)
+    rows = _join_comparison(rows, to_best, TO_BEST, "separable_from_best")
+    behind = is_separably_behind(to_best, higher=results.metric.higher).astype("boolean")
+    rows["separably_behind"] = behind.where(to_best["adjusted"].notna()).reindex(rows.index)
     rows = _join_comparison(rows, compare_to_dense(results), TO_DENSE, "separable_from_dense")
     return rows.join(_count_controls(results, rows.index[competes]))
 

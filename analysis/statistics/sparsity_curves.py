@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.series import Series, Setting
+from analysis.statistics.adjusted_means import adjust_for_seeds
 from analysis.statistics.control_methods import list_candidates
 from analysis.statistics.fitted_tables import FittedTables, pair_with_best
 from analysis.statistics.results import Results
@@ -22,7 +23,8 @@ SUMMARY = ["setting_index", "series_index", "mean", "low", "high", "n"]
 
 @dataclass(frozen=True)
 class CriticalLevel:
-    """The largest measured sparsity at which a method loses at most `TOLERANCE` points in the mean.
+    """The largest measured sparsity up to which a method loses at most `TOLERANCE` points in the
+    mean, there and at every smaller measured one.
 
     cell: its index in `results.cells`. requested: the sparsity that was requested, or where the
     method's own rule decides, what was reached: what methods are compared by. following: the next
@@ -36,12 +38,12 @@ class CriticalLevel:
 
 
 def find_critical_level(results: Results, setting: Setting, series: Series) -> CriticalLevel | None:
-    """The critical level of a method; None where it loses more everywhere or there is no dense
-    network to compare with."""
+    """The critical level of a method; None where it loses more at its smallest sparsity or there is
+    no dense network to compare with."""
     cells = results.measured_cells(setting, series)
     cells = cells[cells["drop_n"] > 0]
     loss = -cells["drop"] if results.metric.higher else cells["drop"]
-    within = cells[loss <= TOLERANCE]
+    within = cells[(loss <= TOLERANCE).cummin()]
     if within.empty:
         return None
     cell = within.iloc[-1]
@@ -58,8 +60,9 @@ def compare_areas(results: Results) -> pd.DataFrame:
 
     One row per setting and method with at least two sparsities: `SUMMARY`, `start` and `end` (the
     lowest and the highest sparsity, as requested), and of a method that competes its area less that
-    of the best of the same range: `difference`, `difference_low`, `difference_high`, `p` and
-    `adjusted`. Only seeds count that have all sparsities, so that areas are over the same range.
+    of the best of the same range (`is_best`): `difference`, `difference_low`, `difference_high`,
+    `p` and `adjusted`. Only seeds count that have all sparsities, so that areas are over the same
+    range.
     """
     return results.remember("areas", lambda: _compare_areas(results))
 
@@ -72,9 +75,8 @@ def compare_critical_sparsities(results: Results) -> pd.DataFrame:
     One row per setting and method: `SUMMARY` (fractions; means and tests are of log density),
     `at_least` (whether a seed stays within the tolerance at its largest sparsity, which then counts
     as its critical one; it has neither interval nor test then), and of a method that competes,
-    against the best
-    one: `density_ratio`, how many times the density of the best it needs, with its interval
-    `ratio_low` and `ratio_high`, `p` and `adjusted`.
+    against the best one (`is_best`): `density_ratio`, how many times the density of the best it
+    needs, with its interval `ratio_low` and `ratio_high`, `p` and `adjusted`.
     """
     return results.remember("critical", lambda: _compare_critical_sparsities(results))
 
@@ -140,7 +142,8 @@ def _compare_areas(results: Results) -> pd.DataFrame:
         areas[key] = dict(zip(map(int, values.index), map(float, means), strict=True))
         ends = cells["sparsity"].astype(float).fillna(cells["place"]).iloc[[0, -1]]
         ranges[key] = (float(ends.iloc[0]), float(ends.iloc[1]))
-    columns = [*SUMMARY, "start", "end", "difference", "difference_low", "difference_high"]
+    columns = [*SUMMARY, "start", "end", "is_best"]
+    columns += ["difference", "difference_low", "difference_high"]
     if not areas:
         return pd.DataFrame(columns=[*columns, "p", "adjusted"])
     tidy = _make_tidy(areas)
@@ -152,9 +155,9 @@ def _compare_areas(results: Results) -> pd.DataFrame:
     frame = _summarise(fitted, areas)
     frame["start"], frame["end"] = zip(*(ranges[key] for key in frame.index), strict=True)
     frame["group"] = [(key[0], *ranges[key]) for key in frame.index]
-    compared = _compare_with_best(results, fitted, frame, higher=results.metric.higher)
+    compared = _compare_with_best(results, fitted, frame, tidy, higher=results.metric.higher)
     compared = compared.rename(columns={"low": "difference_low", "high": "difference_high"})
-    names = ["difference", "difference_low", "difference_high", "p", "adjusted"]
+    names = ["is_best", "difference", "difference_low", "difference_high", "p", "adjusted"]
     return frame.join(compared[names]).drop(columns="group").reset_index(drop=True)
 
 
@@ -175,7 +178,8 @@ def _compare_critical_sparsities(results: Results) -> pd.DataFrame:
                 censored.add(key)
         if of_seed:
             crossings[key] = of_seed
-    columns = [*SUMMARY, "at_least", "density_ratio", "ratio_low", "ratio_high", "p", "adjusted"]
+    columns = [*SUMMARY, "at_least", "is_best", "density_ratio", "ratio_low", "ratio_high"]
+    columns += ["p", "adjusted"]
     if not crossings:
         return pd.DataFrame(columns=columns)
     tidy = _make_tidy(crossings)
@@ -184,11 +188,11 @@ def _compare_critical_sparsities(results: Results) -> pd.DataFrame:
     frame = _summarise(fitted, crossings)
     frame["at_least"] = [key in censored for key in frame.index]
     frame["group"] = frame["setting_index"]
-    compared = _compare_with_best(results, fitted, frame, higher=True)
+    compared = _compare_with_best(results, fitted, frame, tidy, higher=True)
     ratios = {"density_ratio": "difference", "ratio_low": "high", "ratio_high": "low"}
     for name, column in ratios.items():
         frame[name] = 10 ** -compared[column].reindex(frame.index).astype(float)
-    frame = frame.join(compared[["p", "adjusted"]])
+    frame = frame.join(compared[["is_best", "p", "adjusted"]])
     # Nothing shows that a method goes less far than another one, where its end was not reached.
     unknown = ["low", "high", *ratios, "p", "adjusted"]
     frame.loc[frame["at_least"], unknown] = np.nan
@@ -236,12 +240,22 @@ def _summarise(fitted: FittedTables, parts: Mapping[tuple[int, int], object]) ->
 
 
 def _compare_with_best(
-    results: Results, fitted: FittedTables, frame: pd.DataFrame, *, higher: bool
+    results: Results,
+    fitted: FittedTables,
+    frame: pd.DataFrame,
+    tidy: pd.DataFrame,
+    *,
+    higher: bool,
 ) -> pd.DataFrame:
-    """Every method that competes, less the best of its group; indexed as `frame`."""
+    """Every method that competes, less the best of its group (`is_best`), which is chosen by the
+    means of `tidy`, adjusted where seeds are missing; indexed as `frame`."""
     competes = frame["series_index"].isin(list_candidates(results)) & frame["mean"].notna()
-    pairs = pair_with_best(frame[competes], higher=higher)
-    return fitted.compare(pairs).reindex(frame.index)
+    candidates = frame.loc[competes, ["mean", "n", "group"]]
+    numbers = pd.Series(pd.factorize(candidates["group"])[0], candidates.index)
+    candidates["mean"] = adjust_for_seeds(tidy, numbers)
+    pairs = pair_with_best(candidates.assign(group=numbers), higher=higher)
+    compared = fitted.compare(pairs).reindex(frame.index)
+    return compared.assign(is_best=[key in set(pairs["rival"]) for key in frame.index])
 
 
 def _find_curve(group: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -25,8 +25,13 @@ def format_cell(cell: Any, metric: Metric) -> str:
     text = (
         NOTHING if cell.n == 0 else format_interval(cell.mean, cell.low, cell.high, metric.decimals)
     )
+    return text + format_missing_seeds(cell)
+
+
+def format_missing_seeds(cell: Any) -> str:
+    """` (n/expected)` where seeds are missing, else nothing."""
     missing = pd.notna(cell.expected) and cell.n < cell.expected
-    return f"{text} ({cell.n}/{int(cell.expected)})" if missing else text
+    return f" ({cell.n}/{int(cell.expected)})" if missing else ""
 
 
 def format_place(cell: Any) -> str:
@@ -35,12 +40,13 @@ def format_place(cell: Any) -> str:
     requested, reached = cell.sparsity, cell.sparsity_reached
     if pd.isna(requested):
         return "own rule" if pd.isna(reached) else f"{format_sparsity(reached)} (reached)"
-    text = format_sparsity(requested)
-    return (
-        f"{text} (reached {100 * reached:.2f})"
-        if pd.notna(reached) and abs(reached - requested) > SHIFT
-        else text
-    )
+    return format_sparsity(requested) + format_reached(requested, reached)
+
+
+def format_reached(requested: float, reached: Any) -> str:
+    """` (reached 85.00)` where that is not what was requested, else nothing."""
+    is_other = pd.notna(reached) and abs(reached - requested) > SHIFT
+    return f" (reached {100 * reached:.2f})" if is_other else ""
 
 
 def format_number(value: Any, factor: float, decimals: int) -> str:

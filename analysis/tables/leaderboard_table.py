@@ -14,7 +14,9 @@ from analysis.tables.cell_text import (
     begin_caption,
     explain_cells,
     format_epochs,
+    format_missing_seeds,
     format_number,
+    format_reached,
     head_setting,
 )
 from analysis.tables.table import Table
@@ -47,7 +49,10 @@ def make_leaderboard_table(results: Results) -> Table:
         for row in board.rows.itertuples():
             if row.is_leading:
                 bold |= {(len(body), first_texts + column) for column in (1, 2)}
-            texts = (format_sparsity(board.sparsity), *_write_row(row, results.metric.decimals))
+            texts = (
+                _write_sparsity(board.sparsity, row),
+                *_write_row(row, results.metric.decimals),
+            )
             extra = [
                 format_number(getattr(row, name), factor, decimals)
                 for name, _, decimals, factor in optional
@@ -63,6 +68,7 @@ def make_leaderboard_table(results: Results) -> Table:
     )
     cells = results.cells[results.cells["sparsity"] > 0]
     caption = f"{begin_caption(results)} {explain_cells(cells)} {_explain(has_controls)}"
+    caption += explain_ranks(whole)
     hidden = ["cell", "series_index", "is_control"]
     raw = pd.concat(parts).drop(columns=hidden) if parts else pd.DataFrame()
     return Table(
@@ -78,9 +84,17 @@ def make_leaderboard_table(results: Results) -> Table:
     )
 
 
+def _write_sparsity(sparsity: float, row: Any) -> str:
+    """The requested sparsity, and the reached one where a pruned network has another."""
+    return format_sparsity(sparsity) + (
+        "" if row.role == "baseline" else format_reached(sparsity, row.sparsity_reached)
+    )
+
+
 def _write_row(row: Any, decimals: int) -> list[str]:
     """The columns from the rank to the epochs."""
     value = format_interval(row.mean, row.low, row.high, decimals)
+    value += format_missing_seeds(row)
     to_best = format_interval(
         row.difference_to_best, row.difference_low, row.difference_high, decimals, sign=True
     )
@@ -101,12 +115,28 @@ def _write_controls(row: Any) -> str:
     return f"{row.controls_beaten} of {row.controls}"
 
 
+def explain_ranks(rows: pd.DataFrame) -> str:
+    """Sentences on ranks that do not follow from the means alone, where there are such."""
+    methods = rows[rows["role"] == "method"] if len(rows) else rows
+    if methods.empty:
+        return ""
+    text = ""
+    if methods["is_adjusted"].any():
+        text = (
+            " Where methods lack seeds that others have, ranks and the best go by means adjusted "
+            "for the seeds (least squares), and differences are over the seeds that both have."
+        )
+    if methods["rank"].isna().any():
+        text += " A method of one seed has no rank beside methods of several."
+    return text
+
+
 def _explain(has_controls: bool) -> str:
     """What the columns are."""
     text = (
         "Differences to the best method and to the dense network with 95 % intervals; p corrected "
         "(Holm) for all comparisons of their kind in the study, and for the choice of the best. "
-        f"Bold: not separable from the best at {100 * ALPHA:.0f} %. Controls and dense networks "
+        f"Bold: not separably behind the best at {100 * ALPHA:.0f} %. Controls and dense networks "
         "have no rank. Epochs, and what training took: in total, with the dense training."
     )
     return f"{text} Controls beaten: separably." if has_controls else text

@@ -69,9 +69,9 @@ def make_sparsity_curves_table(results: Results) -> Table:
 
 def _explain_critical() -> str:
     return (
-        f" Critical: the sparsity at which a seed's curve crosses a loss of {TOLERANCE:g} point "
-        "against the dense network of that seed, linear in log density between its levels; mean "
-        "over seeds on that scale. At least: a seed stays within it at its largest sparsity. "
+        f" Critical: the sparsity at which a seed's curve last crosses a loss of {TOLERANCE:g} "
+        "point against the dense network of that seed, linear in log density between its levels; "
+        "mean over seeds on that scale. At least: a seed stays within it at its largest sparsity. "
         "Density to the best: how many times the density of the best a method needs there."
     )
 

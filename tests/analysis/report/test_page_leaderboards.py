@@ -110,7 +110,9 @@ def test_speed_is_said_only_where_it_was_measured(usual: Study) -> None:
             "controls": [pd.NA],
             "theoretical_speedup": [9.0],
             "speedup": [1.25],
-            "separable_from_best": [pd.NA],
+            **{name: [pd.NA] for name in ("separable_from_best", "separably_behind", "rank")},
+            "is_best": [True],
+            "expected": [3.0],
         }
     )
     (speed,) = [one for one in answer_questions(results, rows, missing) if "faster" in one.question]

@@ -372,3 +372,36 @@ def test_words() -> None:
     assert list_sparsities([0.5, 0.98]) == "50 and 98 %"
     assert spread_evenly([1.0, 2.0, 3.0, 4.0, 5.0], 3) == {1.0, 3.0, 5.0}
     assert spread_evenly([1.0, 2.0], 3) == {1.0, 2.0}
+
+
+def write_partial(
+    folder: Path, values: Mapping[str, Sequence[float | None]], **more: object
+) -> str:
+    """The sentence on the best at 90 % of methods with a value per seed; None failed."""
+    writer = Writer(folder)
+    for method, of_method in values.items():
+        for seed, value in enumerate(of_method):
+            row = make_row(method, 0.9, seed, test_top1=value or 0.0, **more)
+            writer.add([row], outcome="failed" if value is None else "done")
+    return find(summarise(writer.finish()), "is best with")
+
+
+def test_a_best_with_shortfalls_is_said_to_have_them(tmp_path: Path) -> None:
+    values = {
+        "magnitude": [93.0, 93.1, None],
+        "snip": [80.0, 80.3, 79.8],
+        "gmp": [95.0, None, None],
+    }
+    best = write_partial(tmp_path, values, sparsity_reached=0.85)
+    assert best.startswith("At 90 %, Magnitude is best with 93.05 [")
+    assert "; separably worse: 1 other method (n = 2). Gradual magnitude has one seed," in best
+    assert best.endswith(" Of its 3 planned seeds it has 2. It reached 85.00 % sparsity.")
+
+
+def test_a_metric_that_never_varies_is_not_said_to_have_one_seed(tmp_path: Path) -> None:
+    for name, seeds, why in (("a", 1, "with one seed nothing"), ("b", 3, "no result varies with")):
+        writer = Writer(tmp_path / name)
+        for method, macs in (("magnitude", 100), ("snip", 200)):
+            for seed in range(seeds):
+                writer.add([make_row(method, 0.9, seed, macs=macs)])
+        assert why in find(summarise(writer.finish(), "macs"), "is best with")

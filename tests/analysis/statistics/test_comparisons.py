@@ -9,11 +9,13 @@ import pytest
 
 from analysis.reading.load import load_study
 from analysis.statistics.comparisons import (
+    adjust_means,
     compare_to_best,
     compare_to_controls,
     compare_to_dense,
     compare_to_longer_dense,
     find_leaders,
+    is_separably_behind,
 )
 from analysis.statistics.fitted_tables import FittedTables
 from analysis.statistics.intervals_and_tests import adjust_holm
@@ -226,3 +228,25 @@ def test_what_nobody_has_measured_yet_has_no_best(tmp_path: Path) -> None:
         writer.add([make_row("synflow", 0.9, seed)], outcome="missing")
     results = collect_results(load_study(writer.finish()))
     assert results.cells.loc[compare_to_best(results).index, "sparsity"].tolist() == [0.5]
+
+
+HARD = {"dense": [94.5, 94.6, 92.0], "magnitude": [91.5, 91.6, 88.0], "snip": [88.0, 88.1, 84.4]}
+
+
+def test_a_method_is_not_the_best_for_having_failed_with_a_hard_seed(tmp_path: Path) -> None:
+    """SynFlow is a point behind magnitude pruning with both seeds that it has."""
+    results = make_study(tmp_path, HARD | {"synflow": [90.5, 90.6]})
+    cells = results.cells.set_index("method")
+    assert cells.at["synflow", "mean"] > cells.at["magnitude", "mean"]
+    compared = compare_to_best(results)
+    assert set(results.cells.loc[compared["best"], "method"]) == {"magnitude"}
+    assert find(results, compared, "synflow")["difference"] == pytest.approx(-1.0)
+    adjusted = adjust_means(results)
+    adjusted.index = results.cells.loc[adjusted.index, "method"]
+    assert adjusted.idxmax() == "magnitude"
+
+
+def test_separable_and_better_is_not_behind() -> None:
+    compared = pd.DataFrame({"difference": [-1.0, 1.0, -1.0], "adjusted": [0.01, 0.01, 0.2]})
+    assert is_separably_behind(compared, higher=True).tolist() == [True, False, False]
+    assert is_separably_behind(compared, higher=False).tolist() == [False, True, False]

@@ -1,5 +1,7 @@
 """The leaderboard: ranks, references without a rank, and what every column is."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -102,3 +104,18 @@ def test_there_is_one_per_sparsity(results: Results) -> None:
 def test_less_is_better_of_a_loss(results: Results) -> None:
     board = read_board(collect_results(results.study, "latency_ms_b1"))
     assert board["mean"].is_monotonic_increasing
+
+
+def test_ranks_where_seeds_are_missing(tmp_path: Path) -> None:
+    """SynFlow lacks the hard seed and is a point behind with the others; GraSP has one seed."""
+    values = {"magnitude": [91.5, 91.6, 88.0], "synflow": [90.5, 90.6], "grasp": [95.0]}
+    writer = Writer(tmp_path)
+    for method, of_method in values.items():
+        for seed, value in enumerate(of_method):
+            writer.add([make_row(method, 0.9, seed, test_top1=value, sparsity_reached=0.9)])
+    board = read_board(collect_results(load_study(writer.finish())))
+    assert board.index.tolist() == ["grasp", "synflow", "magnitude"], "by plain means"
+    assert board["rank"].dropna().to_dict() == {"synflow": 2, "magnitude": 1}
+    assert board["is_best"].to_dict() == {"grasp": False, "synflow": False, "magnitude": True}
+    assert board.at["synflow", "is_adjusted"] and board.at["synflow", "difference_to_best"] < 0
+    assert board["separably_behind"].dropna().to_dict() == {"synflow": True}

@@ -59,7 +59,7 @@ def test_critical_is_the_largest_within_a_point(tmp_path: Path) -> None:
 
 
 def test_a_gain_counts_as_no_loss(tmp_path: Path) -> None:
-    results = make_results(tmp_path, {1: (0.2, 4.0, -0.5)})
+    results = make_results(tmp_path, {1: (0.2, 0.9, -0.5)})
     level = find_critical_level(results, results.settings[0], results.series[2])
     assert level is not None and (level.sparsity, level.following) == (0.9, None)
 
@@ -199,3 +199,33 @@ def test_each_seed_is_interpolated_between_its_own_levels(tmp_path: Path) -> Non
     results = make_results(tmp_path, {1: (1.0, 2.0, 4.0), 2: (1.0, 2.0, 4.0)}, own=True)
     values = interpolate_seeds(results, results.settings[0], results.series[2], 0.5015)
     assert list(values) == [1]
+
+
+def test_critical_ends_where_more_is_lost_once(tmp_path: Path) -> None:
+    """At 75 % it loses two points; that 90 % is within one again does not count."""
+    results = make_curves(tmp_path, {"magnitude": (0.2, 2.0, 0.3), "snip": (2.0, 0.1, 0.1)})
+    levels = {
+        series.method: find_critical_level(results, results.settings[0], series)
+        for series in results.series
+        if series.method != "dense"
+    }
+    assert levels["magnitude"] is not None and levels["magnitude"].requested == 0.5
+    assert levels["snip"] is None
+
+
+def test_the_best_is_the_one_that_others_are_compared_with(tmp_path: Path) -> None:
+    """GraSP goes furthest and has the largest area, with one seed."""
+    writer = Writer(tmp_path)
+    losses = {"grasp": (0.0, 0.1, 0.2), "magnitude": (0.1, 0.6, 2.0), "snip": (0.5, 3.0, 9.0)}
+    for seed in range(3):
+        writer.add([make_row("dense", 0.0, seed, test_top1=95.0)])
+        for method, lost in losses.items():
+            for sparsity, loss in zip(LEVELS, lost, strict=True):
+                value = 95.0 - loss - 0.05 * seed
+                if method != "grasp" or seed == 0:
+                    writer.add([make_row(method, sparsity, seed, test_top1=value)])
+    results = collect_results(load_study(writer.finish()))
+    for compared in (compare_areas(results), compare_critical_sparsities(results)):
+        methods = [results.series[index].method for index in compared["series_index"]]
+        best = dict(zip(methods, compared["is_best"], strict=True))
+        assert best == {"grasp": False, "magnitude": True, "snip": False}
