@@ -94,6 +94,19 @@ def make_environment(spec: Runnable, store: Store, *, launch: str = "") -> Envir
     )
 
 
+def check_machine(spec: StudySpec, plan: Plan, status: TrialStatus, how: RunOptions) -> None:
+    """See that this machine can launch the missing trials, and prepare their data: before the study
+    directory is changed, so that a launch that is refused costs nothing that is there.
+
+    Raises:
+        UserError: there is no GPU, data or memory as the study wants it.
+    """
+    check_address_space()  # before Ray is imported, which may fail for want of it
+    if spec.resources.gpus_per_trial and not how.address:
+        _check_gpus(spec, plan, status)
+    _prepare_data(spec)
+
+
 def launch_missing_trials(
     spec: StudySpec,
     plan: Plan,
@@ -105,12 +118,8 @@ def launch_missing_trials(
     """Run the missing trials.
 
     Raises:
-        UserError: there is no GPU, data, memory or cluster as the study wants it.
+        UserError: there is no cluster as the study wants it.
     """
-    check_address_space()  # before Ray is imported, which may fail for want of it
-    if spec.resources.gpus_per_trial and not how.address:
-        _check_gpus(spec, plan, status)
-    _prepare_data(spec)
     from sweeps.estimate.spent import Account
     from sweeps.estimate.time_per_trial import share_of_device
     from sweeps.running.cluster import check_cluster, connected

@@ -3,11 +3,17 @@ end."""
 
 import shlex
 import sys
+from dataclasses import replace
 
 from sweeps.cli.exit_codes import DONE, FAILED, INTERRUPTED, STOPPED
 from sweeps.cli.invocation import Invocation
 from sweeps.cli.json_output import status_as_json
-from sweeps.cli.study_launch import LaunchEnd, RunOptions, launch_missing_trials
+from sweeps.cli.study_launch import (
+    LaunchEnd,
+    RunOptions,
+    check_machine,
+    launch_missing_trials,
+)
 from sweeps.live_view.watch import write_report
 from sweeps.loggers.selection import logging_to
 from sweeps.planning.network_probe import check_trials
@@ -65,6 +71,7 @@ def run_study(
     if needed:  # before anything is written
         spec.check_data()
         check_trials(spec, (plan.by_key[key].spec for key in needed))
+        check_machine(spec, plan, replace(status, missing=needed), how)
     retry = how.retry_failed and status.failed
     with hold_lease(store, say=say, lost=StopRequest.make):
         if not (how.fresh or how.measure_latency or status.missing or how.log or retry):
