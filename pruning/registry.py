@@ -138,6 +138,13 @@ def digest_user_files(name: str, knobs: Mapping[str, object]) -> dict[str, str]:
     return {method: _USER_METHODS[method].digest for method in used if method in _USER_METHODS}
 
 
+_INTRODUCTION = """\
+A study file names a method as in the first column. `python sweeps/full_study.py --list-methods`
+prints the same with the knobs (parameters) of each and their defaults. In the built site (`make
+docs`) each method has a page: its score, its knobs, and what it reached in the studies that were
+run with it."""
+
+
 def as_markdown() -> str:
     """All methods as a Markdown table, made of their cards: `python -m pruning.registry >
     docs/methods.md`."""
@@ -147,7 +154,7 @@ def as_markdown() -> str:
         card = find_method_class(name).card
         cells = (f"`{name}`", card.kind, card.summary, card.paper, card.cost, card.when)
         rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(["# Methods", "", *rows, ""])
+    return "\n".join(["# Methods", "", _INTRODUCTION, "", *rows, ""])
 
 
 if __name__ == "__main__":

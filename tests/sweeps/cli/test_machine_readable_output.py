@@ -45,6 +45,22 @@ def test_methods_and_presets(capsys: pytest.CaptureFixture[str]) -> None:
     assert "synflow_digits" in [one["name"] for one in found]
 
 
+def test_lists_for_people_fit_the_terminal_and_name_knobs_with_their_defaults(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    for words in ("--list-methods", "--list-presets"):
+        assert full_study.main([words]) == 0
+        printed = capsys.readouterr().out
+        assert max(map(len, printed.splitlines())) <= 70
+        names = [line.split()[0] for line in printed.splitlines() if not line.startswith(" ")]
+        known = registry.list_methods() if words == "--list-methods" else find_study_presets()
+        assert names == list(known)
+        if words == "--list-methods":
+            assert "random_ticket (control, no part of methods: all)" in printed
+            assert "knobs and their defaults: scope=global, start=0.0" in printed
+
+
 def test_a_dry_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     words = [
         "--preset",
