@@ -42,7 +42,7 @@ def find_key(store: Store, text: str) -> str:
     if matching:
         examples = ", ".join(matching[:3])
         raise UserError(f"'{start}' begins {len(matching)} keys, e.g. {examples}; give more of one")
-    nearest = sorted(known, key=lambda key: -_common_start(key, start))[:3]
+    nearest = sorted(known, key=lambda key: _likeness(key, start), reverse=True)[:3]
     raise UserError(f"no trial '{start}' in {store.place()}; the nearest are {', '.join(nearest)}")
 
 
@@ -164,9 +164,13 @@ def read_plan(store: Store) -> dict[str, Any]:
     return plan if isinstance(plan, dict) else {}
 
 
-def _common_start(one: str, other: str) -> int:
-    """Characters that two texts have in common from their beginning on."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+def _likeness(key: str, text: str) -> tuple[int, int]:
+    """How near a text comes to a key: parts that it has right, and characters that both have in
+    common from their beginning on."""
+    parts = zip(key.split("/"), text.split("/"), strict=False)
+    right = sum(1 for part, given in parts if given and part.startswith(given))
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(key, text, strict=False))
+    return right, sum(1 for _ in same)
 
 
 def _done(store: Store) -> set[str]:

@@ -53,7 +53,8 @@ def suggest(
     none_fits = not given.keys() & wanted.keys()
     like = find_like_network(take_off_wrappers(given) if none_fits else given)
     if like is not None:
-        return f"; these are the names and shapes of '{like}'"
+        advice = f": give model: {like}" if missing or unexpected else ""
+        return f"; these are the names and shapes of '{like}'{advice}"
     prefix = common_prefix(given)
     if none_fits and prefix and prefix != common_prefix(wanted):
         return f"; all its names begin with '{prefix}', and it has none of the network's"

@@ -20,6 +20,9 @@ ERRORS = {
     "digits-resnet8/magnitude/s0.700/seed4": (
         "no trial '.*' in .*; the nearest are digits-resnet8/magnitude/s0.600/seed4-"
     ),
+    "digits-resnet9/l1_filter/s0.600/seed4": (
+        "no trial '.*' in .*; the nearest are digits-resnet8/l1_filter/s0.600/seed4-"
+    ),
     "digits-resnet8/l": (
         "'digits-resnet8/l' begins 2 keys, e.g. digits-resnet8/l1_filter/.*; give more of one"
     ),

@@ -24,7 +24,8 @@ MISFITS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "another depth": (
         lambda path: torch.save(put_before("module.", build("resnet32a").state_dict()), path),
         "does not fit 'resnet20a': 72 unexpected (layer1.3.conv1.weight, layer1.3.bn1.weight, "
-        "layer1.3.bn1.bias, ...); these are the names and shapes of 'resnet32a'",
+        "layer1.3.bn1.bias, ...); these are the names and shapes of 'resnet32a': give model: "
+        "resnet32a",
     ),
     "another family": (
         lambda path: torch.save(put_before("module.", build("resnet20").state_dict()), path),
