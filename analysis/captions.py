@@ -26,6 +26,13 @@ def format_counts(counts: Sequence[int]) -> str:
     return f"n = {known[0]}" if len(known) == 1 else f"n = {known[0]} to {known[-1]}"
 
 
+def remark_outside(outside: int, noun: str) -> list[str]:
+    """That so many results or points of a figure lie below its frame; nothing where none does."""
+    if not outside:
+        return []
+    return [f"{outside} {noun}{' lies' if outside == 1 else 's lie'} below the frame"]
+
+
 def format_interval(
     mean: float,
     low: float | None,

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.captions import capitalise, describe_figure, name_figure
+from analysis.captions import capitalise, describe_figure, name_figure, remark_outside
 from analysis.figures import marks
 from analysis.figures.axes import find_limits_near_dense
 from analysis.figures.canvas import LINE, Canvas, Margins, Picture, count_lines, label_y, style
@@ -95,7 +95,7 @@ def _draw(
     remarks = [
         "bars are intervals; results of equal cost stand side by side, cheap ones left",
         "dashed: the dense network, a black square at its own cost",
-        *([f"{outside} results lie below the frame"] if outside else []),
+        *remark_outside(outside, "result"),
     ]
     caption, foot = describe_figure(results, setting, remarks)
     title = f"{capitalise(results.metric.title)} against training cost, {setting.label}"

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from analysis.captions import capitalise, describe_figure, name_figure
+from analysis.captions import capitalise, describe_figure, name_figure, remark_outside
 from analysis.figures import marks
 from analysis.figures.axes import find_limits_near_dense, set_axis
 from analysis.figures.canvas import Canvas, Margins, Picture, find_room, find_top, label_y, style
@@ -43,7 +43,7 @@ def draw_controls(results: Results, setting: Setting, kinds: tuple[str, ...]) ->
     outside = int((~data["mean"].between(*limits)).sum())
     remarks = [
         "in colour: the method with its interval; grey: its controls, each with its interval",
-        *([f"{outside} points lie below the frame"] if outside else []),
+        *remark_outside(outside, "point"),
     ]
     caption, foot = describe_figure(results, setting, remarks)
     columns = min(COLUMNS, max(2, len(controls)))

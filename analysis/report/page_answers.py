@@ -89,6 +89,8 @@ def _count_separable(others: pd.DataFrame) -> Answer:
     worse = others["separably_behind"].fillna(value=False).astype(bool)
     equal = others.loc[tested & ~worse, "series"].tolist()
     text = f"{int(worse.sum())} of {int(tested.sum())} others separably behind"
+    if tested.sum() == 1:
+        text = "the other is separably behind" if worse.any() else "no"
     details = [f"not separable: {_list_some(equal)}"] if equal else []
     details += [f"of one seed, not tested: {_list_some(alone)}"] if alone else []
     return Answer("Significant?", text, "; ".join(details))
@@ -122,12 +124,15 @@ def _compare_budgets(best_row: pd.Series, rest: pd.DataFrame, baselines: pd.Data
     others = rest["total_epochs"].astype(float).dropna()
     if not len(others):
         return Answer("Fair budget?", f"{best:.0f} epochs", detail.rstrip(", "))
-    detail += f"other methods {others.min():.0f} to {others.max():.0f}"
+    low, high = f"{others.min():.0f}", f"{others.max():.0f}"
+    detail += f"other methods {low}" + ("" if low == high else f" to {high}")
     if best > others.max():
         verdict = "no: the best trained longest"
     else:
         longer = int((others > best).sum())
         verdict = f"{longer} of {len(others)} others trained longer"
+        if len(others) == 1:
+            verdict = f"the other {'trained' if longer else 'did not train'} longer"
     return Answer("Fair budget?", verdict, f"epochs in total: {best:.0f}; {detail}")
 
 

@@ -4,7 +4,7 @@ how far each goes."""
 import pandas as pd
 
 from analysis.captions import format_counts, format_interval
-from analysis.report.summary_words import count, list_names, spread_evenly
+from analysis.report.summary_words import count, list_names, name_others, spread_evenly
 from analysis.series import Setting, format_sparsity
 from analysis.statistics.aggregate import SHIFT
 from analysis.statistics.comparisons import (
@@ -65,7 +65,7 @@ def _count_verdicts(results: Results, tested: pd.DataFrame) -> str:
     worse, better = int(behind.sum()), int((is_separable(tested["adjusted"]) & ~behind).sum())
     equal = len(tested) - worse - better
     others = count(len(tested), "other method")
-    every = others if len(tested) == 1 else f"all {others}"
+    every = name_others(len(tested), len(tested))
     if equal == len(tested):
         return f"not separable from it: {every}"
     if worse == len(tested):
@@ -180,7 +180,8 @@ def describe_critical_sparsities(results: Results, setting: Setting) -> list[str
         )
         text += f" ({loss} points, n = {cell['drop_n']})"
     if nowhere := len(methods) - len(levels):
-        text += f"; {nowhere} of {len(methods)} methods do so at no sparsity measured"
+        does = "does" if nowhere == 1 else "do"
+        text += f"; {nowhere} of {len(methods)} methods {does} so at no measured sparsity"
     return [f"{text}.{_compare_critical(results, setting)}"]
 
 
@@ -198,8 +199,8 @@ def _compare_critical(results: Results, setting: Setting) -> str:
     furthest = "the furthest" if best["mean"] >= critical["mean"].max() else "the furthest tested"
     where = f"{format_sparsity(best['mean'])} %{' or beyond' if best['at_least'] else ''}"
     return (
-        f" The loss of {label}, {furthest}, reaches {TOLERANCE:g} point at {where}; {worse} of "
-        f"{count(len(tested), 'other method')} {'goes' if worse == 1 else 'go'} separably less far."
+        f" The loss of {label}, {furthest}, reaches {TOLERANCE:g} point at {where}; "
+        f"{name_others(worse, len(tested))} {'goes' if worse < 2 else 'go'} separably less far."
     )
 
 
@@ -219,8 +220,8 @@ def describe_areas(results: Results, setting: Setting) -> list[str]:
         sentences.append(
             f"On average over {format_sparsity(float(str(start)))} to "
             f"{format_sparsity(float(str(end)))} %, "
-            f"{results.series[int(best['series_index'])].label} is best with {value}; {worse} of "
-            f"{count(len(tested), 'other method')} {'is' if worse == 1 else 'are'} separably worse."
+            f"{results.series[int(best['series_index'])].label} is best with {value}; "
+            f"{name_others(worse, len(tested))} {'is' if worse < 2 else 'are'} separably worse."
         )
     return sentences
 

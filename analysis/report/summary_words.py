@@ -12,6 +12,16 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def name_others(part: int, others: int) -> str:
+    """So many of the other methods: `1 of 3 other methods`, `all 2 other methods`; of a single one
+    `the other method`."""
+    if part == 0:
+        return "no other method"
+    if part == others:
+        return "the other method" if others == 1 else f"all {others:,} other methods"
+    return f"{part:,} of {others:,} other methods"
+
+
 def list_names(names: Sequence[str], *, most: int | None = NAMED) -> str:
     """Names as they are listed in a sentence; where there are more than `most`, the rest is
     counted."""

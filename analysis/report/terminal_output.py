@@ -18,7 +18,9 @@ def print_report(study: Study, page: Page, paths: list[str], target: Store) -> N
     """Print the tables that fit a terminal, the summary, and where everything is."""
     for table in page.tables:
         if table.name in PRINTED_TABLES and len(table.cells) <= MOST_ROWS_OF_TABLE:
-            print(f"{table.to_text()}\n\n{table.caption}\n")
+            # A terminal's table has a star where the written ones are bold.
+            caption = table.caption.replace(" Bold: ", " With a star (*): ")
+            print(f"{table.to_text()}\n\n{caption}\n")
     print(f"study '{page.title}': {page.summary[0]}")
     print("".join(f"* {sentence}\n" for sentence in page.summary[1:]), end="")
     starts = {"Failed trials": "failed: ", "Trials not run": ""}

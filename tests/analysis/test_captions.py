@@ -13,6 +13,7 @@ from analysis.captions import (
     format_interval,
     format_p,
     name_figure,
+    remark_outside,
 )
 from analysis.metrics import find_metric
 from analysis.reading.load import load_study
@@ -78,3 +79,8 @@ def test_counts() -> None:
     assert format_counts([3, 3, 0]) == "n = 3"
     assert format_counts([2, 3, 5]) == "n = 2 to 5"
     assert format_counts([0]) == "n = 0"
+
+
+def test_what_lies_below_a_frame_is_counted() -> None:
+    told = [*remark_outside(0, "point"), *remark_outside(1, "point"), *remark_outside(2, "result")]
+    assert told == ["1 point lies below the frame", "2 results lie below the frame"]

@@ -39,6 +39,7 @@ def test_tables_and_files_are_printed(gappy: Path, capsys: pytest.CaptureFixture
     assert main([str(folder), "--format", "csv,md,html"]) == 0
     out, err = capsys.readouterr()
     assert "92.75 [" in out and "] (2/3)" in out
+    assert " With a star (*): the best method" in out and "Bold: the best method" not in out
     assert "18 of 23 trials done" in out
     assert "magnitude/s0.500/seed99" in out
     assert f"figure: {folder}/report/figures/sparsity-accuracy-cifar10-resnet18.csv" in out

@@ -234,9 +234,9 @@ def test_how_far_methods_stay_near_the_dense_network(
     assert sentence.startswith(
         "Magnitude stays within 1 point of the dense network, in the mean, up to 90 % (−0.60 ["
     )
-    assert "; 1 of 3 methods do so at no sparsity measured." in sentence
+    assert "; 1 of 3 methods does so at no measured sparsity." in sentence
     assert "The loss of Magnitude, the furthest, reaches 1 point at 90 % or beyond" in sentence
-    assert sentence.endswith("; 2 of 2 other methods go separably less far.")
+    assert sentence.endswith("; all 2 other methods go separably less far.")
     both = find(close, "within 1 point")
     assert both.startswith("Magnitude and SNIP stay within 1 point")
     none = write_curves(tmp_path, {"magnitude": (3.0, 9.0), "snip": (3.0, 9.0)})
@@ -254,7 +254,7 @@ def test_no_claim_rests_on_a_rounding(tmp_path: Path) -> None:
 def test_the_average_over_sparsities(tmp_path: Path, apart: list[str], close: list[str]) -> None:
     sentence = find(apart, "On average over 50 to 90 %")
     assert "Magnitude is best with 93.65 [" in sentence
-    assert sentence.endswith("; 2 of 2 other methods are separably worse.")
+    assert sentence.endswith("; all 2 other methods are separably worse.")
     average = find(close, "On average over")
     assert average.endswith("; 1 of 2 other methods is separably worse.")
     other = find(write_curves(tmp_path, LOSSES | {"magnitude": (6.0, 21.0)}), "On average over")
