@@ -157,6 +157,8 @@ def import_function(name: str, *, purpose: str) -> Callable[..., object]:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         absent = isinstance(error, ModuleNotFoundError) and path.startswith(str(error.name))
         hint = "is it on PYTHONPATH?" if absent else "mend it, or what it imports"
+        if absent and path.endswith(".py"):
+            hint = f"name it without .py: {path.removesuffix('.py')}:{attribute}"
         raise UserError(f"cannot import '{path}' for {purpose} ({reason}); {hint}") from error
     function: object = getattr(module, attribute, None)
     if not callable(function):

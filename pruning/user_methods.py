@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
+from typing import get_args, get_type_hints
 
 from pruning.method import Card, Method
 from pruning.user_error import UserError
@@ -104,12 +105,30 @@ def load_user_method(name: str, source: bytes, path: str) -> UserMethod:
             reason = (f"{type(error).__name__}: {error}".splitlines() or [""])[0]
             raise UserError(f"cannot import the method in {path} ({reason})") from error
         kind = find_only_method(module, path)
-        if not isinstance(getattr(kind, "card", None), Card):
-            raise UserError(
-                f"{path}: {kind.__name__} must tell what it is: "
-                "card = Card(title=..., paper=..., ...)"
-            )
+        _check_class(kind, path)
     return UserMethod(name, path, source, kind)
+
+
+def _check_class(kind: type[Method], path: str) -> None:
+    """See that a method's class says what it is and what it does, before anything is trained for
+    it.
+
+    Raises:
+        UserError: it has no card, one of an unknown kind, or nothing that prunes.
+    """
+    card = getattr(kind, "card", None)
+    if not isinstance(card, Card):
+        raise UserError(
+            f"{path}: {kind.__name__} must tell what it is: card = Card(title=..., paper=..., ...)"
+        )
+    kinds = get_args(get_type_hints(Card)["kind"])
+    if card.kind not in kinds:
+        raise UserError(f"{path}: kind must be one of {', '.join(kinds)}, but got '{card.kind}'")
+    if all(getattr(kind, name) is getattr(Method, name) for name in ("scores", "prune", "phases")):
+        raise UserError(
+            f"{path}: {kind.__name__} must say which weights to keep: define scores(self, inputs) "
+            "or prune(self, inputs)"
+        )
 
 
 @contextmanager

@@ -81,6 +81,16 @@ def test_a_file_is_read_once_by_a_process(tmp_path: Path) -> None:
             METHOD.replace("    card =", "    _card ="),
             "First must tell what it is: card = Card(title=",
         ),
+        (
+            "mine.py",
+            METHOD.replace('"unstructured"', '"unstructred"'),
+            "must be one of baseline, unstructured, structured, control, but got 'unstructred'",
+        ),
+        (
+            "mine.py",
+            METHOD.replace("def scores", "def score"),
+            "First must say which weights to keep: define scores(self, inputs) or prune(self, inp",
+        ),
         ("mine.py", "class X(\n", "(SyntaxError: '(' was never closed (mine.py, line 1))"),
         ("mine.py", "import not_there", "(ModuleNotFoundError: No module named 'not_there')"),
         ("mine.py", "raise SystemExit(3)", "(SystemExit: 3)"),
