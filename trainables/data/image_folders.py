@@ -37,6 +37,8 @@ class FolderListing:
     """All image files of a data set in folders, listed and not read.
 
     test: empty where there is no such folder. skipped: files that are no images by their names.
+    loose: images that lie in no folder of a class. unread: other folders with classes of the
+    training, beside it.
     """
 
     classes: tuple[str, ...]
@@ -45,6 +47,8 @@ class FolderListing:
     test_folder: Path | None
     skipped: int
     fingerprint: str
+    loose: int = 0
+    unread: tuple[str, ...] = ()
 
     def count(self, split: tuple[ClassFolder, ...]) -> int:
         """How many files a split has."""
@@ -96,10 +100,19 @@ def list_images(train: Path, test: Path | None) -> FolderListing:
                     )
                 if found:
                     tested.append(ClassFolder(test / name, labels[name], found))
+        loose = sum(_is_image(name) for top in (train, test) if top for name in os.listdir(top))
+        unread = _find_unread(train, test)
     except OSError as error:
         raise UserError(f"cannot list the images in '{train.parent}': {one_line(error)}") from error
     return FolderListing(
-        names, tuple(trained), tuple(tested), test, skipped, state.hexdigest()[:16]
+        names,
+        tuple(trained),
+        tuple(tested),
+        test,
+        skipped,
+        state.hexdigest()[:16],
+        loose,
+        unread,
     )
 
 
@@ -147,19 +160,44 @@ def _find_test(top: Path, train: Path) -> Path | None:
     return next(labelled, found[0] if found else None)
 
 
+def _find_unread(train: Path, test: Path | None) -> tuple[str, ...]:
+    """Folders beside that of the training images which hold classes of it, and are not read: a
+    second split, or one whose name is not known."""
+    if train.name != "train":
+        return ()
+    classes, found = set(_subfolders(train)), []
+    for name in _subfolders(train.parent):
+        folder = train.parent / name
+        try:
+            if folder not in (train, test) and not classes.isdisjoint(_subfolders(folder)):
+                found.append(name)
+        except OSError:  # closed to us, so that it is none of ours
+            continue
+    return tuple(found)
+
+
 def _is_test(folder: Path) -> bool:
     return (folder / _ANNOTATIONS).is_file() or _holds_classes(folder, _holds_image)
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
-    """`os.walk` that follows links, without hidden folders, in sorted order."""
+    """`os.walk` that follows links, without hidden folders and links to a folder that holds them,
+    in sorted order."""
 
     def fail(error: OSError) -> None:
         raise error
 
     for place, folders, names in os.walk(folder, followlinks=True, onerror=fail):
-        folders[:] = sorted(name for name in folders if not _is_hidden(name))
+        inside = (name for name in folders if not _is_hidden(name))
+        folders[:] = sorted(name for name in inside if not _leads_back(place, name))
         yield place, folders, sorted(names)
+
+
+def _leads_back(place: str, name: str) -> bool:
+    """Whether a folder in `place` is a link to `place` or to what holds it: images found through it
+    would be counted again and again."""
+    path = os.path.join(place, name)
+    return os.path.islink(path) and Path(place).resolve().is_relative_to(Path(path).resolve())
 
 
 def _list_files(folder: Path, state: "hashlib._Hash", where: str) -> tuple[tuple[str, ...], int]:

@@ -67,6 +67,11 @@ def open_folders(dataset: str, listing: FolderListing) -> ImageSource:
         notes.append(f"the images in {listing.test_folder.name}/ are the test split")
     if listing.skipped:
         notes.append(f"{listing.skipped} files are no images by their names and are left out")
+    if listing.loose:
+        notes.append(f"{listing.loose} images lie in no folder of a class and are left out")
+    if listing.unread:
+        folders = ", ".join(f"{name}/" for name in listing.unread)
+        notes.append(f"the images in {folders} are not read")
     return ImageSource(
         name=dataset,
         train=listing.count(listing.train),

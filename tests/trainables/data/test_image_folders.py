@@ -10,6 +10,7 @@ from tests.trainables.data.parquet_images import draw_images, encode
 from trainables.data import prepared
 from trainables.data.data_size import read_data_size, read_found_size
 from trainables.data.image_folders import find_image_folders, list_images
+from trainables.data.readers import open_folders
 
 PICTURES = [encode(picture) for picture in draw_images(40, (5, 6, 3), seed=1)]
 
@@ -83,6 +84,27 @@ def test_links_and_deeper_folders_are_followed(tmp_path):
     (tmp_path / "set/train/cat/c.png").symlink_to(tmp_path / "elsewhere/x.png")
     data = open_set(tmp_path / "set", tmp_path / "cache")
     assert data.class_names == ("cat", "dog") and data.counts == (3, 1, 1)
+
+
+def test_a_link_that_leads_back_gives_no_image_twice(tmp_path):
+    """12 files were 252 images, in the training and in the validation split at once."""
+    fill(tmp_path, "train/cat/a.png train/cat/deep/b.png train/dog/c.png test/cat/d.png")
+    (tmp_path / "train/cat/again").symlink_to(tmp_path / "train/cat")
+    (tmp_path / "train/cat/deep/up").symlink_to(tmp_path / "train")
+    listing = list_images(tmp_path / "train", tmp_path / "test")
+    assert [folder.names for folder in listing.train] == [("a.png", "deep/b.png"), ("c.png",)]
+
+
+@pytest.mark.parametrize("other", ["Test", "eval", "val"])
+def test_images_that_are_not_read_are_said(tmp_path, other):
+    fill(tmp_path, f"{TRAIN} train/loose.png {other}/dog/1.png docs/shots/2.png")
+    if other == "val":
+        fill(tmp_path, "test/dog/3.png test/4.png", 10)
+    listing = list_images(*find_image_folders(tmp_path))
+    assert listing.unread == (other,) and listing.loose == 1 + (other == "val")
+    notes = open_folders("mine", listing).notes
+    assert f"the images in {other}/ are not read" in notes
+    assert f"{listing.loose} images lie in no folder of a class and are left out" in notes
 
 
 def test_tiny_imagenet_as_it_is_unpacked(tmp_path):
