@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +35,8 @@ def write_onnx(
         properties: stored in the file.
 
     Raises:
-        UserError: torch cannot export this network, or a package is missing.
+        UserError: torch cannot export this network, or not for any batch size; or a package is
+            missing.
     """
     try:
         import onnx
@@ -60,15 +62,28 @@ def write_onnx(
                 verbose=False,
             )
     except Exception as error:  # torch.export raises of many kinds
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(f"torch cannot export '{name}' to ONNX: {lines[0][:300]}") from error
+        raise UserError(f"torch cannot export '{name}' to ONNX: {_explain(error)}") from error
     finally:
         log.setLevel(before)
     model = program.model_proto
+    batch = model.graph.input[0].type.tensor_type.shape.dim[0]
+    if not batch.dim_param:
+        raise UserError(
+            f"torch exports '{name}' for batches of {batch.dim_value} images only, as where its "
+            "forward pass takes len(x); write x.shape[0] there"
+        )
     _delete_source_notes(model)
     onnx.helper.set_model_props(model, dict(properties or {}))
     onnx.checker.check_model(model)
     onnx.save(model, path)
+
+
+def _explain(error: BaseException) -> str:
+    """The first line of what an error goes back to: torch's own is a coloured summary."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return re.sub(r"\x1b\[[0-9;]*m", "", lines[0])[:300]
 
 
 def _delete_source_notes(model: Any) -> None:
