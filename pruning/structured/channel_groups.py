@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
-from pruning.structured.group_arrangement import arrange, follow
+from pruning.structured.group_arrangement import OUTPUTS, arrange, follow
 from pruning.structured.group_parts import Group, Structure
 from pruning.structured.rehearsal import failing_module
 from pruning.user_error import UserError
@@ -64,6 +64,7 @@ def find_groups(model: nn.Module, image: tuple[int, int, int]) -> list[Group]:
     """
     structure = analyse(model, image)
     if not structure.groups:
-        reason = next(iter(structure.fixed.values()), "it has no layer with channels")
+        reasons = list(structure.fixed.values()) or ["it has no layer with channels"]
+        reason = next((one for one in reasons if one != OUTPUTS), reasons[0])
         raise UserError(f"no channels of the network can be removed: {reason}")
     return list(structure.groups)

@@ -19,6 +19,7 @@ from pruning.structured.operation_rules import trace_labels
 from pruning.user_error import UserError
 
 _FAILURES = (ValueError, TypeError, RuntimeError, AssertionError, AttributeError, IndexError)
+OUTPUTS = "the network's outputs are made of them"  # why the last layer stays
 _WORDS = ("head", "dim", "channel", "feature", "width", "planes", "hidden", "inner")
 
 
@@ -40,7 +41,7 @@ def follow(model: nn.Module, image: tuple[int, int, int]) -> Followed:
     Raises:
         UserError: the network cannot run on such images, or a layer's weight is set by a hook.
     """
-    _refuse_hooked_weights(model)
+    refuse_hooked_weights(model)
     try:
         return _follow(without_storage(model), image)
     except _FAILURES:
@@ -58,12 +59,17 @@ def _follow(twin: nn.Module, image: tuple[int, int, int]) -> Followed:
         outputs = twin(example(twin, image))
     for output in _tensors(outputs):
         for labels in trace.note_of(output):
-            trace.ties.lock(labels.ids, "the network's outputs are made of them")
+            trace.ties.lock(labels.ids, OUTPUTS)
     return Followed(trace.ties, trace.labels, dict(twin.named_modules()), not _is_meta(twin))
 
 
-def _refuse_hooked_weights(model: nn.Module) -> None:
-    """Old `weight_norm` and `torch.nn.utils.prune` keep a computed tensor in the weight's place."""
+def refuse_hooked_weights(model: nn.Module) -> None:
+    """Pass if no layer has a computed tensor in its weight's place, as old `weight_norm` and
+    `torch.nn.utils.prune` keep one.
+
+    Raises:
+        UserError: one has.
+    """
     for name, module in model.named_modules():
         for attribute, value in vars(module).items():
             if isinstance(value, Tensor) and not value.is_leaf:
@@ -112,12 +118,14 @@ def arrange(followed: Followed) -> Structure:
         for label in ids.tolist():
             members.setdefault(label, len(members))
     for one in [one for one in units if len(units[one]) == 1]:
-        fixed[names.pop(one)] = "its channels can only go together"
+        name = names.pop(one)
+        fixed[name] = f"layer '{name}': its channels can only go together"
         del units[one]
     parts = _parts(followed, root, family, units)
     for one in list(names):
         if reason := _unfit(parts[one], len(units[one])):
-            fixed[names.pop(one)] = reason
+            name = names.pop(one)
+            fixed[name] = f"layer '{name}': {reason}"
     sums = {int(one) for ids in ties.sums for one in np.unique(family[root[ids]])}
     groups = tuple(
         Group(

@@ -110,7 +110,10 @@ def _add_bias(trace: Trace, note: Note, output: Tensor, bias: Tensor) -> Note:
     ndim = output.dim()
     pairs = [(note, list(output.shape)), aligned(trace.note_of(bias), bias.shape, ndim)]
     merged = merge(trace, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
-    return tuple(Labels(one.ids, all(one.operands.values())) for one in merged)
+    # A bias along another dimension is added to removed channels, too.
+    return tuple(
+        Labels(one.ids, len(one.operands) == 2 and all(one.operands.values())) for one in merged
+    )
 
 
 def convolution(
@@ -122,13 +125,16 @@ def convolution(
     reads, writes = (0, 1) if transposed else (1, 0)
     here = channels_of(trace, func, trace.note_of(x), 1)
     inward, outward = (along(trace.note_of(weight), dim) for dim in (reads, writes))
-    if groups > 1 and not transposed:
+    if groups > 1 and transposed:
+        for labels in (here, inward, outward, *trace.note_of(bias)):
+            if labels is not None:
+                why = f"{trace.where(func)}: a grouped transposed convolution"
+                trace.ties.lock(labels.ids, why)
+        return [()]
+    if groups > 1:
         _tie_groups(trace, func, here, inward, outward, groups)
-    else:
-        if groups > 1 and outward is not None:
-            trace.ties.lock(outward.ids, f"{trace.where(func)}: a grouped transposed convolution")
-        if here is not None or inward is not None:
-            _sum_over(trace, func, here, inward)
+    elif here is not None or inward is not None:
+        _sum_over(trace, func, here, inward)
     if not any(labels.origin is not None for labels in trace.note_of(weight)):
         trace.ties.computed.append(trace.where(func))
     if outward is None:

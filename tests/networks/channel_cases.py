@@ -8,6 +8,21 @@ from torch.nn import functional
 from tests.networks.channel_case_parts import Case, conv, gated, inplace, layers, pool
 
 CASES = {
+    "bias_along_the_map": Case(
+        lambda m, x: m.fc(pool(m.b(m.l(m.a(x)).relu()).relu())),
+        lambda: layers(a=conv(3, 8), l=nn.Linear(8, 8), b=conv(8, 6), fc=nn.Linear(6, 5)),
+        {"b": 6},
+    ),
+    "grouped_transposed": Case(
+        lambda m, x: m.fc(pool(m.b(m.up(m.a(x)).relu()).relu())),
+        lambda: layers(
+            a=conv(3, 8),
+            up=nn.ConvTranspose2d(8, 12, 2, groups=4),
+            b=conv(12, 6),
+            fc=nn.Linear(6, 5),
+        ),
+        {"b": 6},
+    ),
     "group_norm": Case(
         lambda m, x: m.fc(pool(m.b(m.n(m.a(x)).relu()))),
         lambda: layers(a=conv(3, 8), n=nn.GroupNorm(4, 8), b=conv(8, 6), fc=nn.Linear(6, 5)),
