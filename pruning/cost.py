@@ -54,7 +54,7 @@ class Size:
 
 
 def layer_costs(model: nn.Module, image: tuple[int, int, int]) -> list[LayerCost]:
-    """Cost of every prunable layer, in module order, counted in one forward pass of a zero image;
+    """Cost of every prunable layer, in module order, counted in one forward pass of one image;
     then, where there are any, of the products of activations and of other parameters.
 
     The pass runs in eval mode and without gradients, on the device and in the precision of the

@@ -160,6 +160,10 @@ class FilterMethod(Method):
             for group in find_groups(inputs.model, inputs.image)
             if (self.mode == "all" or not group.residual) and is_selected(group, inputs.masks)
         ]
+        if not groups and self.mode == "all":
+            raise ValueError(
+                "all channels that could be removed are written by weights that are not pruned"
+            )
         if not groups:
             raise ValueError(
                 f"mode must leave channels to cut, but '{self.mode}' finds none in this network"
@@ -240,7 +244,7 @@ def loss_changes(
         By layer, [outputs].
 
     Raises:
-        ValueError: no batch.
+        ValueError: no batch, or a label that is none of the logits'.
     """
     import torch
     from torch.nn.functional import cross_entropy
@@ -253,7 +257,9 @@ def loss_changes(
     with exact_eval_mode(model):
         for x, y in batches:
             with torch.enable_grad():
-                gradients = torch.autograd.grad(cross_entropy(model(x), y), list(weights.values()))
+                logits = model(x)
+                _check_labels(y, logits.shape[1])
+                gradients = torch.autograd.grad(cross_entropy(logits, y), list(weights.values()))
             for (layer, weight), gradient in zip(weights.items(), gradients, strict=True):
                 changes = writers[layer].filters(gradient * weight.detach())
                 sums[layer] += changes.flatten(1).sum(1).square()
@@ -261,3 +267,10 @@ def loss_changes(
     if not count:
         raise ValueError("the scores need at least 1 batch, but got 0")
     return {layer: total / count for layer, total in sums.items()}
+
+
+def _check_labels(y: Tensor, classes: int) -> None:
+    """A label of -100 would be passed over by torch, and one too large ends a process on a GPU."""
+    lowest, highest = (int(bound) for bound in y.aminmax())
+    if not 0 <= lowest <= highest < classes:
+        raise ValueError(f"labels must be in [0, {classes}), but got {lowest} to {highest}")

@@ -48,7 +48,7 @@ def select_weights(
     exclude: Sequence[str] = (),
     layer_sparsity: Mapping[str, float] | None = None,
 ) -> Selection:
-    """The weights to prune, after a look at one forward and backward pass of a zero image.
+    """The weights to prune, after a look at one forward and backward pass of an image.
 
     Args:
         image: (channels, height, width).
@@ -62,7 +62,8 @@ def select_weights(
         UserError: a layer whose weight is not what the forward pass uses; a pattern that no layer
             matches; sparsities that do not fit; or nothing is left to prune.
     """
-    _refuse_empty_parameters(model)
+    refuse_empty_parameters(model)
+    _refuse_scripts(model)
     weights, prunes = prunable(model), method is None or method.prunes
     with _noting_calls(model) as calls:
         uses = trace_weights(model, weights, image, gradients=True)
@@ -82,9 +83,12 @@ def select_weights(
         reasons |= method.find_unfit(left)
     names = tuple(name for name in weights if name not in reasons)
     if prunes and not names:
-        why = "; ".join(_describe_reasons(reasons)) or "it has no convolution or linear layer"
+        reason = f"it has no layer that can be pruned{_list_others(uses, start='; ')}"
+        why = "; ".join(_describe_reasons(reasons)) or reason
         raise UserError(f"nothing is left to prune in this network: {why}")
     notes = [*_describe_reasons(reasons), *_describe_tied(model, names)]
+    if prunes and uses.others:
+        notes.append(_list_others(uses))
     if chosen := {name: fixed[name] for name in names if name in fixed}:
         listed = ", ".join(f"{name} {sparsity:g}" for name, sparsity in chosen.items())
         cuts = method is not None and method.cuts_channels
@@ -189,13 +193,35 @@ def _refuse_altered_weights(
         )
 
 
-def _refuse_empty_parameters(model: nn.Module) -> None:
+def refuse_empty_parameters(model: nn.Module) -> None:
+    """Refuse lazy layers that have no size yet.
+
+    Raises:
+        UserError: there is one.
+    """
     for name, parameter in model.named_parameters():
         if isinstance(parameter, nn.parameter.UninitializedParameter):
             raise UserError(
                 f"'{name}' has no size before the first forward pass; use a layer that knows its "
-                "inputs in place of the lazy one, or run the network once before it is returned"
+                "inputs in place of the lazy one, or run the network once before"
             )
+
+
+def _refuse_scripts(model: nn.Module) -> None:
+    """Refuse layers that TorchScript hides: they are none of torch's classes, and take no hooks."""
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule) and any(True for _ in module.parameters()):
+            where = f"layer '{name}'" if name else "the network"
+            raise UserError(
+                f"{where} is a TorchScript module, whose layers cannot be pruned; take the module "
+                "that it was made from, with its weights, and script the pruned one"
+            )
+
+
+def _list_others(uses: ForwardUses, start: str = "") -> str:
+    """A sentence on parameters that are multiplied, but belong to no layer; empty if none are."""
+    names = ", ".join(uses.others)
+    return f"{start}not pruned (parameters of no layer that is known): {names}" if names else ""
 
 
 def _find_trained(weights: Mapping[str, Tensor], uses: ForwardUses) -> set[str]:

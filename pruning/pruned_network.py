@@ -58,10 +58,10 @@ class PrunedNetwork:
         """
         self.model, self.image, self.device = model, image, device
         self.method, self._method_name, self._last_sparsity = method, name, last_sparsity
-        self.dense_params = sum(parameter.numel() for parameter in model.parameters())
         self.selection = selection or select_weights(
             model, image, method=method, exclude=exclude, layer_sparsity=layer_sparsity
         )
+        self.dense_params = sum(parameter.numel() for parameter in model.parameters())
         self.masks: Mapping[str, Tensor] = self._keep_all()
         self.dense_prunable = sum(mask.numel() for mask in self.masks.values())
         self.keep_plans: list[dict[str, Tensor]] = []

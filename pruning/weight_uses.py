@@ -45,12 +45,13 @@ class ForwardUses:
     """What one forward pass multiplies.
 
     weights: by name, in the order of their first use; a weight that is not used is not in it.
-    other_weights: multiply-accumulates with parameters that were not asked for. products: those of
-    two activations, as attention's. output: what the network returned.
+    other_weights: multiply-accumulates with parameters that were not asked for, `others` their
+    names. products: those of two activations, as attention's. output: what the network returned.
     """
 
     weights: dict[str, WeightUse] = field(default_factory=dict)
     other_weights: int = 0
+    others: list[str] = field(default_factory=list)
     products: int = 0
     output: Any = None
 
@@ -62,7 +63,10 @@ def trace_weights(
     *,
     gradients: bool = False,
 ) -> ForwardUses:
-    """Run one zero image through the network, in eval mode, and see how it uses the weights.
+    """Run one image through the network, in eval mode, and see how it uses the weights.
+
+    A random one, always the same: what a network does with a zero image alone, such as to leave out
+    a branch, is not what it does with photographs.
 
     The pass runs on the device and in the precision of the model's first parameter; modes are put
     back afterwards.
@@ -74,7 +78,8 @@ def trace_weights(
     """
     like = next(model.parameters(), torch.empty(0))
     watch = WeightWatch(model, weights)
-    x = torch.zeros(1, *image, device=like.device, dtype=like.dtype)
+    x = torch.rand(1, *image, generator=torch.Generator().manual_seed(0))
+    x = x.to(like.device, like.dtype)
     with eval_mode(model), torch.set_grad_enabled(gradients), plain_kernels(), watch:
         watch.uses.output = model(x)
     return watch.uses
@@ -116,7 +121,7 @@ class WeightWatch(TorchDispatchMode):
             start = int(weight.storage_offset())
             span = (start, start + weight.numel(), name)
             self._spans.setdefault(_storage(weight), []).append(span)
-        self._others = {_storage(parameter) for parameter in model.parameters()}
+        self._others = {_storage(parameter): name for name, parameter in model.named_parameters()}
         # Copies of a weight, by storage: the tensors stay alive, so that no storage is used again.
         self._copies: dict[int, tuple[Tensor, tuple[str, ...]]] = {}
 
@@ -147,8 +152,11 @@ class WeightWatch(TorchDispatchMode):
     def _add_product(self, operands: Sequence[Tensor], macs: int, *, transposed: bool) -> None:
         named = [(name, tensor) for tensor in operands for name in self._names(tensor)]
         if not named:
-            if any(_storage(tensor) in self._others for tensor in operands):
+            others = [self._others.get(_storage(tensor)) for tensor in operands]
+            if any(others):
                 self.uses.other_weights += macs
+                new = (name for name in others if name and name not in self.uses.others)
+                self.uses.others.extend(new)
             else:
                 self.uses.products += macs
         for index, (name, tensor) in enumerate(named):

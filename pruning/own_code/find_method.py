@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from pydantic import ValidationError
@@ -55,8 +56,8 @@ def find_sparsities(name: str, method: Method, sparsity: float | None) -> tuple[
     Raises:
         UserError: none was requested and one is needed, or these knobs lead elsewhere.
     """
-    if sparsity is not None and not 0 <= sparsity < 1:
-        raise UserError(f"sparsity must be in [0, 1), but got {sparsity}")
+    if sparsity is not None and not (isinstance(sparsity, Real) and 0 <= sparsity < 1):
+        raise UserError(f"sparsity must be in [0, 1), but got {sparsity!r}")
     trials = method.trials(() if sparsity is None else (float(sparsity),))
     if not trials:
         raise UserError(f"method '{name}' needs a sparsity, e.g. sparsity=0.9")

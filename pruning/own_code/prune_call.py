@@ -14,9 +14,17 @@ from pruning.own_code.find_method import find_method, find_sparsities
 from pruning.own_code.pruned import Pruned
 from pruning.own_code.random_state import seeded_apart
 from pruning.own_code.user_batches import UserBatches
-from pruning.own_code.user_network import UserNetwork, check_user_model, find_device, find_dtype
+from pruning.own_code.user_network import (
+    UserNetwork,
+    check_that_it_runs,
+    check_user_image,
+    check_user_model,
+    find_device,
+    find_dtype,
+)
 from pruning.own_code.user_phases import TrainFunction, UserPhases, Weights
 from pruning.phases import PhaseContext
+from pruning.structured.group_arrangement import refuse_hooked_weights
 from pruning.user_error import UserError
 
 
@@ -57,7 +65,7 @@ def prune(
         batches: (images, labels) as the model takes them, for methods that need images: a loader,
             a list or a generator. Drawn from its beginning.
         image: (channels, height, width) of one input; by default that of the first batch.
-        exclude: layers that are left alone, by name or pattern.
+        exclude: layers that are left alone, by name or pattern; a list, or one.
         layer_sparsity: sparsities of layers, by name or pattern, in place of `sparsity`.
         seed: of all that the method draws.
         train: trains `pruned.model` in place, with `pruned.hold(optimizer)` or, for methods that
@@ -81,6 +89,7 @@ def prune(
     if inplace and chosen.cuts_channels:
         raise UserError(f"'{name}' makes a smaller network: leave out inplace=True")
     pruned = model if inplace else _copy(model)
+    exclude = [exclude] if isinstance(exclude, str) else exclude
     device = find_device(model)
     given = None if batches is None else UserBatches(batches, device, find_dtype(model))
     if image is None:
@@ -89,7 +98,11 @@ def prune(
                 "the size of an image is not known: give image=(channels, height, width) or batches"
             )
         image = _image_of(given)
+    image = check_user_image(image)
+    if given is not None:
+        given.expect(image)
     with seeded_apart(device, seed), torch.enable_grad():
+        check_that_it_runs(pruned, image)
         network = UserNetwork(
             pruned,
             image,
@@ -145,5 +158,6 @@ def _copy(model: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(model)
     except Exception as error:  # a module of the user's may refuse in any way
+        refuse_hooked_weights(model)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"the model cannot be copied ({reason}): give inplace=True") from error

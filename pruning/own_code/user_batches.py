@@ -29,7 +29,12 @@ class UserBatches:
         self._source, self._device, self._dtype = batches, device, dtype
         self._one_shot = isinstance(batches, Iterator)
         self._seen: list[Any] = []
+        self._size: tuple[int, ...] | None = None
         self.notes: list[str] = []
+
+    def expect(self, image: tuple[int, int, int]) -> None:
+        """Refuse images of another size (channels, height, width) from now on."""
+        self._size = image
 
     def first(self) -> Batch:
         """The first batch.
@@ -49,8 +54,15 @@ class UserBatches:
         """
         for batch in self._read_again() if self._one_shot else self._read_anew(seed):
             x, y = _check_batch(batch)
+            self._check_size(x)
             dtype = self._dtype if x.is_floating_point() else x.dtype
             yield x.to(self._device, dtype, non_blocking=True), y.to(self._device, torch.int64)
+
+    def _check_size(self, x: Tensor) -> None:
+        self._size = self._size or tuple(x.shape[1:])
+        if x.shape[1:] != self._size:
+            one, other = ("x".join(map(str, size)) for size in (self._size, x.shape[1:]))
+            raise UserError(f"images must be of one size, {one} here, but a batch has {other}")
 
     def draw(self, count: int, generator: torch.Generator) -> Iterator[Batch]:
         """The first `count` images in batches of `IMAGE_BATCH`; fewer where there are not so many,
@@ -110,6 +122,8 @@ def _check_batch(batch: Any) -> Batch:
         )
     if y.shape != x.shape[:1] or y.is_floating_point():
         raise UserError(f"labels must be whole numbers, one for each image, but are {_name(y)}")
+    if not len(y):
+        raise UserError("batches must hold images, but one has none")
     return x, y
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pruning.eval_mode import eval_mode
 from pruning.own_code.random_state import seeded_apart
+from pruning.prunable_layers import refuse_empty_parameters
 from pruning.pruned_network import PrunedNetwork
 from pruning.seeds import derive_seed
 from pruning.user_error import UserError
@@ -76,6 +79,8 @@ def check_user_model(model: Any) -> None:
     """
     if not isinstance(model, nn.Module):
         raise UserError(f"the model must be a torch.nn.Module, but is {type(model).__name__}")
+    if torch.is_inference_mode_enabled():
+        raise UserError("prune outside torch.inference_mode(), in which weights cannot be trained")
     kind = type(model).__name__
     if kind in WRAPPERS:
         raise UserError(
@@ -88,9 +93,43 @@ def check_user_model(model: Any) -> None:
         )
 
 
+def check_user_image(image: object) -> tuple[int, int, int]:
+    """The size of an image, if it is one.
+
+    Raises:
+        UserError: it is not.
+    """
+    sizes = tuple(image) if isinstance(image, Sequence) else ()
+    if len(sizes) != 3 or not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
+        raise UserError(
+            f"image must be (channels, height, width) in whole numbers, but is {image!r}"
+        )
+    return int(sizes[0]), int(sizes[1]), int(sizes[2])
+
+
+@torch.no_grad()
+def check_that_it_runs(model: nn.Module, image: tuple[int, int, int]) -> None:
+    """Pass if the network takes an image; its output is not looked at.
+
+    Raises:
+        UserError: it does not; or a layer has no size yet.
+    """
+    refuse_empty_parameters(model)
+    x = torch.zeros(1, *image, device=find_device(model), dtype=find_dtype(model))
+    try:
+        with eval_mode(model):
+            model(x)
+    except Exception as error:  # a module of the user's may fail in any way
+        text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        size = "x".join(map(str, image))
+        raise UserError(
+            f"the model must take images [B, C, H, W] alone, but fails on one of {size}: {text}"
+        ) from error
+
+
 @torch.no_grad()
 def check_output(network: PrunedNetwork) -> None:
-    """Pass if the network answers with a tensor.
+    """Pass if the network answers with logits.
 
     Raises:
         UserError: it does not.
@@ -101,6 +140,11 @@ def check_output(network: PrunedNetwork) -> None:
         raise UserError(
             f"the model must return its logits as a tensor, but returns {type(output).__name__}: "
             "prune a module that calls it and returns them, e.g. model(images).logits"
+        )
+    if output.dim() != 2:
+        raise UserError(
+            "this method needs logits [B, classes], but the model returns a tensor "
+            f"{list(output.shape)}: prune a module that calls it and returns logits"
         )
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.batch_norm import recalibrate_batch_norm
+from pruning.connectivity import emptied_layers
 from pruning.method import Method
 from pruning.method_calls import Draw, make_prune_input, prune_network
 from pruning.own_code.pruned import Pruned
@@ -22,6 +23,7 @@ from pruning.seeds import derive_seed
 from pruning.user_error import UserError
 
 TrainFunction = Callable[[Pruned], object]
+_OF_OUTPUTS = (TypeError, AttributeError, RuntimeError)  # of a method that is given no logits
 Weights = Mapping[str, Tensor]
 
 
@@ -104,7 +106,7 @@ class UserPhases:
                 reason = self.method.find_obstacle(inputs)
             except ValueError as error:
                 reason = str(error)
-            except (TypeError, AttributeError):
+            except _OF_OUTPUTS:
                 check_output(self.network)
                 raise
         if reason:
@@ -134,6 +136,8 @@ class UserPhases:
         following = self.all_phases[len(self.phases) :]
         result.changes_masks = any(isinstance(p, Train) and p.updates for p in following[:1])
         self._add_notes(result, self.batches.notes if self.batches else [])
+        if emptied := emptied_layers(self.network.masks):
+            self._add_notes(result, [f"no weight is left in {', '.join(emptied)}"])
 
     def _run_phase(self, result: Pruned, index: int, phase: Phase) -> None:
         """Carry out a phase that is no training, with the calls that a trial makes."""
@@ -158,7 +162,7 @@ class UserPhases:
                     raise
                 except ValueError as error:
                     raise UserError(f"method '{self.name}': {error}") from error
-                except (TypeError, AttributeError):
+                except _OF_OUTPUTS:
                     check_output(network)
                     raise
                 self._add_notes(result, inputs.notes)
@@ -176,7 +180,15 @@ class UserPhases:
 
     def _recalibrate(self, phase: Recalibrate) -> None:
         batches = self._needed_batches().read(derive_seed(self.seed, "recalibrate"))
-        recalibrate_batch_norm(self.network.model, islice(batches, phase.batches))
+        try:
+            recalibrate_batch_norm(self.network.model, islice(batches, phase.batches))
+        except ValueError as error:
+            if isinstance(error, UserError):
+                raise
+            raise UserError(
+                f"batch-norm cannot be estimated anew from these batches: {error}; leave out those "
+                "of one image, e.g. by drop_last=True"
+            ) from error
 
     def _train(self, result: Pruned, phase: Train) -> None:
         """Let the user train the network, and see whether its masks held."""

@@ -3,6 +3,7 @@
 Covers: pruning/methods/l1_filter.py, pruning/methods/l2_filter.py, pruning/methods/fpgm.py.
 """
 
+import re
 import subprocess
 import sys
 from copy import deepcopy
@@ -131,6 +132,15 @@ def test_loss_changes_are_without_tf32_and_autocast(monkeypatch: pytest.MonkeyPa
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss_changes(model, found, images(8))
     assert seen == [(False, False)] and torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize("label", [-100, 9])
+def test_a_label_that_no_logit_has_is_said(label: int) -> None:
+    """Torch passes over -100, and one that is too large ends the process on a GPU."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    batch = (torch.ones(2, 1, 2, 2), torch.tensor([0, label]))
+    with pytest.raises(ValueError, match=re.escape("labels must be in [0, 3), but got ")):
+        loss_changes(model, {}, [batch])
 
 
 def test_loss_changes_need_a_batch() -> None:

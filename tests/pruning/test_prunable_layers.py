@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 from pruning.masks import prunable
@@ -216,3 +217,55 @@ def test_first_and_last_are_layers_that_run_also_with_a_weight_that_is_made_anew
     assert select_weights(network, IMAGE, exclude=["last"]).names == ("0.weight", "2.weight")
     unused = weights.unused(IMAGE, 10)
     assert select_weights(unused, IMAGE, exclude=["last"]).names == ("body.weight",)
+
+
+class Functional(nn.Module):
+    """Multiplies with a parameter that no layer has, and with a layer's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.ones(4, 1, 3, 3))
+        self.scale = nn.Parameter(torch.ones(4, 1, 1))
+        self.fc: nn.Module = nn.Linear(4, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = functional.conv2d(x, self.kernel) * self.scale
+        return self.fc(x.mean((2, 3)))
+
+
+def test_parameters_of_no_layer_that_are_multiplied_are_named() -> None:
+    network, note = Functional(), "not pruned (parameters of no layer that is known): kernel"
+    chosen = select_weights(network, IMAGE)
+    assert (chosen.names, chosen.notes) == (("fc.weight",), (note,))
+    assert select_weights(network, IMAGE, method=Dense()).notes == ()
+    network.fc = nn.Identity()
+    with pytest.raises(UserError, match=r"it has no layer that can be pruned; not .*: kernel$"):
+        select_weights(network, IMAGE)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_torchscript_is_refused_and_not_taken_for_a_network_without_layers() -> None:
+    script = torch.jit.script(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 10)))
+    with pytest.raises(UserError, match="^the network is a TorchScript module"):
+        select_weights(script, IMAGE)
+    mixed = nn.Sequential(torch.jit.script(nn.Conv2d(1, 4, 3)), nn.Flatten(), nn.Linear(144, 10))
+    with pytest.raises(UserError, match="^layer '0' is a TorchScript module"):
+        select_weights(mixed, IMAGE)
+    plain = nn.Sequential(torch.jit.script(nn.ReLU()), nn.Flatten(), nn.Linear(64, 10))
+    assert select_weights(plain, IMAGE).names == ("2.weight",)
+
+
+class Skipping(nn.Module):
+    """Leaves a layer out where an image is black, as networks that stop early do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.fc = nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 1), nn.Linear(4, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.a(x) if x.abs().sum() == 0 else self.b(self.a(x))
+        return self.fc(x.mean((2, 3)))
+
+
+def test_what_a_black_image_alone_does_not_use_is_pruned() -> None:
+    assert select_weights(Skipping(), IMAGE).names == ("a.weight", "b.weight", "fc.weight")

@@ -210,6 +210,25 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
         {"method": "wanda", "pattern": "5:9", "sparsity": None, "batches": batches()},
     ),
     ("rewind_to must be in [0, 1]", {"retrain": "lr_rewind", "rewind_to": 2}),
+    ("sparsity must be in [0, 1), but got '0.5'", {"sparsity": "0.5"}),
+    ("image must be (channels, height, width) in whole numbers, but is (4,)", {"image": (4,)}),
+    ("alone, but fails on one of 1x16x16: Given groups=1", {"image": (1, 16, 16)}),
+    ("alone, but fails on one of 3x8x8: ", {"model": nn.Bilinear(3, 3, 2)}),
+    ("'1.weight' has no size", {"model": nn.Sequential(nn.Flatten(), nn.LazyLinear(4))}),
+    (
+        "needs logits [B, classes], but the model returns a tensor [1, 3, 8, 8]",
+        {"model": nn.Conv2d(3, 3, 1), "method": "snip", "batches": batches()},
+    ),
+    (
+        "batch-norm cannot be estimated anew from these batches: Expected more than 1 value",
+        {
+            "model": nn.Sequential(
+                nn.AvgPool2d(8), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(3, 4)
+            ),
+            "method": "magnitude_post",
+            "batches": batches(1, 1),
+        },
+    ),
 ]
 
 
@@ -219,6 +238,31 @@ def test_what_cannot_be_done_is_said_in_one_line(message: str, change: dict[str,
     with pytest.raises(pruning.UserError, match=re.escape(message)) as caught:
         pruning.prune(given.pop("model"), given.pop("method"), **given)
     assert "\n" not in str(caught.value)
+
+
+def test_a_weight_that_torch_masks_is_named_though_the_model_cannot_be_copied() -> None:
+    model = seeded_cnn()
+    of_torch.l1_unstructured(model.get_submodule("0"), "weight", 0.5)
+    with pytest.raises(
+        pruning.UserError, match=r"^layer '0' \(Conv2d\): its 'weight' is set by a "
+    ):
+        pruning.prune(model, "magnitude", 0.5, image=IMAGE)
+
+
+def test_in_inference_mode_the_mode_is_named_and_no_layer() -> None:
+    with torch.inference_mode(), pytest.raises(pruning.UserError, match="outside torch.inference"):
+        pruning.prune(seeded_cnn(), "magnitude", 0.5, image=IMAGE)
+
+
+def test_one_layer_to_leave_alone_needs_no_list() -> None:
+    pruned = pruning.prune(seeded_cnn(), "magnitude", 0.5, image=IMAGE, exclude="first")
+    assert "not pruned (excluded): 0.weight" in pruned.notes
+
+
+def test_layers_without_any_weight_left_are_named() -> None:
+    pruned = pruning.prune(seeded_cnn(), "magnitude", 0.9999, image=IMAGE)
+    empty = [name for name, mask in pruned.masks.items() if not mask.any()]
+    assert empty and f"no weight is left in {', '.join(empty)}" in pruned.notes
 
 
 class Answer(dict[str, Tensor]):

@@ -98,11 +98,22 @@ X, Y = torch.zeros(2, 1, 2, 2), torch.zeros(2, dtype=torch.int64)
         ([(X[0], Y)], "but are float32 [1, 2, 2]"),
         ([(X, Y[:1])], "labels must be whole numbers, one for each image, but are int64 [1]"),
         ([(X, Y.float())], "but are float32 [2]"),
+        ([(X[:0], Y[:0])], "batches must hold images, but one has none"),
     ],
 )
 def test_what_is_no_batch_is_said_in_one_line(batches: Any, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         made(batches).first()
+
+
+def test_images_of_another_size_are_refused() -> None:
+    other = (torch.zeros(1, 1, 3, 4), Y[:1])
+    with pytest.raises(UserError, match="^images must be of one size, 1x2x2 here, .* has 1x3x4$"):
+        draw(made([(X, Y), other]), 3)
+    batches = made([other])
+    batches.expect((1, 2, 2))
+    with pytest.raises(UserError, match="images must be of one size"):
+        batches.first()
 
 
 def test_generators_are_put_back_after_an_error() -> None:
