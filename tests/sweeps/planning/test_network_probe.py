@@ -72,8 +72,8 @@ def test_methods_with_one_reason_are_named_together_and_the_others_can_be_run() 
     assert refusal("weights:frozen", methods) == ""
     assert refusal("weights:frozen", methods, exclude=["2"]) == NETWORK.format(
         "weights:frozen",
-        "fpgm, l1_filter: mode must leave channels to cut, but 'all' finds none in this network; "
-        "the others can run: --methods magnitude",
+        "fpgm, l1_filter: all channels that could be removed are written by weights that are not "
+        "pruned; the others can run: --methods magnitude",
     )
 
 
