@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("torchvision", "timm")
 CIFAR_STEM = "+cifar_stem"
-INSTALL = "pip install --editable '.[models]' in the checkout, or pip install 'timm>=1.0'"
+INSTALL = "pip install --editable '.[models]' in the checkout, or pip install 'timm>=1.0.22'"
 
 
 def is_library_name(name: str) -> bool:

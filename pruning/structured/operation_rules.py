@@ -67,9 +67,9 @@ RULES: Mapping[str, Rule] = {
     **_named(shape_rules.roll, "roll", "flip"),
     **_named(shape_rules.index, "index", "index_select"),
 }
-# Elementwise too, though PyTorch does not tag them so.
-_UNTAGGED = {"hardswish", "hardswish_", "mish", "mish_", "native_dropout", "_prelu_kernel", "celu_"}
-_UNTAGGED |= {"bernoulli_"}
+# Elementwise too, also in place, though PyTorch (2.11 to 2.15) does not tag all forms of them so.
+_UNTAGGED = {"hardswish", "mish", "native_dropout", "_prelu_kernel", "celu", "elu", "hardsigmoid"}
+_UNTAGGED |= {"hardtanh", "leaky_relu", "log_sigmoid_forward", "rrelu_with_noise", "bernoulli"}
 _NEW = {"empty", "zeros", "ones", "full", "arange", "new_zeros", "new_ones", "new_full"}
 _NEW |= {"new_empty", "fill_", "zero_"}
 # Made in the shape of another tensor, so that it loses the channels that this one loses.
@@ -99,7 +99,7 @@ def label_outputs(
         return [tuple(labels.changed(zero=False) for labels in trace.note_of(args[0]))]
     if name in RULES:
         return RULES[name](trace, func, args, kwargs, outputs)
-    if torch.Tag.pointwise in func.tags or name in _UNTAGGED:
+    if torch.Tag.pointwise in func.tags or name.removesuffix("_") in _UNTAGGED:
         return elementwise(trace, func, args, kwargs, outputs)
     for tensor in tensors:
         for labels in trace.note_of(tensor):

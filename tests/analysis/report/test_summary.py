@@ -394,7 +394,7 @@ def test_a_best_with_shortfalls_is_said_to_have_them(tmp_path: Path) -> None:
     }
     best = write_partial(tmp_path, values, sparsity_reached=0.85)
     assert best.startswith("At 90 %, Magnitude is best with 93.05 [")
-    assert "; separably worse: 1 other method (n = 2). Gradual magnitude has one seed," in best
+    assert "; separably worse: the other method (n = 2). Gradual magnitude has one seed," in best
     assert best.endswith(" Of its 3 planned seeds it has 2. It reached 85.00 % sparsity.")
 
 

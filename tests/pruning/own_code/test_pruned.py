@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 import pruning
+from tests.pruning.own_code.largest import Largest
 from tests.pruning.own_code.small_cnn import IMAGE, batches, cnn, seeded_cnn
 
 # 3 -> 8 channels at 8x8, 8 -> 16 at 4x4, 64 -> 4: as many multiplications per weight and image.
@@ -78,8 +79,6 @@ def test_a_masked_network_takes_a_part_of_the_bytes(tmp_path: Path) -> None:
 
 
 def test_a_method_that_is_not_known_any_more_is_no_obstacle(tmp_path: Path) -> None:
-    from tests.pruning.own_code.test_prune_call import Largest
-
     pruned = pruning.prune(seeded_cnn(), Largest, 0.5, image=IMAGE)
     pruned.save(tmp_path / "network.pt")
     again = pruning.load(tmp_path / "network.pt", cnn())

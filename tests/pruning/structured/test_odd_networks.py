@@ -7,8 +7,12 @@ pruning/structured/shape_rules.py, pruning/structured/rehearsal.py,
 pruning/structured/channel_cuts.py, pruning/structured/narrow_attention.py.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
+from torch import nn
 
 from pruning.structured.channel_groups import analyse, find_groups
 from pruning.structured.structure_proof import prove
@@ -60,3 +64,30 @@ def test_a_network_without_storage_that_looks_at_values_is_followed_too() -> Non
         network = untraceable(image, 10)
     of_values = find_groups(untraceable(image, 10), image)
     assert [group.name for group in find_groups(network, image)] == [g.name for g in of_values]
+
+
+ACTIVATIONS: list[Callable[[], nn.Module]] = [
+    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish),
+    *(nn.Tanh, nn.Sigmoid, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.Softplus, nn.Softsign),
+    *(nn.LogSigmoid, nn.Softshrink, nn.Hardshrink, nn.Tanhshrink, nn.RReLU, nn.PReLU),
+    lambda: nn.PReLU(6),
+    lambda: nn.Threshold(0.1, 0.0),
+    *(
+        partial(kind, inplace=True)
+        for kind in (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.SiLU, nn.Mish)
+    ),
+    *(partial(kind, inplace=True) for kind in (nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh)),
+    lambda: nn.RReLU(inplace=True),
+]
+
+
+@pytest.mark.parametrize("make", ACTIVATIONS, ids=lambda make: str(make()))
+def test_every_activation_is_known(make: Callable[[], nn.Module]) -> None:
+    """In place and not, whichever forms the PyTorch at hand calls elementwise; channels can be cut
+    before those that leave 0 as it is."""
+    layers = nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), make(), nn.Conv2d(6, 5, 3), nn.Flatten(1)
+    structure = analyse(nn.Sequential(*layers).eval(), (3, 8, 8))
+    if make().eval()(torch.zeros(1, 6)).any():
+        assert structure.fixed["0"].endswith("a removed channel would not be 0 where it is read")
+    else:
+        assert [group.channels for group in structure.groups] == [6]

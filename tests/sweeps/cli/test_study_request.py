@@ -82,7 +82,7 @@ def test_all_methods_are_own_ones_too() -> None:
 def test_it_is_listed(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     Path("field.yaml").write_text("method_path: mine.py")
     assert full_study.main(["--list-methods", *words]) == 0
-    assert "mine             unstructured  keeps the largest" in capsys.readouterr().out
+    assert "mine (unstructured)\n    keeps the largest" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
