@@ -89,6 +89,7 @@ class FilterMethod(Method):
             UserError: see `channel_groups.find_groups` and `layer_ratios.widths_set_apart`.
             ValueError: the network has no group that the mode allows to cut.
         """
+        from pruning.structured.channel_groups import analyse, list_fixed
         from pruning.structured.channel_widths import (
             kept_widths,
             nearest_ratio,
@@ -135,6 +136,8 @@ class FilterMethod(Method):
                     f", the nearest to sparsity {sparsity:g} that whole channels{of} allow is "
                     f"{reached:.4f}"
                 )
+            if reached < sparsity - 0.005 and (fixed := list_fixed(analyse(model, inputs.image))):
+                note += f"; channels that cannot be removed: {fixed}"
         inputs.notes.append(note)
         return Smaller(choose_channels(groups, scores, kept))
 

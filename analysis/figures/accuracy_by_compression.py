@@ -19,7 +19,7 @@ RATIOS = {"compression": "compression ratio", "theoretical_speedup": "theoretica
 TICKS = [multiple * 10**power for power in range(6) for multiple in (1, 2, 5)]
 REMARKS = (
     "compression: parameters of the dense network over nonzero ones",
-    "theoretical speed-up: its multiply-adds over those with nonzero weights; measured speed is in "
+    "theoretical speed-up: its MACs over those with nonzero weights; measured speed is in "
     "table 'efficiency'",
     "means over seeds, whose intervals the tables give",
     "dashed: the dense network",

@@ -42,7 +42,7 @@ class TrainingCost:
 
 COSTS = (
     TrainingCost("total_epochs", "epochs of training in total, dense and own", 1.0, "epochs"),
-    TrainingCost("train_macs", "multiply-adds of training in total (T)", 1e-12, "macs"),
+    TrainingCost("train_macs", "MACs of training in total (T)", 1e-12, "macs"),
 )
 
 

@@ -151,7 +151,7 @@ def _describe_speed(rows: pd.DataFrame, best: pd.Series) -> Answer:
     question = "Best really faster?"
     in_theory = ""
     if pd.notna(best["theoretical_speedup"]):
-        in_theory = f"{best['theoretical_speedup']:.1f} times fewer multiply-adds"
+        in_theory = f"{best['theoretical_speedup']:.1f} times fewer MACs"
     if pd.notna(best["speedup"]):
         return Answer(question, f"{best['speedup']:.2f} times, measured", in_theory)
     if rows["speedup"].notna().any():

@@ -122,7 +122,7 @@ def _explain(results: Results, setting: Setting) -> str:
         "0.05. Not separable does not mean equal. Controls and dense networks "
         "have no rank. Epochs in total: of the method and of the dense training it starts from. "
         "Compression: parameters over nonzero ones. Speed-up: measured at batch 1 against the "
-        "dense network, and in theory by multiply-adds."
+        "dense network, and in theory by MACs (multiply-accumulates)."
     )
 
 

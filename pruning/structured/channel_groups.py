@@ -68,3 +68,21 @@ def find_groups(model: nn.Module, image: tuple[int, int, int]) -> list[Group]:
         reason = next((one for one in reasons if one != OUTPUTS), reasons[0])
         raise UserError(f"no channels of the network can be removed: {reason}")
     return list(structure.groups)
+
+
+def list_fixed(structure: Structure, *, most: int = 2) -> str:
+    """The layers whose channels stay, by the reason for it, as `a, b (reason); c (reason)`: the
+    `most` reasons that most layers have. Empty where only the network's outputs stay."""
+    layers: dict[str, list[str]] = {}
+    for layer, reason in structure.fixed.items():
+        if reason != OUTPUTS:
+            layers.setdefault(reason, []).append(layer)
+    reasons = sorted(layers, key=lambda reason: -len(layers[reason]))
+    told = [f"{_some(layers[reason], 3)} ({reason})" for reason in reasons[:most]]
+    rest = sum(len(layers[reason]) for reason in reasons[most:])
+    return "; ".join(told) + (f"; and {rest} more" if rest else "")
+
+
+def _some(names: list[str], most: int) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"

@@ -1,5 +1,6 @@
 """What the options of the command line ask for: a checked study, and the directory of it."""
 
+import re
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,29 @@ def read_study(options: Namespace, *, default_preset: str) -> StudySpec:
         if (text := getattr(options, name)) is not None:
             raw[name] = parse_numbers(text, number, f"--{name}")
     set_common_fields(raw, options)
-    return build_study(raw, where=where)
+    try:
+        return build_study(raw, where=where)
+    except UserError as error:
+        raise UserError(_name_changes(str(error), where, options)) from None
+
+
+def _name_changes(message: str, where: str, options: Namespace) -> str:
+    """The message of a study that is wrong, which names its file, with the options that changed
+    what is wrong in it, or all that changed it where the message names no field of theirs."""
+    flags = {
+        f"--{name.replace('_', '-')} {value}": name
+        for name in ("methods", "sparsities", "seeds", "model", "weights")
+        if (value := getattr(options, name)) is not None
+    }
+    flags |= {
+        f"--set {assignment}": assignment.partition("=")[0].strip().partition(".")[0]
+        for assignment in options.set
+    }
+    told = message.removeprefix(f"{where}: ")
+    named = [flag for flag, field in flags.items() if field in re.split(r"[^a-z_]", told)]
+    if not flags or told == message:
+        return message
+    return f"{where} with {' '.join(named or flags)}: {told}"
 
 
 def set_common_fields(raw: dict[str, Any], options: Namespace) -> None:

@@ -12,7 +12,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
+from torch.nn import functional
 
+import pruning
 from models.model_registry import build_model
 from pruning.cost import layer_costs, macs
 from pruning.filters import FilterMethod, l1_norms
@@ -77,6 +79,29 @@ def test_note_tells_the_ratio_and_a_sparsity_that_was_missed() -> None:
         f"the nearest to sparsity 0.999 that whole channels allow is {reached:.4f}"
     )
     assert reached < 0.999
+
+
+class Reshaped(nn.Module):
+    """A width written into the forward pass keeps the channels of `b` and `c`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.c, self.d = nn.Linear(128, 32), nn.Linear(32, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = functional.max_pool2d(self.b(self.a(x).relu()).relu(), 4)
+        logits: Tensor = self.d(self.c(maps.view(-1, 128)).relu())
+        return logits
+
+
+def test_a_sparsity_that_falls_short_names_the_layers_that_stay_whole() -> None:
+    pruned = pruning.prune(Reshaped(), "l1_filter", 0.5, image=(3, 16, 16))
+    (note,) = pruned.notes
+    start = "channel ratio 1.0000, the nearest to sparsity 0.5 that whole channels allow is 0.1382"
+    assert note.startswith(f"{start}; channels that cannot be removed: b, c (layer 'c' (Linear): ")
+    reached = pruning.prune(Reshaped(), "l1_filter", 0.1, image=(3, 16, 16)).notes[0]
+    assert "cannot be removed" not in reached
 
 
 def test_a_global_ranking_removes_the_lowest_of_all_groups() -> None:

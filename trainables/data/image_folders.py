@@ -54,6 +54,10 @@ class FolderListing:
         """How many files a split has."""
         return sum(len(folder.names) for folder in split)
 
+    def tested_classes(self) -> set[str]:
+        """The classes that have test images."""
+        return {self.classes[folder.label] for folder in self.test}
+
 
 def find_image_folders(top: Path) -> tuple[Path, Path | None] | None:
     """The folder of the training images below `top` and that of the test images; None where there
@@ -71,11 +75,17 @@ def list_images(train: Path, test: Path | None) -> FolderListing:
     """List the files of a data set that `find_image_folders` found.
 
     Raises:
-        UserError: a folder cannot be read; a class has no images, or has them for tests only.
+        UserError: a folder cannot be read; there is one class alone; a class has no images, or has
+            them for tests only.
     """
     state = hashlib.sha256()
     try:
         names = _subfolders(train)
+        if len(names) == 1:
+            raise UserError(
+                f"'{train}' has the images of one class alone, '{names[0]}'; a folder for each "
+                "class belongs in it, two at least"
+            )
         labels = {name: label for label, name in enumerate(names)}
         skipped = 0
         trained, tested = [], []

@@ -118,7 +118,7 @@ def test_speed_is_said_only_where_it_was_measured(usual: Study) -> None:
     (speed,) = [one for one in answer_questions(results, rows, missing) if "faster" in one.question]
     assert (speed.text, speed.detail) == (
         "1.25 times, measured",
-        "9.0 times fewer multiply-adds",
+        "9.0 times fewer MACs",
     )
 
 

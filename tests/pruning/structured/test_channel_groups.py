@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from models.model_registry import build_model
 from models.padded_resnet import PaddedResNet
-from pruning.structured.channel_groups import analyse, find_groups
+from pruning.structured.channel_groups import analyse, find_groups, list_fixed
+from pruning.structured.group_parts import Structure
 from pruning.user_error import UserError
 from tests.networks.forward_passes import optional
 from tests.networks.registry_networks import EVERY_NETWORK
@@ -225,3 +226,11 @@ def test_channels_added_to_the_output_are_no_group() -> None:
             return added
 
     assert [group.name for group in find_groups(Stream(), (3, 4, 4))] == ["inner"]
+
+
+def test_reasons_are_listed_with_their_layers_and_the_most_frequent_first() -> None:
+    outputs = {"fc": "the network's outputs are made of them"}
+    assert list_fixed(Structure((), (), outputs)) == ""
+    fixed = {"a": "one", **dict.fromkeys("bcdef", "two"), "g": "three", "h": "three"}
+    structure = Structure((), (), fixed | outputs)
+    assert list_fixed(structure) == "b, c, d and 2 more (two); g, h (three); and 1 more"

@@ -38,6 +38,7 @@ def test_classes_are_sorted_and_images_are_in_their_order(tmp_path, place, test)
     assert data.class_names == ("ant", "cat", "dog") and data.classes == 3
     assert data.counts == (4, 1, 3) and data.image == (3, 5, 6)
     said = [f"the images in {test}/ are the test split"] if test != "test" else []
+    said += ["no test images of ant: the accuracy is that of the other classes"]
     assert list(data.notes) == said
     joined = data.joined().images("training", encoded=True)
     assert sorted(joined.labels.tolist()) == [0, 1, 1, 2, 2]
@@ -74,7 +75,7 @@ def test_what_is_no_image_is_left_out_and_counted(tmp_path):
         (tmp_path / name).write_text("no image")
     data = open_set(tmp_path, tmp_path / "cache")
     assert data.counts == (4, 1, 1) and data.class_names == ("ant", "cat", "dog")
-    assert data.notes == ("2 files are no images by their names and are left out",)
+    assert data.notes[1:] == ("2 files are no images by their names and are left out",)
 
 
 def test_links_and_deeper_folders_are_followed(tmp_path):
@@ -136,6 +137,15 @@ def test_a_class_that_only_the_test_has_is_one_line(tmp_path):
     assert refusal(tmp_path / "set") == (
         f"'{tmp_path / 'set/test/eel'}' holds test images of a class that "
         f"'{tmp_path / 'set/train'}' does not have; remove that folder or add the class"
+    )
+
+
+def test_one_class_alone_is_one_line(tmp_path):
+    """Any network would have an accuracy of 100 %."""
+    fill(tmp_path / "set", "train/dog/a.png train/dog/b.png test/dog/c.png")
+    assert refusal(tmp_path / "set").endswith(
+        "train' has the images of one class alone, 'dog'; a folder for each class belongs in it, "
+        "two at least"
     )
 
 
