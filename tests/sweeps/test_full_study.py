@@ -35,7 +35,7 @@ STUDY: dict[str, Any] = {
     "model": "resnet8",
     "recipe": {"epochs": 4, "batch": 128, "lr": 0.05, "precision": "fp32", "augment": "crop"},
     "retrain": {"epochs": 2},
-    "methods": ["magnitude", {"lottery_ticket": {"levels": 6, "rewind_to": 1}}],
+    "methods": ["magnitude", {"lottery_ticket": {"levels": 4, "rewind_to": 1}}],
     "sparsities": [0.8],
     "seeds": [0, 1],
     "checkpoint_seconds": 0,
@@ -246,9 +246,13 @@ def test_a_crash_in_a_workers_library_is_told_with_its_place(
     change = {"model": "tests.flaky_nets:crashing", "methods": ["random"], "seeds": [0]}
     write(tmp_path, **change)
     clean.append(start(tmp_path, PYTHONPATH=str(ROOT)))
-    code, told = finish(clean[-1])
-    assert code != 0
-    assert re.search(r"will go on: its worker died \(Segmentation fault in .*flaky_nets.py", told)
+    assert clean[-1].stdout
+    told = ""
+    while "will go on: its worker died" not in told:  # for ever: it dies each time
+        line = clean[-1].stdout.readline()
+        assert line, told
+        told += line
+    assert re.search(r"worker died \(Segmentation fault in .*flaky_nets.py", line)
     assert "Traceback" not in told
 
 
