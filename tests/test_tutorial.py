@@ -61,7 +61,9 @@ def test_the_method_is_listed_and_the_study_planned(
         assert (python, script) == ("python", "$PRUNING/sweeps/full_study.py")
         assert full_study.main(words) == 0
     output = capsys.readouterr().out
-    assert re.search(r"^lamp +unstructured +remove weights that are small", output, re.MULTILINE)
+    assert re.search(
+        r"^lamp \(unstructured\)\n +remove weights that are small", output, re.MULTILINE
+    )
     assert "study mine: my_net:tiny on digits; 2 seeds" in output
     assert re.search(r"^lamp +4 +0 +4 ", output, re.MULTILINE)
     assert not (folder / "studies").exists()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sweeps.search.candidate_records import Candidate, read_candidates
+from sweeps.search.candidate_records import Candidate, read_candidates, read_values
 from trainables.storage import layout, parquet_tables
 from trainables.storage.store import Store
 
@@ -29,13 +29,16 @@ class CandidateList:
     def _take_over_rows(self) -> None:
         """Record what candidates had reached when an earlier launch was killed before it could."""
         for candidate in self.all:
-            if candidate.outcome == "running" and (row := self._read_last_row(candidate.key)):
+            if candidate.outcome == "running" and (found := self._read_results(candidate.key)):
+                row, values = found
                 measured = replace(candidate.with_row(row), seconds=row["trial_seconds"])
-                self.put(self.as_ended(measured))
+                self.put(self.as_ended(replace(measured, values=values)))
 
-    def _read_last_row(self, key: str) -> dict[str, Any] | None:
+    def _read_results(self, key: str) -> tuple[dict[str, Any], list[float]] | None:
+        """The last row of a trial, and its validation top-1 after each epoch."""
         try:
-            return dict(parquet_tables.read_table(self._store, layout.ROWS, key).to_pylist()[-1])
+            rows = parquet_tables.read_table(self._store, layout.ROWS, key).to_pylist()
+            return dict(rows[-1]), read_values(self._store, key)
         except (FileNotFoundError, parquet_tables.DamagedTable):
             return None
 

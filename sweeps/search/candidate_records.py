@@ -5,6 +5,7 @@ written as it happens.
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from pruning.user_error import UserError, printable
 from sweeps.running.progress import duration
 from sweeps.search.dimension import Configuration
 from sweeps.search.search_space import format_configuration
-from trainables.storage import layout
+from trainables.storage import layout, parquet_tables
 from trainables.storage.store import Store
 
 Outcome = Literal["scored", "running", "done", "stopped", "disconnected", "too costly", "failed"]
@@ -101,6 +102,20 @@ class Candidate:
             emptied_layers=row["emptied_layers"] or "",
             epochs=row["epochs"],
         )
+
+
+def values_of(curves: Iterable[Mapping[str, Any]]) -> list[float]:
+    """Validation top-1 in percent after each epoch, from the rows of a trial's curves."""
+    return [row["top1"] for row in curves if row["split"] == "validation"]
+
+
+def read_values(store: Store, key: str) -> list[float]:
+    """Validation top-1 in percent after each epoch of a trial that is done.
+
+    Raises:
+        FileNotFoundError, DamagedTable: see `read_table`.
+    """
+    return values_of(parquet_tables.read_table(store, layout.CURVES, key).to_pylist())
 
 
 def read_candidates(store: Store) -> list[Candidate]:

@@ -4,6 +4,7 @@ cannot succeed."""
 import time
 from typing import Any
 
+from sweeps.search.candidate_records import read_values, values_of
 from sweeps.search.early_checks import (
     PrunedNetwork,
     check_pruned_network,
@@ -104,5 +105,8 @@ class CandidateTrial(RayTrial):
 
 
 def _list_values(trial: Trial) -> list[float]:
-    """Validation top-1 in percent after each epoch."""
-    return [row["top1"] for row in trial.records.curves if row["split"] == "validation"]
+    """Validation top-1 in percent after each epoch; those of a trial that was done when it was
+    opened, because its worker outlived a killed driver, are read."""
+    if trial.done and not trial.records.curves:
+        return read_values(trial.store, trial.spec.key)
+    return values_of(trial.records.curves)

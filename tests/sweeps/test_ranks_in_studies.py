@@ -47,15 +47,12 @@ def run_study(folder: Path, *words: str, raw: dict[str, Any] = STUDY) -> str:
 
 
 @pytest.mark.slow
-def test_ranks_are_killed_and_the_rows_are_those_of_an_undisturbed_study(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ranks_are_killed_and_the_rows_are_those_of_an_undisturbed_study(tmp_path: Path) -> None:
     told = run_study(tmp_path)
     assert (tmp_path / "rank 0").exists() and (tmp_path / "rank 1").exists()
     assert told.count("its worker died") == 2, told
     assert "rank 1 of 2: was killed by signal 9" in told, told
-    # The marks are there: nobody is killed now.
-    monkeypatch.setenv("KILLED_ONCE", str(tmp_path))
+    # Here nobody is killed, see KilledOnce.
     plan, other = make_plan(build_study(STUDY, where="test")), tmp_path / "undisturbed"
     for planned in plan.trials:
         trial = open_trial(planned.spec, Environment(store=str(other), study="ranks", ranks=2))

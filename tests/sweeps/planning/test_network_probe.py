@@ -159,6 +159,9 @@ class Picky(Method):
         (x, y), = inputs.images(1000)
         assert x.shape == (2, 1, 8, 8) and y.tolist() == [0, 9] and inputs.sparsity is None
         return 1 / 0
+
+    def scores(self, inputs):
+        return {}
 """
 
 

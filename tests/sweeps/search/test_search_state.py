@@ -271,13 +271,26 @@ def test_rows_that_a_killed_driver_did_not_hear_of_are_taken_over(tmp_path: Path
     path = tmp_path / candidate.path
     path.write_text(
         json.dumps(
-            {**json.loads(path.read_text()), "outcome": "running", "ended": None, "val_top1": None}
+            json.loads(path.read_text())
+            | {"outcome": "running", "ended": None, "val_top1": None, "values": []}
         )
     )
     again = open_search(search.spec, tmp_path).candidates.all[0]
-    assert (
-        again.outcome == "done" and again.val_top1 == candidate.val_top1 and again.ended is not None
-    )
+    assert again.outcome == "done" and again.ended is not None
+    assert again.val_top1 == candidate.val_top1
+    assert again.values == candidate.values and len(again.values) == 3
+
+
+def test_a_candidate_that_is_done_when_its_worker_opens_it_reports_what_it_reached(
+    tmp_path: Path,
+) -> None:
+    """The worker of a killed driver has finished it after the next launch began."""
+    search = tuneless.run(make_spec(budget={"trials": 1}), tmp_path)
+    candidate = search.candidates.all[0]
+    (tmp_path / candidate.path).unlink()
+    again = tuneless.run(make_spec(budget={"trials": 1}), tmp_path).candidates.all[0]
+    assert (again.outcome, again.values) == (candidate.outcome, candidate.values)
+    assert len(again.values) == 3
 
 
 def test_a_damaged_record_is_one_line(tmp_path: Path) -> None:
