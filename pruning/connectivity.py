@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from pruning.double_precision import DoublePrecision
 from pruning.masks import Masks, prunable
 from pruning.weight_uses import plain_kernels
 
@@ -33,22 +34,13 @@ def is_connected(model: nn.Module, masks: Masks, image: tuple[int, int, int]) ->
     Args:
         image: (channels, height, width) of one input.
     """
-    try:
-        return _logits_depend_on_input(model, masks, image, torch.float64)
-    except RuntimeError:  # a forward pass that makes float32 tensors of its own
-        return _logits_depend_on_input(model, masks, image, torch.float32)
-
-
-def _logits_depend_on_input(
-    model: nn.Module, masks: Masks, image: tuple[int, int, int], dtype: torch.dtype
-) -> bool:
     generator = torch.Generator().manual_seed(0)
-    probe = copy.deepcopy(model).to("cpu", dtype).eval()
+    probe = copy.deepcopy(model).to("cpu", torch.float64).eval()
     _draw_weights(probe, masks, generator)
     # One image at a time: a place in a batch could change the last bit.
-    with torch.no_grad(), plain_kernels(), _NeverFlat():
+    with torch.no_grad(), plain_kernels(), DoublePrecision(), _NeverFlat():
         for _ in range(TRIES):
-            pair = torch.randn(2, 1, *image, dtype=dtype, generator=generator)
+            pair = torch.randn(2, 1, *image, dtype=torch.float64, generator=generator)
             one, other = (_first_tensor(probe(x)) for x in pair)
             if not torch.equal(one, other):
                 return True

@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
 from pruning.class_examples import Batch
+from pruning.double_precision import DoublePrecision
 from pruning.eval_mode import exact_eval_mode
 from pruning.linear_flow import LinearFlow
 from pruning.masks import Masks, apply_masks, prunable
@@ -63,7 +64,7 @@ def flow_scores(
     """
     weights = {name: w for name, w in prunable(network).items() if w.requires_grad}
     with exact_eval_mode(network), torch.enable_grad():
-        with LinearFlow() as linear:
+        with DoublePrecision(), LinearFlow() as linear:
             flow = network(next(iter(weights.values())).new_ones(1, *image)).sum()
         gradients = torch.autograd.grad(flow, list(weights.values()), materialize_grads=True)
     if replaced is not None:

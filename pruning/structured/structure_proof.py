@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from pruning.double_precision import DoublePrecision
 from pruning.structured.channel_cuts import cut, zero
 from pruning.structured.channel_groups import analyse
 from pruning.structured.group_parts import Structure
@@ -34,10 +35,12 @@ def proof_error(
     x = torch.randn(2, *image, dtype=torch.float64, generator=generator)
     small = copy.deepcopy(lively)
     cut(small, structure, keep)
-    answer = first_tensor(small(x))
+    with DoublePrecision():
+        answer = first_tensor(small(x))
     del small
     zero(lively, structure, keep)
-    expected = first_tensor(lively(x))
+    with DoublePrecision():
+        expected = first_tensor(lively(x))
     return float((answer - expected).abs().max() / expected.abs().max())
 
 
