@@ -20,7 +20,7 @@ test: $(VENV)/installed-dev  ## the test suite
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 test-all: $(VENV)/installed-dev  ## the test suite with the long tests
-	$(BIN)/pytest -n 2 --dist worksteal -m "not campaign"
+	$(BIN)/pytest -n 3 --dist worksteal -m "not campaign"
 
 coverage: $(VENV)/installed-dev  ## which lines and branches the quick tests run; fails below 90 %
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow" --cov --cov-report=term

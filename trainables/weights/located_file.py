@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import re
 import sys
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pruning.user_error import UserError
+from pruning.user_error import UserError, printable
 
 FOLDER = "weights"  # in the folder of the user's data, where files of weights may lie
 _HASHED = re.compile(r"-[0-9a-f]{8,}\.\w+$")
@@ -26,7 +27,7 @@ def find_file(text: str, data_dir: str | None) -> Path:
     Raises:
         UserError: it cannot be downloaded, or the file is not the one that its name says.
     """
-    path = Path(urlsplit(text).path if is_address(text) else text).expanduser()
+    path = Path(_path_of(text) if is_address(text) else text).expanduser()
     if not is_address(text) and (path.exists() or path.is_absolute()):
         return path
     if data_dir is not None:
@@ -34,6 +35,13 @@ def find_file(text: str, data_dir: str | None) -> Path:
         if beside.exists():
             return beside
     return _download(text, path.name) if is_address(text) else path
+
+
+def _path_of(address: str) -> str:
+    try:
+        return urlsplit(address).path
+    except ValueError as error:  # such as a bracket that is not closed
+        raise UserError(f"'{printable(address)}' is no address: {error}") from None
 
 
 def _download(address: str, name: str) -> Path:
@@ -54,10 +62,11 @@ def _download(address: str, name: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         shown = sys.stderr.isatty()
         torch.hub.download_url_to_file(address, str(file), hash_prefix=prefix, progress=shown)
-    except (OSError, RuntimeError) as error:  # no network, no such file, or another hash
+    except (OSError, RuntimeError, ValueError, HTTPException) as error:
+        # no network, no such file, another hash, no address, or an answer that breaks off
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"cannot download '{address}' ({reason}); put the file into '{folder}', or into the "
-            f"folder '{FOLDER}' of --data-dir"
+            f"cannot download '{printable(address)}' ({reason}); put the file into '{folder}', "
+            f"or into the folder '{FOLDER}' of --data-dir"
         ) from error
     return file

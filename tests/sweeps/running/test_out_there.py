@@ -129,7 +129,7 @@ def test_a_trial_goes_on_while_listings_lag(tmp_path: Path, start: Start) -> Non
         PRUNING_STORE_LAG="1",
     )
     store = Store.at(tmp_path / "out")
-    wait_for(lambda: store.list("checkpoints", ".pt"))
+    wait_for(lambda: store.list("checkpoints", "newest"))  # which is written after the checkpoint
     key = state_key(store.list("checkpoints", ".pt")[0])
     trials = [process for process in marked(str(running.pid)) if process.is_trial]
     send(trials, signal.SIGKILL)

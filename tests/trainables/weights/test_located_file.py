@@ -78,6 +78,49 @@ def test_what_cannot_be_downloaded_is_one_line(
     assert not list((tmp_path / "hub").rglob("*.pth"))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ("http://127.0.0.1:1/a b.pth", r"^cannot download .*can't contain control characters"),
+        ("http://127.0.0.1:port/a.pth", r"^cannot download .*nonnumeric port"),
+        ("http://[::1/a.pth", r"^'http://\[::1/a.pth' is no address: Invalid IPv6 URL"),
+        ("https://x\x00y/a.pth", r"x\\x00y"),
+    ],
+)
+def test_an_address_that_is_none_is_one_line(
+    wrong: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    with pytest.raises(UserError, match=line) as caught:
+        find_file(wrong, None)
+    assert str(caught.value).isprintable()
+
+
+class BreaksOff(Quiet):
+    """Ends its answer in the middle."""
+
+    def do_GET(self) -> None:
+        """The first bytes."""
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"5\r\nwei")
+
+
+def test_an_answer_that_breaks_off_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(BreaksOff, "protocol_version", "HTTP/1.1")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BreaksOff)
+    Thread(target=server.handle_request, daemon=True).start()
+    with pytest.raises(UserError, match=r"^cannot download .*IncompleteRead"):
+        find_file(f"http://127.0.0.1:{server.server_port}/a.pth", None)
+    server.server_close()
+    assert not list(tmp_path.rglob("*.pth"))
+
+
 def test_what_is_an_address() -> None:
     assert is_address("https://x.org/a.pth") and is_address("http://x")
     assert not is_address("s3://x/a.pth") and not is_address("a.pth")
