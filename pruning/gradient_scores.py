@@ -63,8 +63,8 @@ def flow_scores(
         ValueError: R is not finite.
     """
     weights = {name: w for name, w in prunable(network).items() if w.requires_grad}
-    with exact_eval_mode(network), torch.enable_grad():
-        with DoublePrecision(), LinearFlow() as linear:
+    with exact_eval_mode(network), torch.enable_grad(), DoublePrecision():
+        with LinearFlow() as linear:
             flow = network(next(iter(weights.values())).new_ones(1, *image)).sum()
         gradients = torch.autograd.grad(flow, list(weights.values()), materialize_grads=True)
     if replaced is not None:

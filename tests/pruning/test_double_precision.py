@@ -77,10 +77,22 @@ class LowPrecision(nn.Module):
         return logits
 
 
+class Mixed(nn.Module):
+    """A constant in float32 that is no buffer, so that no cast of the network reaches it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrix = torch.randn(16, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.matrix
+
+
 KINDS: dict[str, Callable[[], nn.Module]] = {
     "layer norm": lambda: Tokens(NormInSingle(16)),
     "RMS norm": lambda: Tokens(RootMeanSquareInSingle()),
     "softmax": lambda: Tokens(SoftmaxInSingle()),
+    "constant": lambda: Tokens(Mixed()),
     "bf16": LowPrecision,
 }
 
