@@ -10,6 +10,7 @@ from analysis.metrics import Metric
 from analysis.series import Setting
 from analysis.statistics.intervals_and_tests import CONFIDENCE
 from analysis.statistics.results import Results
+from pruning.user_error import list_some
 
 NOTHING = "–"
 LIMIT = round(1 - CONFIDENCE, 9)  # of p-values: what is below it is called separable
@@ -103,8 +104,7 @@ def describe_commits(results: Results) -> str:
     commits = [commit for commit in results.commits if commit]
     if len(commits) < 2:
         return f"commit {commits[0]}" if commits else "commit unknown"
-    more = f" and {len(commits) - 3} more" if len(commits) > 3 else ""
-    return f"commits {', '.join(commits[:3])}{more}"
+    return f"commits {list_some(commits)}"
 
 
 def capitalise(text: str) -> str:

@@ -20,6 +20,7 @@ from pruning.double_precision import DoublePrecision
 from pruning.eval_mode import exact_eval_mode
 from pruning.linear_flow import LinearFlow
 from pruning.masks import Masks, apply_masks, prunable
+from pruning.user_error import list_some
 
 
 def positive_copy(model: nn.Module, masks: Masks) -> nn.Module:
@@ -84,9 +85,7 @@ def describe_zeros(scores: Mapping[str, Tensor]) -> list[str]:
     """A note on the layers in which every score is 0, so that they are removed first and by order
     alone; none where there is no such layer."""
     empty = [name for name, score in scores.items() if not bool(score.any())]
-    more = f" and {len(empty) - 3} more" if len(empty) > 3 else ""
-    names = ", ".join(empty[:3])
-    return [f"all scores are 0 in {names}{more}: removed first, by order"] if empty else []
+    return [f"all scores are 0 in {list_some(empty)}: removed first, by order"] if empty else []
 
 
 def explain_no_score(scores: Mapping[str, Tensor]) -> str | None:

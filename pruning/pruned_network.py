@@ -15,6 +15,7 @@ from pruning.prunable_layers import Selection, select_weights
 from pruning.real_zeros import Zeros, check_promise, count_zeros
 from pruning.small_initial_weights import draw_small_weights
 from pruning.structured.shrink import shrink
+from pruning.user_error import list_some
 from pruning.weight_uses import trace_weights
 
 if TYPE_CHECKING:
@@ -158,8 +159,7 @@ class PrunedNetwork:
         self.model.load_state_dict(drawn, strict=False)
         if not left:
             return []
-        names = ", ".join(left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
-        return [f"drawn at the scale of the wide network: {names}"]
+        return [f"drawn at the scale of the wide network: {list_some(left)}"]
 
     def shrink(self, keep: Mapping[str, Tensor]) -> None:
         """Remove all channels that `keep` does not name of the groups it does name; a new training

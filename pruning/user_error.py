@@ -5,6 +5,7 @@ It is on the lowest layer, because networks and methods raise it, too. Imports n
 standard library.
 """
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -40,6 +41,12 @@ def nearest(name: str, known: list[str]) -> str:
     if near:
         return f"; did you mean '{near[0]}'?"
     return f"; there are: {', '.join(known)}" if known else ""
+
+
+def list_some(names: Sequence[str], most: int = 3) -> str:
+    """The first names, and how many more there are: `a, b, c and 4 more`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
 
 def short(value: Any) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.captions import format_decimal, format_interval, format_p
 from analysis.reading.study_completeness import MissingTrials
 from analysis.statistics.results import Results
+from pruning.user_error import list_some
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,9 @@ def _count_separable(others: pd.DataFrame) -> Answer:
     text = f"{int(worse.sum())} of {int(tested.sum())} others separably behind"
     if tested.sum() == 1:
         text = "the other is separably behind" if worse.any() else "no"
-    details = [f"not separable: {_list_some(equal)}"] if equal else []
-    details += [f"of one seed, not tested: {_list_some(alone)}"] if alone else []
+    details = [f"not separable: {list_some(equal, 2)}"] if equal else []
+    details += [f"of one seed, not tested: {list_some(alone, 2)}"] if alone else []
     return Answer("Significant?", text, "; ".join(details))
-
-
-def _list_some(names: list[str]) -> str:
-    """Two names, and how many more there are."""
-    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
 
 
 def _compare_with_dense(results: Results, best: pd.Series) -> Answer:

@@ -1,6 +1,7 @@
 """Tables as LaTeX source that fits on the page of a class of one or of two columns."""
 
 import re
+import unicodedata
 from collections.abc import Collection, Sequence
 
 from analysis.tables.latex_layout import TableLayout, TablePart, lay_out, wrap_heading
@@ -25,7 +26,24 @@ ESCAPES = {
     "×": r"$\times$",
     "−": r"$-$",
     "–": "--",
+    "—": "---",
+    "’": "'",
+    "µ": r"$\mu$",
+    "ß": r"{\ss}",
+    "ø": r"{\o}",
+    "Ø": r"{\O}",
+    "æ": r"{\ae}",
+    "Æ": r"{\AE}",
+    "œ": r"{\oe}",
+    "Œ": r"{\OE}",
+    "ł": r"{\l}",
+    "Ł": r"{\L}",
 }
+# Signs that Unicode sets on the letter before them, and the commands that every encoding has.
+ACCENTS = dict(zip("\u0300\u0301\u0302\u0303\u0308\u0304\u0307", "`'^~\"=.", strict=True)) | dict(
+    zip("\u0306\u030a\u030b\u030c\u0327", "urHvc", strict=True)
+)
+_ACCENTED = re.compile(f"([A-Za-z])([{''.join(ACCENTS)}])")
 _ESCAPES = str.maketrans(ESCAPES)
 
 
@@ -33,7 +51,11 @@ def escape(text: str) -> str:
     """Plain text as LaTeX source; letters that are not ASCII and have no command become a question
     mark."""
     plain = text.translate(_ESCAPES)
-    return plain if plain.isascii() else plain.encode("ascii", "replace").decode()
+    if plain.isascii():
+        return plain
+    apart = unicodedata.normalize("NFD", plain)
+    spelled = _ACCENTED.sub(lambda found: rf"{{\{ACCENTS[found[2]]} {found[1]}}}", apart)
+    return unicodedata.normalize("NFC", spelled).encode("ascii", "replace").decode()
 
 
 def write_table(

@@ -112,9 +112,10 @@ def check_that_it_runs(model: nn.Module, image: tuple[int, int, int]) -> None:
     """Pass if the network takes an image; its output is not looked at.
 
     Raises:
-        UserError: it does not; or a layer has no size yet.
+        UserError: it does not; or a layer has no size yet; or a weight is inf or nan.
     """
     refuse_empty_parameters(model)
+    _refuse_non_finite(model)
     x = torch.zeros(1, *image, device=find_device(model), dtype=find_dtype(model))
     try:
         with eval_mode(model):
@@ -125,6 +126,15 @@ def check_that_it_runs(model: nn.Module, image: tuple[int, int, int]) -> None:
         raise UserError(
             f"the model must take images [B, C, H, W] alone, but fails on one of {size}: {text}"
         ) from error
+
+
+def _refuse_non_finite(model: nn.Module) -> None:
+    for name, parameter in model.named_parameters():
+        if bad := int((~parameter.isfinite()).sum()):
+            raise UserError(
+                f"{bad} of {parameter.numel()} values of '{name}' are not finite (inf or nan): "
+                "the training that made them had failed; take an earlier checkpoint"
+            )
 
 
 @torch.no_grad()

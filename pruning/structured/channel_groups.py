@@ -10,7 +10,7 @@ from torch import nn
 from pruning.structured.group_arrangement import OUTPUTS, arrange, follow
 from pruning.structured.group_parts import Group, Structure
 from pruning.structured.rehearsal import failing_module
-from pruning.user_error import UserError
+from pruning.user_error import UserError, list_some
 
 _Key = tuple[tuple[int, int, int], tuple[tuple[int, ...], ...]]
 _newest: WeakKeyDictionary[nn.Module, tuple[_Key, Structure]] = WeakKeyDictionary()
@@ -78,11 +78,6 @@ def list_fixed(structure: Structure, *, most: int = 2) -> str:
         if reason != OUTPUTS:
             layers.setdefault(reason, []).append(layer)
     reasons = sorted(layers, key=lambda reason: -len(layers[reason]))
-    told = [f"{_some(layers[reason], 3)} ({reason})" for reason in reasons[:most]]
+    told = [f"{list_some(layers[reason])} ({reason})" for reason in reasons[:most]]
     rest = sum(len(layers[reason]) for reason in reasons[most:])
     return "; ".join(told) + (f"; and {rest} more" if rest else "")
-
-
-def _some(names: list[str], most: int) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"

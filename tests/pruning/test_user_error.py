@@ -2,7 +2,7 @@
 
 import pytest
 
-from pruning.user_error import LONGEST, UserError, nearest, printable, short
+from pruning.user_error import LONGEST, UserError, list_some, nearest, printable, short
 
 
 def test_an_error_is_one_line_that_cannot_steer_the_terminal() -> None:
@@ -20,6 +20,13 @@ def test_the_nearest_name_or_all_there_are() -> None:
     assert nearest("magnitud", ["random", "magnitude"]) == "; did you mean 'magnitude'?"
     assert nearest("xyz", ["random", "magnitude"]) == "; there are: random, magnitude"
     assert nearest("xyz", []) == ""
+
+
+def test_of_many_names_the_first_are_listed_and_the_rest_counted() -> None:
+    assert list_some([]) == "" and list_some(["a"]) == "a"
+    assert list_some(["a", "b", "c"]) == "a, b, c"
+    assert list_some(["a", "b", "c", "d"]) == "a, b, c and 1 more"
+    assert list_some(["a", "b", "c", "d"], 2) == "a, b and 2 more"
 
 
 @pytest.mark.parametrize(

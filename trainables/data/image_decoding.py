@@ -144,8 +144,11 @@ def _excess_depth(image: "Image", encoded: bytes) -> str:
 
 
 def _cannot_decode(error: Exception, where: str) -> UserError:
-    from PIL import UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
+    if isinstance(error, Image.DecompressionBombError):
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        return UserError(f"the image in {where} has more than {most:,} pixels; make it smaller")
     reason = "it is none" if isinstance(error, UnidentifiedImageError) else one_line(error)
     return UserError(f"cannot decode the image in {where}: {reason}; fetch the file again")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pruning.user_error import list_some
 from trainables.data.catalog import HubDataSet, ImageFolders, ParquetFiles, fingerprint_files
 from trainables.data.hub import download_parquet
 from trainables.data.image_folders import FolderListing, list_images
@@ -66,8 +67,9 @@ def open_folders(dataset: str, listing: FolderListing) -> ImageSource:
     elif listing.test_folder and listing.test_folder.name != "test":
         notes.append(f"the images in {listing.test_folder.name}/ are the test split")
     if listing.test and (bare := sorted(set(listing.classes) - listing.tested_classes())):
-        names = ", ".join(bare[:3]) + (f" and {len(bare) - 3} more" if len(bare) > 3 else "")
-        notes.append(f"no test images of {names}: the accuracy is that of the other classes")
+        notes.append(
+            f"no test images of {list_some(bare)}: the accuracy is that of the other classes"
+        )
     if listing.skipped:
         notes.append(f"{listing.skipped} files are no images by their names and are left out")
     if listing.loose:

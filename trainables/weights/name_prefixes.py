@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 
 from torch import Tensor
 
+from pruning.user_error import list_some
+
 PREFIXES = (
     *("module.", "_orig_mod.", "model.", "backbone.", "net.", "network.", "encoder."),
     *("_model.", "student.", "base_model.", "_forward_module."),
@@ -41,8 +43,7 @@ def strip_prefixes(
         best = {f"{before}{name}": tensor for name, tensor in best.items()}
     left = [name for name in start if not name.startswith(removed)]
     if left:
-        more = f" and {len(left) - 3} more" if len(left) > 3 else ""
-        notes.append(f"left out, with other prefixes: {', '.join(left[:3])}{more}")
+        notes.append(f"left out, with other prefixes: {list_some(left)}")
     return best, notes
 
 

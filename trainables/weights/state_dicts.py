@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruning.user_error import UserError, nearest
+from pruning.user_error import UserError, list_some, nearest
 
 # Names under which programs store the averaged weights of a training, and the last ones. Averaged
 # ones come first: where both are there, they are what the program evaluated and reported.
@@ -137,5 +137,4 @@ def _describe(content: Any) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(f"'{name}'" for name in names[:3]) + more
+    return list_some([f"'{name}'" for name in names])

@@ -20,21 +20,30 @@ from analysis.tables.latex_layout import TEXT_WIDTH, lay_out, measure, wrap_head
 from analysis.tables.table import Table
 from tests.analysis.synthetic import Writer, make_row
 
-HOSTILE = r"""50% & more_of #1 {x} ~ ^ \ $y$ <a> | ± – ×"""
+SIGNS = r"""50% & more_of #1 {x} ~ ^ \ $y$ <a> | ± – ×"""
+HOSTILE = f"{SIGNS} ČÇé ï ß µ"
 KNOWN = {
     *("begin", "end", "centering", "small", "footnotesize", "scriptsize", "caption", "label"),
     *("ref", "textbf", "toprule", "midrule", "bottomrule", "par", "smallskip", "clearpage"),
     *("addtocounter", "emergencystretch", "setlength", "tabcolsep", "shortstack", "textwidth"),
     *("raggedright", "arraybackslash", "textbackslash", "textasciitilde", "textasciicircum"),
     *("textless", "textgreater", "textbar", "pm", "times"),
+    *("c", "v", "ss", "mu"),
 }
 
 
 def test_escaping() -> None:
     assert escape("a_b & 90 %") == r"a\_b \& 90 \%"
     assert escape("93.26 ± 0.31") == r"93.26 $\pm$ 0.31"
-    bare = re.sub(r"\\[a-z]+\{\}|\\[&%$#_{}]|\$\\(pm|times)\$", "", escape(HOSTILE))
+    bare = re.sub(r"\\[a-z]+\{\}|\\[&%$#_{}]|\$\\(pm|times)\$", "", escape(SIGNS))
     assert not set(bare) & set(r"&%$#_{}~^\<>|±–×")
+
+
+def test_letters_of_other_languages() -> None:
+    """As LaTeX has spelled them in every encoding; a letter that it has no command for is ?"""
+    assert escape("Müller é ê ñ ğ ő") == r"M{\" u}ller {\' e} {\^ e} {\~ n} {\u g} {\H o}"
+    assert escape("Ångström Šß ł — µs") == r"{\r A}ngstr{\" o}m {\v S}{\ss} {\l} --- $\mu$s"
+    assert escape("e\u0301") == escape("é") and escape("中文, 50 %") == r"??, 50 \%"
 
 
 def check_latex(source: str) -> None:
@@ -49,7 +58,7 @@ def check_latex(source: str) -> None:
         else:
             assert opened.pop() == name
     assert not opened
-    plain = re.sub(r"\\[\\&%$#_{}]", lambda match: "\n" if match[0] == "\\\\" else "", source)
+    plain = re.sub(r"\\[\\&%$#_{}^~]", lambda match: "\n" if match[0] == "\\\\" else "", source)
     assert plain.count("{") == plain.count("}")
     assert plain.count("$") % 2 == 0
     assert not re.search(r"[%#^]", plain)

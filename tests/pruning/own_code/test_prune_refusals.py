@@ -88,6 +88,18 @@ def test_a_weight_that_torch_masks_is_named_though_the_model_cannot_be_copied() 
         pruning.prune(model, "magnitude", 0.5, image=IMAGE)
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("method", ["magnitude", "l1_filter"])
+def test_a_weight_that_is_no_number_is_named(method: str, value: float) -> None:
+    model = seeded_cnn()
+    with torch.no_grad():
+        model.get_submodule("0").weight.view(-1)[:2] = value
+    count = model.get_submodule("0").weight.numel()
+    message = rf"^2 of {count} values of '0.weight' are not finite"
+    with pytest.raises(pruning.UserError, match=message):
+        pruning.prune(model, method, 0.5, image=IMAGE)
+
+
 def test_in_inference_mode_the_mode_is_named_and_no_layer() -> None:
     with torch.inference_mode(), pytest.raises(pruning.UserError, match="outside torch.inference"):
         pruning.prune(seeded_cnn(), "magnitude", 0.5, image=IMAGE)

@@ -175,3 +175,11 @@ def test_what_is_no_image_is_refused(content) -> None:
 @pytest.mark.parametrize("pixels", [COLOUR, GREY[..., None]])
 def test_an_array_survives_its_encoding(pixels: np.ndarray) -> None:
     assert np.array_equal(decode_image(encode_array(pixels), "here"), pixels.squeeze())
+
+
+def test_an_image_of_too_many_pixels_is_to_be_made_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 11)  # 6 x 4 pixels are more than twice as many
+    rule = "the image in here has more than 22 pixels; make it smaller"
+    for read in (read_header, decode_image):
+        with pytest.raises(UserError, match=rule):
+            read(save(Image.fromarray(COLOUR), "PNG"), "here")
