@@ -1,5 +1,5 @@
 """docs/prune-your-network.md, executed from its first block to its last in a folder with a trained
-network and images."""
+network and images; the study for one of its three seeds."""
 
 import json
 import os
@@ -114,18 +114,21 @@ def test_from_a_file_and_a_folder_to_a_figure_and_an_onnx_file(tmp_path: Path) -
     known = train_network(tmp_path)
     assert 100 / len(CLASSES) < known < 100
     write_files(TEXT, tmp_path)
+    one_seed, study = "seeds: [0]", tmp_path / "mine.yaml"  # each SparseGPT takes half a minute
+    study.write_text(study.read_text().replace("seeds: [0, 1, 2]", one_seed))
+    assert one_seed in study.read_text()
     dry, launch, analysis = STUDY.splitlines()
     plan = run(dry, tmp_path)
     assert "begins with: torchvision:resnet18 with trained.pth (" in plan
     output = run(launch, tmp_path)
-    assert "18 of 18 trials done" in output
+    assert "6 of 6 trials done" in output
     run(analysis, tmp_path)
     report = tmp_path / "studies/mine/report"
     assert list((report / "figures").glob("*.svg")) and (report / "report.html").exists()
     rows = pd.concat(map(pd.read_parquet, (tmp_path / "studies/mine/rows").rglob("*.parquet")))
     dense = rows[rows["method"] == "dense"]
     one_image = 100 / dense["test_images"].iloc[0]  # that bf16 may tell otherwise
-    assert dense["test_top1"].tolist() == [pytest.approx(known, abs=1.01 * one_image)] * 3
+    assert dense["test_top1"].tolist() == [pytest.approx(known, abs=1.01 * one_image)]
     assert set(rows["image_size"]) == {64} and rows["weights"].nunique() == 1
     run(EXPORT, tmp_path)
     config = json.loads((tmp_path / "smaller/config.json").read_text())

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.networks import NETWORKS
 from models.model_registry import build_model
 from pruning.connectivity import emptied_layers, is_connected
 from pruning.masks import all_kept
+from tests.pruning.structured.library_networks import LARGE, SIZES
 
 IMAGE = (3, 8, 8)
 
@@ -81,10 +81,9 @@ def test_a_healthy_network_is_connected_and_one_with_an_emptied_layer_is_not(kin
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in NETWORKS if "vgg11" not in name])
+@pytest.mark.parametrize("name", [name for name in SIZES if name not in LARGE])
 def test_networks_of_libraries_are_connected_until_an_end_is_empty(name: str) -> None:
-    """VGG-11, left out, has 129 million weights in layers that others have, too."""
-    image = (3, NETWORKS[name], NETWORKS[name])
+    image = (3, SIZES[name], SIZES[name])
     torch.manual_seed(0)
     model = build_model(name, image=image, classes=10)
     masks = all_kept(model)

@@ -1,20 +1,20 @@
 """What the structured engine makes of library networks: the table in docs/own-models.md, and the
 layers it rests on."""
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 from torch import nn
 
+from benchmarks.networks import judge_channels
 from pruning.feature_map_ranks import mean_ranks
 from pruning.masks import prunable
 from pruning.structured.channel_groups import find_groups
 from pruning.structured.channel_widths import sparsity_of_widths
 from pruning.structured.shrink import shrink, zeroed
+from tests.pruning.structured.library_networks import SIZES
 from tests.pruning.structured.networks_to_cut import layers_of, parameter_sparsity
 
 ROOT = Path(__file__).parents[3]
@@ -27,19 +27,8 @@ TABLE = dict(
 )
 
 
-@pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "networks_benchmark", ROOT / "benchmarks/networks.py"
-    )
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_table_has_every_network_and_counts_them_rightly(benchmark: ModuleType) -> None:
-    assert list(TABLE) == list(benchmark.NETWORKS)
+def test_the_table_has_every_network_and_counts_them_rightly() -> None:
+    assert list(TABLE) == list(SIZES)
     yes = sum(text.startswith("yes: ") for text in TABLE.values())
     assert f"n = {len(TABLE)} networks, {yes} yes." in (ROOT / "docs/own-models.md").read_text()
     assert all(text.startswith(("yes: ", "no: ")) for text in TABLE.values())
@@ -56,8 +45,8 @@ OTHERS = ["torchvision:resnet18", "timm:darknet17", "timm:seresnet18"]
         *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS),
     ],
 )
-def test_the_table_says_what_the_command_says(benchmark: ModuleType, name: str) -> None:
-    assert benchmark.judge_channels(name, benchmark.NETWORKS[name]).split(" | ")[0] == TABLE[name]
+def test_the_table_says_what_the_command_says(name: str) -> None:
+    assert judge_channels(name, SIZES[name]).split(" | ")[0] == TABLE[name]
 
 
 class Inverted(nn.Module):

@@ -25,7 +25,7 @@ from pruning.structured.structure_proof import (
 )
 from pruning.user_error import UserError
 from tests.networks import forward_passes
-from tests.pruning.structured.library_networks import SIZES
+from tests.pruning.structured.library_networks import LARGE, SIZES
 from tests.pruning.structured.networks_to_cut import random_plan
 
 torch.set_num_threads(1)
@@ -42,7 +42,7 @@ EVERY = [
     *(
         name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
         for name in SIZES
-        if name != "timm:vgg11_bn"  # 129 million weights in the layers of torchvision's
+        if name not in LARGE
     ),
 ]
 
