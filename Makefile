@@ -19,8 +19,8 @@ study: $(VENV)/installed  ## run a preset and its analysis (PRESET=digits OUT=st
 test: $(VENV)/installed-dev  ## the test suite
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
-test-all: $(VENV)/installed-dev  ## the test suite with the long tests
-	$(BIN)/pytest -n 3 --dist worksteal -m "not campaign"
+test-all: $(VENV)/installed-dev  ## the test suite with the long tests, but those of make chaos and make cluster-test
+	$(BIN)/pytest -n 3 --dist worksteal -m "not campaign and not cluster"
 
 coverage: $(VENV)/installed-dev  ## which lines and branches the quick tests run; fails below 90 %
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow" --cov --cov-report=term
@@ -34,7 +34,8 @@ minimum: $(BIN)/pip  ## the quick tests with the oldest versions that pyproject.
 chaos: $(VENV)/installed-dev  ## 100 faults against a study that runs, and the proof that none did harm (FAULTS=100 SEED=0)
 	$(BIN)/python tests/chaos/campaign.py --faults $(FAULTS) --seed $(SEED) --log studies/chaos.log --markdown studies/chaos.md
 
-cluster-test: $(VENV)/installed-dev  ## ray up, a study and ray down over SSH, on hosts made here (Debian, as root)
+cluster-test: $(VENV)/installed-dev  ## Slurm and autoscaling imitated; ray up, a study and ray down over SSH, on hosts made here (Debian, as root)
+	$(BIN)/pytest -m cluster
 	tests/clusters/cluster_test.sh $(BIN)
 
 mutants: $(VENV)/installed-dev  ## small faults set into pruning/ and analysis/statistics/intervals_and_tests.py, and which of them no test sees (hours)

@@ -68,6 +68,13 @@ def _one_thread() -> None:
 
 
 @pytest.fixture
+def one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Ray that a test starts has one core: the trials run one after another in one process, where
+    each further one would import everything, which takes seconds."""
+    monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", '{"CPU": 1}')
+
+
+@pytest.fixture
 def shared_data() -> Path:
     """Real CIFAR-10 and MNIST as Parquet; tests that need them are skipped where they
     are absent."""

@@ -143,6 +143,7 @@ def test_marked_blocks_run(page: Path, folder: Path, monkeypatch: pytest.MonkeyP
     assert not (folder / "studies").exists(), "only blocks marked as slow may run a study"
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.slow
 @pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.name)
 def test_slow_marked_blocks_run(page: Path, folder: Path) -> None:

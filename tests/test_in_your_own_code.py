@@ -172,6 +172,7 @@ def test_the_test_of_the_page_is_one(folder: Path) -> None:
     assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.slow
 def test_its_study_runs_and_goes_on_with_the_command_line(folder: Path) -> None:
     blocks = [block.replace("study.run()", 'study.run(address="local")') for _, block in BLOCKS]

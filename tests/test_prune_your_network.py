@@ -106,6 +106,7 @@ def test_links_resolve() -> None:
         assert (ROOT / "docs" / target).exists(), target
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.slow
 def test_from_a_file_and_a_folder_to_a_figure_and_an_onnx_file(tmp_path: Path) -> None:
     import pandas as pd

@@ -86,6 +86,7 @@ def test_it_passes_the_contract(folder: Path) -> None:
     assert re.search(r"\b[89] passed|\b\d\d passed", run(CHECKS, folder))
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.slow
 def test_the_study_runs_to_its_table_and_a_changed_method_runs_anew(folder: Path) -> None:
     output = run(STUDY, folder)

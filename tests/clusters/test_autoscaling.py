@@ -168,6 +168,7 @@ def address(tmp_path: Path, environment: dict[str, str]) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_from_none_to_the_plans_need_and_back(
     tmp_path: Path, address: str, environment: dict[str, str]
 ) -> None:

@@ -80,6 +80,7 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.slow
 def test_runs_a_study_and_finds_it_done_the_second_time(tmp_path: Path) -> None:
     repository = checkout(tmp_path / "repository")
@@ -109,6 +110,7 @@ def test_runs_a_study_and_finds_it_done_the_second_time(tmp_path: Path) -> None:
     } == written
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.slow
 def test_a_checkpoint_is_pruned_three_ways_and_ends_as_an_onnx_file(tmp_path: Path) -> None:
     import numpy as np

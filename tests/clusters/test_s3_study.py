@@ -104,6 +104,7 @@ def wait_for(condition: Any, seconds: float = 240) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.slow
 def test_a_killed_study_goes_on_in_the_bucket(s3: s3_server.S3, start: Any, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY))

@@ -70,6 +70,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 240) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_two_jobs_share_a_machine_and_each_ends_with_the_rows_of_an_undisturbed_run(
     tmp_path: Path, submit: Submit
 ) -> None:
@@ -88,6 +89,7 @@ def test_two_jobs_share_a_machine_and_each_ends_with_the_rows_of_an_undisturbed_
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_before_its_time_limit_a_job_checkpoints_and_is_queued_again(
     tmp_path: Path, submit: Submit
 ) -> None:
@@ -107,6 +109,7 @@ def test_before_its_time_limit_a_job_checkpoints_and_is_queued_again(
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_a_job_that_is_taken_off_its_machine_goes_on_when_it_is_queued_again(
     tmp_path: Path, submit: Submit
 ) -> None:
@@ -123,6 +126,7 @@ def test_a_job_that_is_taken_off_its_machine_goes_on_when_it_is_queued_again(
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_a_ray_that_does_not_start_fails_the_job(tmp_path: Path, submit: Submit) -> None:
     write(tmp_path, "none")
     (tmp_path / "slurm/home/venv/bin/ray").write_text(

@@ -1,7 +1,8 @@
 """What every method in the registry must keep to. A new file in `pruning/methods/` is tested by
 existing.
 
-Trials train a network so small that this takes parts of a second, and ResNet-8 in the slow tests.
+Trials train a network so small that this takes parts of a second, and, a method of each kind,
+ResNet-8 in the slow tests.
 """
 
 import functools
@@ -22,7 +23,7 @@ from pruning.phases import Train
 from pruning.structured.shrink import shrink
 from sweeps.planning.plan import make_plan
 from sweeps.study_file.study import StudySpec
-from tests.contract.method_kinds import one_of_each_kind_first
+from tests.contract.method_kinds import list_first_of_each_kind, one_of_each_kind_first
 from tests.contract.small_knobs import SMALL_KNOBS
 from trainables.environment import Environment
 from trainables.storage import parquet_tables, schema
@@ -32,7 +33,13 @@ from trainables.trial_spec import TrialSpec
 SPARSITIES = [0.5, 0.9]
 SEED, OTHER = 3, 4
 RESIDUAL = "tests.contract.small_networks:residual"
-MODELS = [RESIDUAL, pytest.param("resnet8", marks=pytest.mark.slow)]
+CASES = [
+    *((method, RESIDUAL) for method in registry.list_methods()),
+    *(
+        pytest.param(method, "resnet8", marks=pytest.mark.slow)
+        for method in list_first_of_each_kind()
+    ),
+]
 COLUMNS = {RESIDUAL: 20, "resnet8": 150}  # for OBC: some layers are within, some are not
 
 
@@ -175,8 +182,7 @@ def assert_equal(calm: Trial, disturbed: Trial) -> None:
     assert calm.store.list("checkpoints") == disturbed.store.list("checkpoints") == []
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("method", registry.list_methods())
+@pytest.mark.parametrize(("method", "model"), CASES)
 def test_killed_after_every_step_and_every_batch_it_ends_bit_equal(
     method: str, model: str, calm: Callable[..., Trial], walk: Callable[..., Trial]
 ) -> None:
@@ -266,8 +272,7 @@ def test_it_reaches_the_requested_sparsity(
                 assert 0 < row["sparsity_reached"] < 1
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("method", registry.list_methods())
+@pytest.mark.parametrize(("method", "model"), CASES)
 def test_masked_weights_are_zero_and_the_plain_model_loads_the_rest(
     method: str, model: str, calm: Callable[..., Trial]
 ) -> None:

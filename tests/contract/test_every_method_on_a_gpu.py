@@ -61,10 +61,11 @@ def quick_where(quick: bool, *values: str) -> Any:
     return pytest.param(*values, marks=[] if quick else pytest.mark.slow)
 
 
-# Every method in the two precisions in which it is not moved above, and in both other orders.
+# A method of each kind in the two precisions in which it is not moved above, and in both other
+# orders.
 OTHER_MOVES = [
     pytest.param(method, gpu, order, id=f"{method}-{gpu}-{'-'.join(order)}")
-    for index, method in enumerate(METHODS)
+    for index, method in enumerate(sorted(EVERY_PRECISION.union(KINDS)))
     for gpu, order in zip(
         [gpu for gpu in GPUS if gpu != gpu_of(method)],
         [["cuda", "cpu"], ["cuda", "cuda"]][:: 1 if index % 2 else -1],

@@ -348,11 +348,10 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [0, 2])
 def test_a_trial_on_six_gigabytes_of_pixels_in_a_process_of_one_and_a_half(
-    workers: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Preparing the data set and training on it, each in the same process."""
+    """Preparing the data set and training on it with two workers, each of which has as little."""
     side, count = 450, 10_000  # 6.07 GB decoded
     kinds = write_jpeg_folder(
         tmp_path / "kinds", train=40, test=4, classes=4, least=side, most=side
@@ -366,7 +365,7 @@ def test_a_trial_on_six_gigabytes_of_pixels_in_a_process_of_one_and_a_half(
     script.write_text(LIMITED)
     places = [str(folder), str(tmp_path / "store")]
     run = subprocess.run(
-        [sys.executable, str(script), *places, str(workers)],
+        [sys.executable, str(script), *places, "2"],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -376,4 +375,4 @@ def test_a_trial_on_six_gigabytes_of_pixels_in_a_process_of_one_and_a_half(
     images, epochs, peak = map(int, run.stdout.split())
     assert images > 8000 and epochs == 1 and peak < 1_500_000_000
     with capsys.disabled():
-        print(f" peak memory {peak / 1e9:.2f} GB with {workers} workers")
+        print(f" peak memory {peak / 1e9:.2f} GB with two workers")

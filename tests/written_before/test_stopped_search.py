@@ -109,6 +109,7 @@ def test_a_stopped_search_goes_on_to_the_candidates_and_the_best_it_had(
     assert_search_as_before(folder, spec)
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.slow
 def test_the_command_finishes_a_stopped_search_and_confirms_its_best(
     copy: Callable[[str], Path],

@@ -79,6 +79,7 @@ def test_every_stopped_trial_goes_on_from_its_checkpoint_to_the_rows_it_had(
     assert_study_as_before(folder, plan)
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.slow
 def test_the_command_finishes_a_stopped_study(copy: Callable[[str], Path]) -> None:
     folder = copy("half_done")

@@ -126,6 +126,7 @@ print("end:", study.run(address="local").end, flush=True)
 """
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.slow
 def test_ctrl_c_saves_checkpoints_and_the_next_run_goes_on(tmp_path: Path) -> None:
     fields = {**FIELDS, "recipe": {"epochs": 60, "lr": 0.05}, "methods": ["magnitude"]}

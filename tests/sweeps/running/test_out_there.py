@@ -119,7 +119,7 @@ def test_a_trial_goes_on_while_listings_lag(tmp_path: Path, start: Start) -> Non
     network writes down every batch that it sees."""
     (tmp_path / "lag").write_text("600")
     (tmp_path / "probe").mkdir()
-    recipe = {**STUDY["recipe"], "epochs": 40}
+    recipe = {**STUDY["recipe"], "epochs": 20}
     change = {"methods": ["synflow"], "checkpoint_seconds": 0.5, "recipe": recipe}
     plan = write(tmp_path, model="tests.chaos.probe:net", **change)
     running = start(
