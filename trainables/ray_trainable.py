@@ -1,38 +1,37 @@
 """The adapter between a trial and Ray Tune: the only file of this package that imports Ray.
 
+The command that starts a study imports this file, too: torch is imported where a worker needs it.
+
 State lives in the study directory under the trial's key, not in Tune's checkpoints: `setup` and
 `reset_config` continue from there. An exception of the trial itself is caught, the trial is tried
 again from its last checkpoint, and in the end the exception becomes a result. So Ray retries only
 what it should: lost workers and nodes.
 """
 
-import gc
+from __future__ import annotations
+
 import signal
 import time
 import traceback
 from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
-import torch
 from ray import tune
 from ray._private.state import state
 
-from trainables.dense_weights import DenseWeightsMissing
 from trainables.environment import Environment
-from trainables.node_faults import NodeCrowded, NodeUnfit, find_node_fault, is_taken_by_others
+from trainables.node_faults import NodeCrowded, NodeUnfit, find_node_fault
 from trainables.provenance import host_and_process
-from trainables.rank_processes import open_trial
 from trainables.storage.layout import probe_file
 from trainables.storage.store import Store, StoreLost
-from trainables.training.process import gpu_share
-from trainables.training.ranks import RankLostError
-from trainables.trial import Trial
-from trainables.trial_results import write_failure
 from trainables.trial_spec import TrialSpec
 from trainables.user_method_files import load_method_files
 from trainables.worker_checks import check_network, find_other_directory, read_verdict
+
+if TYPE_CHECKING:
+    from trainables.trial import Trial
 
 SECONDS_PER_RESULT = 1.0  # short steps are bundled and long ones cut
 LEVEL_COLUMNS = ("level", "stage", "sparsity", "test_top1", "val_top1")  # that the driver gets
@@ -95,10 +94,7 @@ class RayTrial(tune.Trainable):
         Returns:
             `status`: running, retrying, or at the end done, failed, dense_weights_missing,
                 store_lost or store_not_shared.
-            `steps_done` of `steps`; `epochs` trained so far, and those `gained` since the trial was
-                opened at the position `start`; the next step as `label`, and the `level`.
-            `seconds` spent on the trial so far, on which `device`, in which `precision` and whether
-                `compiled`; where its `images` live, and why.
+            what `Trial.describe_progress` returns, and on which `device` the trial runs.
             `curve`: the rows that the curves have got since the last result, from row number
                 `curve_from` on.
             `top1` of the last row and the accuracies of all `levels`, when done; or the `error` in
@@ -108,6 +104,12 @@ class RayTrial(tune.Trainable):
             Leaving: the worker has to go; the trial is checkpointed.
             NodeUnfit, NodeCrowded: the trial cannot run here; Ray tries again, maybe elsewhere.
         """
+        try:
+            from trainables.dense_weights import DenseWeightsMissing
+            from trainables.rank_processes import open_trial
+        except ImportError as absent:  # whatever of torch or of its libraries is missing here
+            self._wait(NODE_FAULT_PAUSE)
+            raise NodeUnfit(f"{_node()}: torch cannot be imported: {absent}") from absent
         if self.pause:
             self._wait(self.pause)
             self.pause = 0.0
@@ -150,23 +152,12 @@ class RayTrial(tune.Trainable):
 
     def _result(self, trial: Trial) -> dict[str, Any]:
         """What the driver gets of a trial after a step."""
-        records, network = trial.records, trial.runner.network
+        records = trial.records
         result = {
             "done": trial.done,
             "status": "done" if trial.done else "running",
-            "steps_done": trial.step,
-            "steps": len(trial.steps),
-            "start": trial.start,
-            "epochs": records.epochs,
-            "gained": records.epochs - trial.epochs_before,
-            "train_seconds": records.train_seconds,
-            "seconds": trial.seconds,
+            **trial.describe_progress(),
             "device": self.environment.hardware,
-            "precision": network.precision,
-            "compiled": network.compiled,
-            "images": trial.runner.loader.placement,
-            "label": trial.label,
-            "level": records.level,
             "curve_from": self.curves_sent,
             "curve": records.curves[self.curves_sent :],
         }
@@ -184,8 +175,9 @@ class RayTrial(tune.Trainable):
         self.trial = None
         # Not on the CPU: a collection takes 100 ms, which is more than a small trial.
         if self.environment.device == "cuda":
-            gc.collect()
-            torch.cuda.empty_cache()
+            from trainables.training.process import free_gpu_memory
+
+            free_gpu_memory()
 
     # Leaving
 
@@ -208,6 +200,11 @@ class RayTrial(tune.Trainable):
                 in another.
             RankLostError: another rank of the trial is lost; likewise.
         """
+        import torch
+
+        from trainables.training.ranks import RankLostError
+        from trainables.trial_results import write_failure
+
         if fault := find_node_fault(exception):
             self._close()
             store = Store.at(self.environment.store)
@@ -238,15 +235,14 @@ class RayTrial(tune.Trainable):
             return _end("store_lost", str(lost))
         return _end("failed", error)
 
-    def _is_crowded(self, error: torch.OutOfMemoryError) -> bool:
+    def _is_crowded(self, error: Exception) -> bool:
         """Whether the memory that is missing belongs to this trial's share of the GPU."""
-        if self.environment.device != "cuda":
-            return False
-        total = torch.cuda.get_device_properties().total_memory
-        allowed = int(gpu_share(self.environment.sharing_gpu) * total)
-        return is_taken_by_others(str(error), held=torch.cuda.memory_reserved(), allowed=allowed)
+        from trainables.training.process import is_crowded
 
-    def _wait_for_memory(self, error: torch.OutOfMemoryError) -> dict[str, Any]:
+        environment = self.environment
+        return environment.device == "cuda" and is_crowded(error, environment.sharing_gpu)
+
+    def _wait_for_memory(self, error: Exception) -> dict[str, Any]:
         """Wait until others may have given memory back; NodeCrowded after the last pause."""
         self._close()
         if self.crowded == len(MEMORY_PAUSES):

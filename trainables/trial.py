@@ -8,6 +8,7 @@ So a trial that is stopped anywhere and opened again continues bit for bit.
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -107,6 +108,31 @@ class Trial:
         """The next step in words."""
         following = self._next_phase()
         return step_label(*following) if following else "write rows"
+
+    def describe_progress(self) -> dict[str, Any]:
+        """How far the trial is, and how it runs.
+
+        Returns:
+            `steps_done` of `steps`; `epochs` trained so far, and those `gained` since the trial was
+                opened at the position `start`; the next step as `label`, and the `level`.
+            `seconds` spent on the trial so far and those of them in training, `train_seconds`; in
+                which `precision` and whether `compiled`; where its `images` live, and why.
+        """
+        records, network = self.records, self.runner.network
+        return {
+            "steps_done": self.step,
+            "steps": len(self.steps),
+            "start": self.start,
+            "epochs": records.epochs,
+            "gained": records.epochs - self.epochs_before,
+            "train_seconds": records.train_seconds,
+            "seconds": self.seconds,
+            "precision": network.precision,
+            "compiled": network.compiled,
+            "images": self.runner.loader.placement,
+            "label": self.label,
+            "level": records.level,
+        }
 
     def _next_phase(self) -> tuple[Phase, int] | None:
         """The phase and epoch of the next step; None after the last."""

@@ -1,19 +1,21 @@
 """A candidate of a search as Ray Tune runs it: it reports every epoch, and ends early where it
-cannot succeed."""
+cannot succeed.
+
+As in `trainables.ray_trainable`, what imports torch is imported where a worker needs it.
+"""
+
+from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweeps.search.candidate_records import read_values, values_of
-from sweeps.search.early_checks import (
-    PrunedNetwork,
-    check_pruned_network,
-    score_untrained,
-    tenth,
-)
 from trainables.ray_trainable import RayTrial
-from trainables.trial import Trial
 from trainables.trial_spec import epochs_of
+
+if TYPE_CHECKING:
+    from sweeps.search.early_checks import PrunedNetwork
+    from trainables.trial import Trial
 
 ROW_COLUMNS = ("val_top1", "effective_macs", "sparsity_reached", "emptied_layers", "epochs")
 
@@ -59,6 +61,8 @@ class CandidateTrial(RayTrial):
     def _judge(self, trial: Trial) -> None:
         """End the trial where its network is unfit after the last prune, or where its score is
         known."""
+        from sweeps.search.early_checks import check_pruned_network, score_untrained, tenth
+
         if trial.done or self.verdict:
             return
         if self.pruned is None and trial.records.level:

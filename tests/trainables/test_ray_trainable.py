@@ -4,6 +4,8 @@ Exceptions are in `test_ray_trial_faults.py`."""
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +20,8 @@ from trainables.ray_trainable import Leaving, RayTrial
 from trainables.storage import checkpoints
 from trainables.storage.store import Store
 from trainables.trial import Trial
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -153,3 +157,12 @@ def test_nothing_is_trained_in_another_folder_than_the_drivers(
     assert result["done"] and result["status"] == "store_not_shared"
     assert "does not see the study directory" in result["error"] and alone.trial is None
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_command_that_runs_trials_imports_no_torch() -> None:
+    """Its workers do; in the command it would take seconds and hundreds of MB."""
+    code = (
+        "import sys, sweeps.running.run, sweeps.search.search_run; "
+        "assert 'ray' in sys.modules and 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -4,6 +4,7 @@ Covers: trainables/ray_trainable.py.
 """
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -147,6 +148,15 @@ def test_a_fault_of_the_node_is_not_counted_against_the_trial(
         assert len(pauses) == attempt + 1 and pauses[-1] >= 10
     assert worker.exceptions == 0 and worker.trial is None
     assert not list((tmp_path / "failures").rglob("*.json"))
+
+
+def test_a_node_without_a_whole_torch_is_unfit(
+    worker: RayTrial, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "trainables.rank_processes", None)  # as if it failed
+    with pytest.raises(NodeUnfit, match=r"^node 3f2a \(10.0.0.7\): torch cannot be imported: "):
+        worker.step()
+    assert len(pauses) == 1 and pauses[0] >= 10 and worker.exceptions == 0
 
 
 def test_a_worker_waits_for_memory_that_others_hold_and_then_leaves(

@@ -11,6 +11,9 @@ Checkpoints are of the kind `step`, with n = 1,000,000 x steps + batches of the 
 weights for other trials are of the kind `epoch`, saved networks of the kind `level`. When one is
 written is decided in `trainables/trial.py`. A file beside the checkpoints of a trial names the last
 one: a network disk may not list it yet on the machine where the trial goes on.
+
+Imports torch only where a state is read or written: a command that runs trials on a cluster does
+neither.
 """
 
 import hashlib
@@ -18,8 +21,6 @@ import io
 import warnings
 from collections.abc import Callable, Collection
 from typing import Any
-
-import torch
 
 from trainables.storage import layout
 from trainables.storage.layout import StateName
@@ -37,6 +38,8 @@ def publish_state(
 ) -> str:
     """Write a state into a folder under its number (a position, an epoch or a level); returns its
     path. Readers see the whole file or none."""
+    import torch
+
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
@@ -101,6 +104,8 @@ def delete_states(store: Store, folder: str, kind: str, number: int) -> None:
 def digest_tensors(*states: dict[str, Any]) -> str:
     """SHA-256 (16 hex digits) over names, shapes and bytes of all tensors, in order: equal only if
     bit-equal."""
+    import torch
+
     total = hashlib.sha256()
     for state in states:
         for name, value in state.items():
@@ -142,6 +147,8 @@ def _load_state(store: Store, name: StateName, path: str) -> object:
     Raises:
         UnusableState: it is not whole, or holds anything but tensors and plain values.
     """
+    import torch
+
     try:
         content = store.read(path)
     except FileNotFoundError as error:  # an earlier worker that still runs has just deleted it

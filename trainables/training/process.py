@@ -2,11 +2,14 @@
 a GPU computes."""
 
 import ctypes
+import gc
 import os
 import platform
 from functools import cache
 
 import torch
+
+from trainables.node_faults import is_taken_by_others
 
 RETAINED = 2**30  # bytes of freed memory that a process retains for its next tensors
 # Bytes up to which a tensor may lie in that memory; older glibc takes no more than the second.
@@ -57,6 +60,19 @@ def gpu_share(sharing: int) -> float:
         return 1.0
     total = torch.cuda.get_device_properties().total_memory
     return max(0.01, 1 / sharing - GPU_CONTEXT / total)
+
+
+def is_crowded(error: Exception, sharing: int) -> bool:
+    """Whether the memory that was missing belongs to this process's share of the GPU, so that
+    others have it. `sharing`: processes that share the GPU."""
+    allowed = int(gpu_share(sharing) * torch.cuda.get_device_properties().total_memory)
+    return is_taken_by_others(str(error), held=torch.cuda.memory_reserved(), allowed=allowed)
+
+
+def free_gpu_memory() -> None:
+    """Give back the memory of the GPU that no tensor needs any more."""
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 @cache
