@@ -1,10 +1,10 @@
 """What a study still lacks, and why: trials that failed, were not run, are in progress, waiting or
-unreadable.
+unreadable, and levels that were measured without a value of the metric.
 
 For the report only: what a launch runs is decided in `sweeps/planning/trial_status.py`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -20,7 +20,8 @@ class MissingTrials:
     done and planned: counts; planned is 0 where there is no plan. failed: trials without rows that
     were given up. blocked: keys of trials that were not run, with the failed trial that they
     needed. missing: all other keys without rows; of those, begun ones have a checkpoint, unreadable
-    ones have a file of rows that cannot be read, the rest waits.
+    ones have a file of rows that cannot be read, the rest waits. valueless: the rows whose `metric`
+    is null or NaN, as the loss of a training that diverged; None where no metric was asked for.
     """
 
     done: int
@@ -30,6 +31,8 @@ class MissingTrials:
     missing: tuple[str, ...]
     begun: frozenset[str] = field(default=frozenset())
     unreadable: frozenset[str] = field(default=frozenset())
+    metric: str = ""
+    valueless: pd.DataFrame | None = field(default=None, compare=False, repr=False)
 
     @property
     def total(self) -> int:
@@ -55,7 +58,14 @@ class MissingTrials:
             "unreadable": len(self.unreadable),
             "waiting": len(self.missing) - len(self.begun) - len(self.unreadable),
         }
+        if count := len(self.valueless_keys):
+            counts[f"done without a value of {self.metric}"] = count
         return ", ".join([text, *(f"{count} {what}" for what, count in counts.items() if count)])
+
+    @property
+    def valueless_keys(self) -> tuple[str, ...]:
+        """The keys of trials with a measured level that has no value of the metric."""
+        return () if self.valueless is None else tuple(self.valueless["key"].unique())
 
     def explain(self, key: str) -> str:
         """Why a trial has no rows, in a few words."""
@@ -66,12 +76,22 @@ class MissingTrials:
             return f"not run, because {self.blocked[key]} failed"
         if key in self.unreadable:
             return "its rows cannot be read"
+        if key in self.valueless_keys:
+            return f"done, but without a value of {self.metric}"
         return "begun, not done" if key in self.begun else "not begun"
 
 
-def find_missing_trials(study: Study) -> MissingTrials:
-    """Compare the rows with the plan. A failure whose trial has rows by now was retried and does
-    not count."""
+def find_missing_trials(study: Study, metric: str = "") -> MissingTrials:
+    """Compare the rows with the plan, and with `metric`, a column of the rows, find those without a
+    value of it. A failure whose trial has rows by now was retried and does not count."""
+    missing = _compare_with_plan(study)
+    if not metric:
+        return missing
+    valueless = study.rows[study.rows[metric].isna()]
+    return replace(missing, metric=metric, valueless=valueless)
+
+
+def _compare_with_plan(study: Study) -> MissingTrials:
     measured = set(study.rows["key"].unique())
     planned = list(study.plan["key"])
     failed = tuple(failure for failure in study.failures if failure.key not in measured)
@@ -111,12 +131,19 @@ def _find_cause(
 
 
 def list_missing_trials(study: Study, missing: MissingTrials) -> pd.DataFrame:
-    """One row per planned trial without rows: what it is, and `reason`."""
+    """One row per planned trial without rows, and per trial with levels that have no value of the
+    metric (`sparsities`: those levels only): what it is, and `reason`."""
     keys = {*(failure.key for failure in missing.failed), *missing.blocked, *missing.missing}
     plan = study.plan[study.plan["key"].isin(keys)]
     columns = ["dataset", "model", "recipe", "method", "knobs", "sparsities", "seed", "key"]
-    reasons = [missing.explain(key) for key in plan["key"]]
-    return plan[columns].assign(reason=reasons).reset_index(drop=True)
+    lacking = [plan[columns]]
+    if len(missing.valueless_keys) and missing.valueless is not None:
+        rows = missing.valueless.sort_values(["key", "sparsity"])
+        sparsities = rows.groupby("key")["sparsity"].agg(lambda of: sorted(set(of.dropna())))
+        once = rows.drop_duplicates("key")
+        lacking.append(once.assign(sparsities=once["key"].map(sparsities))[columns])
+    every = pd.concat([part.astype(object) for part in lacking], ignore_index=True)
+    return every.assign(reason=[missing.explain(key) for key in every["key"]])
 
 
 def _list_keys_with_rows(study: Study) -> frozenset[str]:

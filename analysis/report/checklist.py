@@ -150,7 +150,9 @@ def _check_results(results: Results, missing: MissingTrials) -> list[ChecklistPo
         ),
         ChecklistPoint(
             "nothing left out",
-            bool(missing.planned) and missing.done == missing.planned,
+            bool(missing.planned)
+            and missing.done == missing.planned
+            and not missing.valueless_keys,
             missing.summarise() if missing.planned else "there is no plan to compare with",
         ),
     ]

@@ -65,8 +65,8 @@ def write_comparison_summary(comparison: StudyComparison) -> list[str]:
     sentences = [
         f"{len(cells)} results are in both; {comparison.alone_a} only in A, "
         f"{comparison.alone_b} only in B.",
-        f"A: {find_missing_trials(a.study).summarise()}. "
-        f"B: {find_missing_trials(b.study).summarise()}.",
+        f"A: {find_missing_trials(a.study, a.metric.column).summarise()}. "
+        f"B: {find_missing_trials(b.study, b.metric.column).summarise()}.",
         *_describe_differences(comparison),
     ]
     sentences += _describe_test_sets(comparison)

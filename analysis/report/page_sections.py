@@ -121,7 +121,8 @@ def describe_environment(study: Study) -> list[Section]:
 
 
 def list_missing(study: Study, missing: MissingTrials) -> list[Section]:
-    """What failed, what was not run, what is still to come, and what could not be read."""
+    """What failed, what was not run, what is still to come, what has no value, and what could not
+    be read."""
     lists = {
         "Failed trials": [
             f"{failure.key}: {failure.error} (attempt {failure.attempts})"
@@ -131,6 +132,9 @@ def list_missing(study: Study, missing: MissingTrials) -> list[Section]:
             f"{key}: not run, because {cause} failed" for key, cause in missing.blocked.items()
         ],
         "Trials without rows so far": [f"{key}: {missing.explain(key)}" for key in missing.missing],
+        f"Trials without a value of {missing.metric}": [
+            f"{key}: {missing.explain(key)}" for key in missing.valueless_keys
+        ],
         "Warnings": study.warnings,
     }
     sections = []

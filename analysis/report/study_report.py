@@ -53,11 +53,11 @@ def make_page(
     Raises:
         ValueError: no such metric (see `metrics.find_metric`).
     """
-    missing = find_missing_trials(study)
     if search := load_search(study):
         # Imported late: importing scikit-learn takes a second.
         from analysis.report.search_page import make_search_page
 
+        missing = find_missing_trials(study)
         shared = [
             *list_missing(study, missing),
             *describe_environment(study),
@@ -65,6 +65,7 @@ def make_page(
         ]
         return make_search_page(study, search, missing, shared, formats=formats, refresh=refresh)
     find_metric(metric, study.rows)
+    missing = find_missing_trials(study, metric)
     lead = str(study.spec.get("description") or "").strip() or "A pruning study."
     page = Page(study.name, lead, (f"{missing.summarise()}.",), (), (), (), refresh)
     if len(study.rows):

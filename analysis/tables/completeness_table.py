@@ -13,8 +13,8 @@ SHOWN = 60  # letters of a reason that the table shows; the report names the who
 
 
 def make_missing_table(study: Study, missing: MissingTrials) -> Table:
-    """One row per method, knobs, sparsities and reason with the seeds that are missing; no row
-    where nothing is missing."""
+    """One row per method, knobs, sparsities and reason with the seeds that are missing, as trials
+    or as values of the metric; no row where nothing is missing."""
     lacking = list_missing_trials(study, missing)
     body: list[tuple[str, ...]] = []
     if len(lacking):
@@ -37,7 +37,8 @@ def make_missing_table(study: Study, missing: MissingTrials) -> Table:
             )
             body.append((labels[dataset, model, recipe], *row) if len(settings) > 1 else row)
     head = ("Setting", *HEAD) if body and len(body[0]) > len(HEAD) else HEAD
-    caption = f"Planned trials without results: {missing.summarise()}."
+    valueless = f", and trials without a value of {missing.metric}" * bool(missing.valueless_keys)
+    caption = f"Planned trials without results{valueless}: {missing.summarise()}."
     raw = lacking.drop(columns=["sparsities", "short"], errors="ignore")
     return Table(
         "missing",

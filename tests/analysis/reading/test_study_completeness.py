@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from analysis.reading.load import load_study
-from analysis.reading.study_completeness import find_missing_trials
+from analysis.reading.study_completeness import find_missing_trials, list_missing_trials
 from tests.analysis.synthetic import Writer, make_key, make_row
 
 
@@ -33,3 +33,21 @@ def test_a_cycle_of_parents_ends(tmp_path: Path) -> None:
     writer.add([rows[0]], outcome="missing", parents=[keys[1]])
     writer.add([rows[1]], outcome="missing", parents=[keys[0]])
     assert find_missing_trials(load_study(writer.finish())).missing == tuple(keys)
+
+
+def test_levels_without_a_value_of_the_metric_are_missing_too(tmp_path: Path) -> None:
+    writer = Writer(tmp_path, seeds=(1, 2))
+    writer.add([make_row("magnitude", 0.5, 1)])
+    diverged = writer.add([make_row("magnitude", 0.5, 2, test_loss=float("nan"))])
+    levels = [make_row("lottery_ticket", s, 1, level=k) for k, s in enumerate((0.2, 0.36), 1)]
+    levels[1]["test_loss"] = None
+    iterated = writer.add(levels)
+    study = load_study(writer.finish())
+    missing = find_missing_trials(study, "test_loss")
+    assert set(missing.valueless_keys) == {diverged, iterated}
+    assert missing.summarise() == "3 of 3 trials done, 2 done without a value of test_loss"
+    lacking = list_missing_trials(study, missing).set_index("key")
+    assert lacking["sparsities"].to_dict() == {diverged: [0.5], iterated: [0.36]}
+    assert set(lacking["reason"]) == {"done, but without a value of test_loss"}
+    assert not missing.open
+    assert find_missing_trials(study, "test_top1").summarise() == "3 of 3 trials done"
