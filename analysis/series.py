@@ -6,21 +6,23 @@ Colours and markers belong to the method, see `analysis.method_styles`.
 """
 
 import json
-import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
+from zlib import crc32
 
 import pandas as pd
 
 from analysis.columns import SERIES, SETTING
 from analysis.method_styles import NO_CARDS, Cards, Marker, find_method_styles
+from trainables.storage import layout
 
 STAGES = ["raw", "recalibrated", "finetuned", "reinitialised", "final"]
 
 
 @dataclass(frozen=True)
 class Series:
-    """A method with its knobs at one stage. `variant` counts the series of one method, which share
-    its colour and marker."""
+    """A method with its knobs at one stage. `variant` counts the series that share a colour and a
+    marker: those of one method, and of further methods where spare looks have run out."""
 
     method: str
     knobs: str
@@ -52,6 +54,7 @@ def find_series(cells: pd.DataFrame, cards: Cards = NO_CARDS) -> list[Series]:
     names.sort(
         key=lambda name: (order.index(name[0]), name[1] != "{}", name[1], rank_stage(name[2]))
     )
+    looks = {method: (style.colour, style.marker) for method, style in styles.items()}
     series: list[Series] = []
     for method, knobs, stage in names:
         siblings = [name for name in names if name[0] == method]
@@ -64,7 +67,10 @@ def find_series(cells: pd.DataFrame, cards: Cards = NO_CARDS) -> list[Series]:
         # The last stage is the result, so it gets the plainest line of those with the same knobs.
         backwards = siblings[::-1]
         plainest = sorted(backwards, key=lambda sibling: (sibling[1] != "{}", sibling[1]))
-        variant = plainest.index((method, knobs, stage))
+        # Methods that share a look, where there are more than spare looks, continue its variants.
+        before = [name for name in names if order.index(name[0]) < order.index(method)]
+        shared = sum(looks[name[0]] == looks[method] for name in before)
+        variant = shared + plainest.index((method, knobs, stage))
         series.append(
             Series(method, knobs, stage, label, style.family, style.colour, style.marker, variant)
         )
@@ -81,9 +87,24 @@ def find_settings(cells: pd.DataFrame) -> list[Setting]:
         parts = [dataset, model, *_list_distinguishing(recipe, recipes)]
         if len(recipes) > 1 and len(parts) == 2:
             parts.append("default recipe")
-        slug = re.sub(r"[^a-zA-Z0-9_.]+", "-", "-".join(parts)).strip("-")
+        slug = layout.make_file_name("-".join(parts))
         settings.append(Setting(dataset, model, recipe, ", ".join(parts), slug))
-    return settings
+    return _tell_apart(settings)
+
+
+def _tell_apart(settings: list[Setting]) -> list[Setting]:
+    """Settings whose slugs differ, also where case and underscores do not count."""
+    counts = Counter(_fold(setting.slug) for setting in settings)
+    return [
+        setting
+        if counts[_fold(setting.slug)] == 1
+        else replace(setting, slug=f"{setting.slug}-{crc32(setting.label.encode()):08x}")
+        for setting in settings
+    ]
+
+
+def _fold(slug: str) -> str:
+    return slug.replace("_", "-").lower()
 
 
 def select_rows(frame: pd.DataFrame, identity: Series | Setting) -> pd.DataFrame:

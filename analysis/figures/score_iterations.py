@@ -16,6 +16,7 @@ from analysis.figures.canvas import Canvas, Margins, Picture, label_y, style
 from analysis.figures.marks import find_band, find_shade
 from analysis.series import Setting, format_sparsity
 from analysis.statistics.results import Results
+from trainables.storage.layout import make_file_name
 
 KNOB = "iterations"
 HEIGHTS = (2.1, 1.0)
@@ -51,7 +52,7 @@ def draw_iterations(results: Results, setting: Setting, kinds: tuple[str, ...]) 
             for axes in (upper, lower):
                 _set_axis(axes, sorted(found["iterations"].unique()), named=axes is lower)
             files, size = canvas.save(kinds)
-        name = name_figure(f"iterations-{str(method).replace('_', '-')}", results.metric, setting)
+        name = name_figure(f"iterations-{make_file_name(str(method))}", results.metric, setting)
         pictures.append(Picture(name, capitalise(title), caption, found, files, size))
     return pictures
 

@@ -21,6 +21,7 @@ from analysis.figures.panels import FigurePage, PanelGroup, group_into_panels, s
 from analysis.series import find_series
 from analysis.statistics.comparisons import EQUAL
 from analysis.statistics.study_comparison import StudyComparison
+from trainables.storage.layout import make_file_name
 
 HEIGHT = 1.5
 
@@ -53,9 +54,10 @@ def draw_versus(versus: StudyComparison, kinds: tuple[str, ...]) -> list[Picture
             between=margins.between,
         )
         title = f"{capitalise(metric.title)}: B less A, {dataset}, {model}"
+        where = make_file_name(f"{dataset}-{model}").replace("_", "-")
         for number, page in enumerate(pages, 1):
             part = f" ({number} of {len(pages)})" if len(pages) > 1 else ""
-            name = f"versus-{metric.column.replace('_', '-')}-{dataset}-{model}".replace("/", "-")
+            name = f"versus-{metric.column.replace('_', '-')}-{where}"
             with style():
                 canvas = Canvas(title + part, heights=page.heights, margins=margins, foot=foot)
                 _draw_page(canvas, versus, cells, page)
@@ -67,14 +69,14 @@ def draw_versus(versus: StudyComparison, kinds: tuple[str, ...]) -> list[Picture
 
 def _describe(versus: StudyComparison, cells: pd.DataFrame) -> str:
     """What the caption says beside the metric and the place."""
-    counts = format_counts([*cells["n_a"], *cells["n_b"]])
+    counts = format_counts(cells["n"].tolist())
     a, b = (
         f"study {name}, {describe_commits(results)}"
         for name, results in zip(versus.name_studies(), (versus.a, versus.b), strict=True)
     )
     return (
-        f"{counts}; lines are mean differences of B less A, bands their 95 % intervals, paired by "
-        f"seed where seeds are shared; A: {a}; B: {b}"
+        f"{counts} seeds behind a difference; lines are mean differences of B less A, bands their "
+        f"95 % intervals, paired by seed where seeds are shared; A: {a}; B: {b}"
     )
 
 

@@ -5,7 +5,6 @@ be read is skipped and named in `warnings`.
 """
 
 import json
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -60,7 +59,7 @@ class Study:
     @property
     def slug(self) -> str:
         """The name as part of a file name."""
-        return re.sub(r"[^a-zA-Z0-9_.]+", "-", self.name).strip("-") or "study"
+        return layout.make_file_name(self.name) or "study"
 
     @cached_property
     def curves(self) -> pd.DataFrame:

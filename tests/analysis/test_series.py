@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from analysis.figures.marks import find_line_style
 from analysis.method_styles import METHODS
 from analysis.series import find_series, find_settings, flatten, format_knobs, format_sparsity
 from tests.analysis.synthetic import make_row
@@ -99,6 +100,32 @@ def test_settings_name_the_recipe_where_it_matters() -> None:
         "cifar10-resnet18-train.epochs-5",
         "cifar10-resnet18-default-recipe",
     ]
+
+
+def test_methods_of_your_own_look_different_however_many_there_are() -> None:
+    """Five looks are spare; further methods have them with other dashes, filling and shade."""
+    rows = [make_row(f"own_{number:02d}", 0.5, 1) for number in range(20)]
+    rows.append(make_row("own_00", 0.5, 1, knobs='{"k": 2}'))
+    series = find_series(pd.DataFrame(rows))
+    looks = []
+    for one in series:
+        style = find_line_style(one)
+        looks.append(
+            (style["color"], one.marker, str(style["linestyle"]), style["markerfacecolor"])
+        )
+    assert len(set(looks)) == len(series) == 21
+
+
+def test_no_two_settings_share_the_names_of_their_files() -> None:
+    """Else the figures of one would be written over those of the other."""
+    places = [("花", "net"), ("树", "net"), ("a_b", "net"), ("a-b", "net"), ("A b", "net")]
+    places += [("images", "x" * 300 + end) for end in "12"]
+    rows = [make_row("dense", 0.0, 1, dataset=dataset, model=model) for dataset, model in places]
+    slugs = [setting.slug for setting in find_settings(pd.DataFrame(rows))]
+    assert len({slug.replace("_", "-").lower() for slug in slugs}) == len(places)
+    assert all(slug.isascii() and 0 < len(slug) < 180 for slug in slugs)
+    alone = find_settings(pd.DataFrame(rows[2:3]))
+    assert [setting.slug for setting in alone] == ["a_b-net"]  # names that were clear stay
 
 
 @pytest.mark.parametrize(

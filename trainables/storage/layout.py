@@ -28,6 +28,7 @@ Keys are `<dataset>-<model>/<method>/<sparsity>/seed<n>-<hash>`. Imports nothing
 library.
 """
 
+import hashlib
 import re
 from typing import NamedTuple
 
@@ -49,6 +50,7 @@ STUDY_PARTS = (
 )
 SEARCH_PARTS = (SEARCH_FILE, BEST_FILE, BEST, CANDIDATES)  # and the directory of a search
 
+LONGEST_NAME = 150  # letters of a part of a file name; most file systems take 255 of a whole one
 _STATE = re.compile(r"(?P<kind>.+)-(?P<number>\d+)-(?P<checksum>[0-9a-f]{16})\.pt")
 
 
@@ -160,6 +162,17 @@ def logged_file(logger: str, key: str) -> str:
 def logged_key(logger: str, path: str) -> str:
     """The key of the trial that such a note is named after."""
     return path.removeprefix(f"{LOGGED}/{logger}/").removesuffix(".json")
+
+
+def make_file_name(text: str) -> str:
+    """A text as part of a file name: ASCII letters, digits, points and underscores, other signs as
+    hyphens. One that lost letters of another script, or its end, has a digest: two texts never get
+    one name for that."""
+    plain = re.sub(r"[^a-zA-Z0-9_.]+", "-", text).strip("-")
+    if text.isascii() and len(plain) <= LONGEST_NAME:
+        return plain
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return "-".join(filter(None, (plain[:LONGEST_NAME].strip("-"), digest)))
 
 
 def comparison_folder(other: str) -> str:

@@ -69,6 +69,8 @@ def test_the_comparison_is_written(tmp_path: Path, capsys: pytest.CaptureFixture
         "versus-test-top1-cifar10-resnet18.csv",
     }
     assert "The results are" not in (folder / "report.md").read_text()
+    # B has no seed 3, and the differences are those of the other two.
+    assert "n = 2 seeds behind a difference; lines are mean" in (folder / "report.md").read_text()
     assert "seeds: [1, 2, 3]" in (folder / "report.md").read_text()
     assert "5 results are in both; 0 only in A, 0 only in B." in capsys.readouterr().out
 

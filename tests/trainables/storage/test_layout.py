@@ -47,3 +47,12 @@ def test_other_files_are_no_states(name: str) -> None:
 def test_every_part_of_a_study_is_deleted_once() -> None:
     parts = (*layout.STUDY_PARTS, *layout.SEARCH_PARTS)
     assert len(set(parts)) == len(parts) and layout.LEASE_FILE not in parts
+
+
+def test_two_names_of_other_scripts_or_of_great_length_make_two_file_names() -> None:
+    assert layout.make_file_name("a study: of (three) nets") == "a-study-of-three-nets"
+    assert layout.make_file_name("v1.2_x") == "v1.2_x"
+    names = ["剪枝", "宽度", "été", "ete", "x" * 300 + "1", "x" * 300 + "2"]
+    made = [layout.make_file_name(name) for name in names]
+    assert len(set(made)) == len(names)
+    assert all(name.isascii() and 0 < len(name) <= 160 for name in made)
