@@ -162,20 +162,37 @@ def _split_rows(
         * max([1, *(math.ceil(measure(row[at], size) / width) for at, width in wrapped.items())])
         for row in rows
     ]
-    # As many rows in each part, about, and none with a few rows left over.
-    count = max(1, math.ceil(sum(heights) / (room - 2 * LINES[size])))
-    starts, filled = [0], 0.0
-    for index, height in enumerate(heights):
-        if index > starts[-1] and filled + height > min(room, sum(heights) / count + LINES[size]):
-            starts.append(index)
-            filled = 0.0
-        filled += height
+    starts = _balance(heights, room)
     ends = [*starts[1:], len(rows)]
     return tuple(
         TablePart(group, range(start, end))
         for start, end in zip(starts, ends, strict=True)
         for group in groups
     )
+
+
+def _balance(heights: Sequence[float], room: float) -> list[int]:
+    """Where parts of at most `room` begin: about as few as there can be and as high as each other,
+    so that no few rows are left over for the last."""
+    count = max(1, math.ceil(sum(heights) / room))
+    while len(starts := _share_out(heights, room, count)) > count:
+        count += 1
+    return starts
+
+
+def _share_out(heights: Sequence[float], room: float, count: int) -> list[int]:
+    """Where so many parts begin, each with its share of what is left; more, where `room` asks for
+    them."""
+    starts, filled, left = [0], 0.0, sum(heights)
+    for index, height in enumerate(heights):
+        open_parts = max(count - len(starts) + 1, 1)
+        is_full = filled + height > room
+        if index > starts[-1] and (is_full or filled + height / 2 > left / open_parts):
+            starts.append(index)
+            left -= filled
+            filled = 0.0
+        filled += height
+    return starts
 
 
 def wrap_heading(heading: str, cells: Sequence[str]) -> list[str]:

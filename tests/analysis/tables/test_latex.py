@@ -178,3 +178,18 @@ def test_no_part_is_wider_than_the_page(columns: int) -> None:
         width = sum(measure(rows[0][at], layout.size) + 2 * layout.gap for at in wide)
         assert width <= TEXT_WIDTH
         assert part.columns[0] == 0
+
+
+def test_no_few_rows_are_left_over_for_the_last_part() -> None:
+    """Names of one and of several lines make parts of unequal numbers of rows: the last had one."""
+    for count in range(20, 140, 3):
+        names = [
+            f"A method {at} with a long name" + " and a longer one" * (at % 7 == 0) * 4
+            for at in range(count)
+        ]
+        rows = [(name, *["91.84 [91.45, 92.22]"] * 3) for name in names]
+        layout = lay_out([["Method"], ["50"], ["90"], ["98"]], rows, 1, "A caption. " * 30)
+        ranges = list(dict.fromkeys(part.rows for part in layout.parts))
+        assert [row for rows in ranges for row in rows] == list(range(count))
+        sizes = [len(rows) for rows in ranges]
+        assert min(sizes) > 0.6 * max(sizes), (count, sizes)
