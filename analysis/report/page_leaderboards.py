@@ -10,8 +10,9 @@ from analysis.captions import NOTHING, capitalise, format_decimal
 from analysis.method_styles import FAMILIES
 from analysis.reading.study_completeness import MissingTrials
 from analysis.report.page_answers import Answer, answer_questions, format_p_with_sign
+from analysis.report.summary_words import spread_evenly
 from analysis.series import Setting, format_sparsity
-from analysis.statistics.leaderboard import list_leaderboards
+from analysis.statistics.leaderboard import Leaderboard, list_leaderboards
 from analysis.statistics.results import Results
 from analysis.tables.cell_text import format_missing_seeds, format_reached
 from analysis.tables.leaderboard_table import explain_ranks
@@ -84,12 +85,10 @@ def make_page_leaderboards(results: Results, missing: MissingTrials) -> list[Set
     for setting in results.settings:
         boards = [board for board in every if board.setting == setting]
         boards = [board for board in boards if (board.rows["role"] != "baseline").any()]
-        if len(boards) > MOST:
-            places = [round(step * (len(boards) - 1) / (MOST - 1)) for step in range(MOST)]
-            boards = [boards[place] for place in places]
         if not boards:
             continue
-        first = min(boards, key=lambda board: abs(board.sparsity - FIRST))
+        boards = _choose(boards)
+        first = _find_first(boards)
         shown = tuple(
             Board(
                 format_sparsity(board.sparsity),
@@ -108,6 +107,32 @@ def make_page_leaderboards(results: Results, missing: MissingTrials) -> list[Set
             )
         )
     return found
+
+
+def _choose(boards: list[Leaderboard]) -> list[Leaderboard]:
+    """At most `MOST` leaderboards: the one that is shown first, then those of sparsities that most
+    networks have, then those that only iterated methods come by, evenly spread."""
+    if len(boards) <= MOST:
+        return boards
+    shared = [board.sparsity for board in _list_shared(boards)]
+    others = [board.sparsity for board in boards if board.sparsity not in shared]
+    first = _find_first(boards).sparsity
+    shared.remove(first)
+    chosen = {first} | spread_evenly(shared, MOST - 1)
+    room = MOST - len(chosen)
+    chosen |= spread_evenly(others, room) if room > 1 else set(others[:room])
+    return [board for board in boards if board.sparsity in chosen]
+
+
+def _find_first(boards: list[Leaderboard]) -> Leaderboard:
+    """The leaderboard that is shown first: the nearest to `FIRST` that most networks have."""
+    return min(_list_shared(boards), key=lambda board: abs(board.sparsity - FIRST))
+
+
+def _list_shared(boards: list[Leaderboard]) -> list[Leaderboard]:
+    """The leaderboards with more than half of the networks that the fullest has."""
+    most = max(len(board.rows) for board in boards)
+    return [board for board in boards if 2 * len(board.rows) > most]
 
 
 def _explain(results: Results, setting: Setting) -> str:

@@ -157,11 +157,16 @@ def _describe_device_times(results: Results, setting: Setting) -> list[str]:
     total = format_duration(float(times["total"].sum()))
     pruned = times[times["method"] != "dense"].sort_values("seconds")
     longest, shortest = pruned.iloc[-1], pruned.iloc[0]
+    most, least = (format_duration(one["seconds"]) for one in (longest, shortest))
+    of_each = (
+        f"a trial of every method takes {most}"
+        if most == least
+        else f"a trial of {longest['series']} takes longest ({most}), one of {shortest['series']} "
+        f"least ({least})"
+    )
     return [
-        f"All trials took {total} of one {device}; a trial of {longest['series']} takes longest "
-        f"({format_duration(longest['seconds'])}), one of {shortest['series']} least "
-        f"({format_duration(shortest['seconds'])}), without the dense trainings they share and the "
-        "start of worker processes."
+        f"All trials took {total} of one {device}; {of_each}, without the dense trainings they "
+        "share and the start of worker processes."
     ]
 
 

@@ -8,6 +8,8 @@ from analysis.statistics.comparisons import ALPHA, compare_to_controls
 from analysis.statistics.control_methods import list_candidates
 from analysis.statistics.results import Results
 
+LISTED = 12  # names that a sentence lists; table 'versus-controls' has all
+
 
 def describe_controls(results: Results, setting: Setting) -> list[str]:
     """Which methods beat every control of their own; then for each control, and every method that
@@ -21,7 +23,7 @@ def describe_controls(results: Results, setting: Setting) -> list[str]:
     if alone := _list_without_controls(results, setting, set(outcomes["method"])):
         verb = "has" if len(alone) == 1 else "have"
         sentences.append(
-            f"{list_names(alone, most=None)} {verb} no measured control at the same sparsities."
+            f"{list_names(alone, most=LISTED)} {verb} no measured control at the same sparsities."
         )
     return sentences
 
@@ -61,7 +63,7 @@ def _describe_all_beaten(outcomes: pd.DataFrame) -> str:
             "own at any sparsity."
         )
     texts = [
-        f"{list_names(names, most=None)} at {list_sparsities(sparsities)}"
+        f"{list_names(names, most=LISTED)} at {list_sparsities(sparsities)}"
         for sparsities, names in winners.items()
     ]
     number = sum(len(names) for names in winners.values())
@@ -81,13 +83,13 @@ def _describe_control(control: str, outcomes: pd.DataFrame) -> str:
         groups = _group_by_sparsities(chosen)
         named |= {name for names in groups.values() for name in names}
         texts = [
-            f"{list_names(names, most=None)} at {list_sparsities(sparsities)}"
+            f"{list_names(names, most=LISTED)} at {list_sparsities(sparsities)}"
             for sparsities, names in groups.items()
         ]
         parts += [f"{word}: {', '.join(texts)}"] if texts else []
     rest = [name for name in dict.fromkeys(outcomes["method"]) if name not in named]
     if rest:
-        parts.append(f"not separable anywhere: {list_names(rest, most=None)}")
+        parts.append(f"not separable anywhere: {list_names(rest, most=LISTED)}")
     return f"Against {control}, {'; '.join(parts)}."
 
 

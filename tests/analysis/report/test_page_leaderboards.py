@@ -143,6 +143,24 @@ def test_ninety_percent_is_shown_first(tmp_path: Path) -> None:
     assert all(len(row.cells) == len(boards.headings) for row in board.rows)
 
 
+def test_levels_of_one_method_displace_no_sparsity_of_the_many(tmp_path: Path) -> None:
+    """Fifteen sparsities, of which the page shows twelve: before, 90 % was left out, and a level
+    that only the lottery ticket has was shown first."""
+    asked = (0.5, 0.8, 0.9, 0.95, 0.98)
+    methods = ("magnitude", "synflow", "lottery_ticket", "random")
+    folder = write_study(tmp_path / "s", methods=methods, sparsities=asked, seeds=(1, 2))
+    boards = make_boards(load_study(folder)).boards
+    shown = [float(board.sparsity) for board in boards]
+    assert len(shown) == 12 and shown == sorted(shown)
+    assert {50.0, 80.0, 90.0, 95.0, 98.0} <= set(shown)
+    assert [board.sparsity for board in boards if board.is_first] == ["90"]
+    many = [round(0.03 * step, 2) for step in range(1, 33)] + [0.901]
+    folder = write_study(tmp_path / "m", methods=("magnitude",), sparsities=many, seeds=(1,))
+    boards = make_boards(load_study(folder)).boards
+    assert len(boards) == 12 and boards[0].sparsity == "3" and boards[-1].sparsity == "96"
+    assert [board.sparsity for board in boards if board.is_first] == ["90"]
+
+
 class Rows(HTMLParser):
     """The rows of the leaderboards, each with its cells' texts and the names beside them."""
 

@@ -341,6 +341,8 @@ def test_the_time_that_trials_took(tmp_path: Path) -> None:
     )
     other = write(tmp_path / "b", {"dense": 100.0, "magnitude": 20.0, "snip": 30.0})
     assert "SNIP takes longest (30 s), one of Magnitude least (20 s)" in other
+    alike = write(tmp_path / "c", {"dense": 100.0, "magnitude": 20.0, "snip": 20.0})
+    assert "of one CPU core; a trial of every method takes 20 s, without" in alike
 
 
 def test_several_settings_are_named(tmp_path: Path) -> None:
