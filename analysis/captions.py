@@ -28,10 +28,10 @@ def format_counts(counts: Sequence[int]) -> str:
 
 
 def remark_outside(outside: int, noun: str) -> list[str]:
-    """That so many results or points of a figure lie below its frame; nothing where none does."""
+    """That so many results or points of a figure lie outside its frame; nothing where none does."""
     if not outside:
         return []
-    return [f"{outside} {noun}{' lies' if outside == 1 else 's lie'} below the frame"]
+    return [f"{outside} {noun}{' lies' if outside == 1 else 's lie'} outside the frame"]
 
 
 def format_interval(
@@ -92,11 +92,15 @@ def describe_figure(
 
 
 def describe_positions(cells: pd.DataFrame) -> list[str]:
-    """A remark for figures where some points do not stand at a requested sparsity."""
+    """Remarks for figures where some points do not stand at a requested sparsity, or nowhere."""
     at_requested = cells["sparsity"].notna() & (cells["place"] == cells["sparsity"])
-    if at_requested.all():
-        return []
-    return ["points stand at the sparsity reached where it is not the requested one"]
+    remarks = ["points stand at the sparsity reached where it is not the requested one"]
+    remarks = [] if at_requested.all() else remarks
+    emptied = int((cells["sparsity_reached"] >= 1).sum())
+    return [
+        *remarks,
+        *([f"{emptied} without any weight left: no place on the axis"] if emptied else []),
+    ]
 
 
 def describe_commits(results: Results) -> str:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analysis.captions import capitalise, describe_figure, name_figure
+from analysis.captions import capitalise, describe_figure, name_figure, remark_outside
 from analysis.figures import marks
 from analysis.figures.axes import find_limits_near_dense
 from analysis.figures.canvas import LINE, Canvas, Margins, Picture, count_lines, label_y, style
@@ -45,7 +45,7 @@ def draw_compression(results: Results, setting: Setting, kinds: tuple[str, ...])
     dense = ratios.loc[ratios["method"] == "dense", "mean"]
     limits = find_limits_near_dense(ratios["mean"], dense, results.metric)
     outside = int((~ratios["mean"].between(*limits)).sum())
-    remarks = [*REMARKS, *([f"{outside} results lie outside the frame"] if outside else [])]
+    remarks = [*REMARKS, *remark_outside(outside, "result")]
     caption, foot = describe_figure(results, setting, remarks, intervals=False)
     against = " and ".join(RATIOS[name] for name in columns)
     title = f"{capitalise(results.metric.title)} against {against}, {setting.label}"

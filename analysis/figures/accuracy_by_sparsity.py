@@ -3,13 +3,20 @@ dense network, on the same axes in all rows."""
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.captions import capitalise, describe_figure, describe_positions, name_figure
+from analysis.captions import (
+    capitalise,
+    describe_figure,
+    describe_positions,
+    name_figure,
+    remark_outside,
+)
 from analysis.figures import marks
-from analysis.figures.axes import find_limits, is_cut, set_axis
+from analysis.figures.axes import find_finite_ends, find_limits, is_cut, set_axis
 from analysis.figures.canvas import (
     LINE,
     Canvas,
@@ -32,12 +39,13 @@ HEIGHT = 1.6
 @dataclass(frozen=True)
 class _Layout:
     """What all panels of the figure share: the y axes, how far the zoom goes (None: there is none),
-    and the random pruning in the background."""
+    the random pruning in the background, and how many points seeds stand aside of their means."""
 
     whole: tuple[float, float]
     zoom: tuple[float, float] | None
     near: float | None
     random: Series | None
+    aside: float
 
 
 def draw_accuracy(results: Results, setting: Setting, kinds: tuple[str, ...]) -> list[Picture]:
@@ -90,7 +98,7 @@ def _draw_page(
     for row, group in enumerate(page.groups):
         handles: list[Line2D] = []
         for axes, limits in zip(canvas.axes[row], (layout.whole, layout.zoom), strict=False):
-            span = set_axis(axes, places, label=row == len(page.groups) - 1)
+            span = set_axis(axes, places, label=row == len(page.groups) - 1, aside=layout.aside)
             axes.set_ylim(*(limits or layout.whole))
             axes.set_xlim(*span)
             common, handles = _draw_panel(axes, results, setting, group, layout.random)
@@ -162,10 +170,16 @@ def _find_layout(results: Results, setting: Setting, groups: list[PanelGroup]) -
     zoom = None
     if dense is not None and near is not None:
         upper = float(marks.find_band(dense.to_frame().T)[1].iloc[0])
-        highest = float(values.max())
+        highest = find_finite_ends(values)[1]
         top = highest if pd.isna(upper) else max(highest, upper)
         zoom = (float(dense["mean"]) - near, min(top + 0.08 * near, 100.0 + 0.08 * near))
-    return _Layout(whole, zoom, near, results.find_random_pruning(setting))
+    shifts = [
+        shift
+        for group in groups
+        for shift in marks.find_shifts([one for one in group.series if one not in quiet]).values()
+    ]
+    aside = max(shifts, default=0.0) + marks.SEED_SIZE if (drawn["n"] > 1).any() else 0.0
+    return _Layout(whole, zoom, near, results.find_random_pruning(setting), aside)
 
 
 def _find_zoom(results: Results, drawn: pd.DataFrame, dense: float) -> float | None:
@@ -195,6 +209,8 @@ def _list_remarks(
         if loud and pd.concat(loud)["n"].between(2, marks.SEEDS).any():
             remarks.append("small marks are single seeds")
     remarks += ["right: the same, near the dense network"] if layout.zoom is not None else []
+    infinite = int(np.isinf(cells["mean"].to_numpy(dtype=float)).sum())
+    remarks += remark_outside(infinite, "infinite result")
     if results.find_dense(setting) is not None:
         remarks.append("the dashed cross-hair is the dense network")
     if any(group.quiet for group in groups):

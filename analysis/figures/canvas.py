@@ -7,7 +7,8 @@ by matplotlib: no label can push a panel, and a figure is drawn once per file.
 
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,14 +18,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
 
 from analysis.figures.pdf_fonts import small_fonts
 
+FONT = "DejaVu Sans"  # comes with matplotlib: the same on every machine
 LABEL = 8  # points of the letters of axis labels
 STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
+    "font.family": FONT,
     "font.size": 8,
+    "text.parse_math": False,  # a $ in a name is a $
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.labelsize": LABEL,
@@ -51,6 +55,8 @@ LINE = 0.146  # inches that a line of a legend takes
 LEGEND = 1.85  # inches that a legend takes, beside its panels
 LETTERS = 28  # that fit into a line of it
 FOOT_LINE = 0.125  # inches that a line at the foot takes
+TITLE, TITLE_LETTERS = 10.0, 92  # points of a title's letters, and how many of them fit
+LEAST_TITLE = 0.7  # by which a longer title is written smaller, before it is cut
 LETTER_OF_LABEL = 0.065  # inches that a letter of an axis label takes, at its usual size
 BESIDE = 0.3  # inches by which the label of a y axis may be longer than the panel is high
 
@@ -122,9 +128,9 @@ class Canvas:
             ]
             self.axes.append([self.figure.add_axes(place) for place in places])
             upper -= height + margins.between
-        self.figure.text(
-            0.06 / WIDTH, 1 - 0.08 / self.height, _shorten(title, 92), va="top", fontsize=10
-        )
+        size = TITLE * min(1.0, max(TITLE_LETTERS / len(title or " "), LEAST_TITLE))
+        text = shorten(title, int(TITLE_LETTERS * TITLE / size))
+        self.figure.text(0.06 / WIDTH, 1 - 0.08 / self.height, text, va="top", fontsize=size)
         for index, line in enumerate(reversed(foot_lines)):
             y = (0.05 + FOOT_LINE * index) / self.height
             self.figure.text(0.06 / WIDTH, y, line, va="bottom", fontsize=6.2, color="0.35")
@@ -186,12 +192,23 @@ class Canvas:
         files = {}
         for kind in kinds:
             buffer = io.BytesIO()
-            with small_fonts() if kind == "pdf" else nullcontext():
+            fonts = small_fonts() if kind == "pdf" else nullcontext()
+            with fonts, warnings.catch_warnings():
+                # Told once for a whole report, see `find_boxed_letters`.
+                warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")
                 self.figure.savefig(
                     buffer, format=kind, dpi=DPI, metadata=METADATA[kind], **OPTIONS.get(kind, {})
                 )
             files[kind] = buffer.getvalue()
         return files, (round(WIDTH * DPI), round(self.height * DPI))
+
+
+def find_boxed_letters(texts: Iterable[str]) -> str:
+    """The letters of some texts that figures show as boxes, each once: the font has none for
+    them."""
+    known = get_font(findfont(FONT)).get_charmap()
+    letters = dict.fromkeys("".join(texts))
+    return "".join(one for one in letters if one.isprintable() and ord(one) not in known)
 
 
 def label_y(axes: Axes, text: str, *, size: float = LABEL) -> None:
@@ -236,5 +253,9 @@ def _wrap(label: str) -> list[str]:
     return textwrap.wrap(label, LETTERS, break_on_hyphens=False)
 
 
-def _shorten(text: str, most: int) -> str:
-    return text if len(text) <= most else textwrap.shorten(text, most, placeholder=" ...")
+def shorten(text: str, most: int) -> str:
+    """A text without its middle where it is too long: names differ at their ends."""
+    if len(text) <= most:
+        return text
+    end = (most - 5) // 2
+    return f"{text[: most - 5 - end].rstrip()} ... {text[-end:].lstrip()}"

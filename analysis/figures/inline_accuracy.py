@@ -14,6 +14,7 @@ from html import escape
 import pandas as pd
 
 from analysis.captions import format_interval
+from analysis.figures.axes import find_finite_ends, find_ticks
 from analysis.figures.marks import find_drawn, find_line_style
 from analysis.figures.svg_markers import draw_marker
 from analysis.method_styles import FAMILIES
@@ -130,7 +131,7 @@ def _find_axes(results: Results, cells: pd.DataFrame) -> _Axes:
         return LEFT + 8 - math.log10(density) / decades * (WIDTH - LEFT - RIGHT - 8)
 
     is_share = results.metric.unit == "%"
-    low, high = float(cells["mean"].min()), float(cells["mean"].max())
+    low, high = find_finite_ends(cells["mean"])
     known = cells.dropna(subset=["low", "high"])
     reach = 0.5 * (high - low) or max(abs(high), 1.0)
     if len(known):
@@ -143,14 +144,14 @@ def _find_axes(results: Results, cells: pd.DataFrame) -> _Axes:
         part = (_to_scale(value, share=is_share) - bottom + margin) / (top - bottom + 2 * margin)
         return HEIGHT - BOTTOM - min(max(part, 0.0), 1.0) * (HEIGHT - TOP - BOTTOM)
 
-    counts = pruned.round(6).value_counts()
-    common = [float(place) for place in counts.index[counts >= 0.2 * counts.max()]]
+    common = [round(1 - density, 9) for density in find_ticks(pruned)[1:]]
     x_ticks = _space([(find_x(place), f"{format_sparsity(place)} %") for place in common], "x")
     candidates = [value for value in ODDS_TICKS if low <= value <= high] if is_share else []
     if len(candidates) < 3:
         candidates = _find_round_numbers(low, high)
-    # From the top, where most methods are.
-    y_ticks = _space([(find_y(value), f"{value:g}") for value in sorted(candidates)[::-1]], "y")
+    # From the top, where most methods are, and where a scale of few numbers may have none.
+    candidates = [*sorted(candidates)[::-1], *([math.floor(high)] if is_share else [])]
+    y_ticks = _space([(find_y(value), f"{value:g}") for value in candidates], "y")
     return _Axes(find_x, find_y, [(find_x(0.0), "0 %"), *x_ticks], y_ticks)
 
 

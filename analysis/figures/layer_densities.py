@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from analysis.captions import capitalise, describe_figure, name_figure
 from analysis.figures import marks
@@ -26,11 +26,8 @@ HEIGHT = 1.45
 NAMED = 24  # layers whose names fit below a panel
 COLUMNS = ["series_index", "series", "sparsity", "layer", "density", "n"]
 LEVEL = ["key", "level", "stage"]
-REMARKS = (
-    "means over seeds",
-    "dashed: a layer is emptied, drawn at the bottom",
-    "a smaller network counts as the dense one with the removed weights at zero",
-)
+EMPTIED = "dashed: a layer is emptied, drawn at the bottom"
+SMALLER = "a smaller network counts as the dense one with the removed weights at zero"
 
 
 def draw_layers(results: Results, setting: Setting, kinds: tuple[str, ...]) -> list[Picture]:
@@ -48,7 +45,8 @@ def draw_layers(results: Results, setting: Setting, kinds: tuple[str, ...]) -> l
         if index in drawn and series in results.last_stages
     ]
     panel_groups = group_into_panels(shown)
-    caption, foot = describe_figure(results, setting, REMARKS, intervals=False)
+    remarks = ["means over seeds", *([EMPTIED] if data["density"].eq(0).any() else []), SMALLER]
+    caption, foot = describe_figure(results, setting, remarks, intervals=False)
     caption = "Fraction of the weights of each layer" + caption[caption.index(", ") :].replace(
         " (%)", "", 1
     )
@@ -205,6 +203,7 @@ def _list_curves(
 
 def _set_axes(axes: Axes, names: list[str], bottom: float, *, last: bool) -> None:
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_ylim(bottom * 0.8, 1.25)
     axes.set_xlim(-0.5, len(names) - 0.5)

@@ -22,6 +22,7 @@ CLEAR, SEED_STEP = (
     4.2,
     2.4,
 )  # points on paper: from a mean to the nearest seed marks, and on to those of the next series
+SEED_SIZE = 2.3  # points of a seed's mark
 POINTS = 150  # of one curve that are drawn
 MARKS = 40  # on one curve; a longer one has them at some of its points
 SEEDS = 20  # more seeds of one cell are not drawn one by one
@@ -182,7 +183,7 @@ def draw_seeds(axes: Axes, x: pd.Series, y: pd.Series, series: Series, shift: fl
         y,
         linestyle="",
         marker=series.marker,
-        markersize=2.3,
+        markersize=SEED_SIZE,
         markeredgewidth=0,
         color=series.colour,
         alpha=0.75,

@@ -1,5 +1,6 @@
 """The Pareto front: accuracy against effective MACs and, where it was measured, latency."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from analysis.captions import capitalise, describe_figure, name_figure
+from analysis.captions import capitalise, describe_figure, name_figure, remark_outside
 from analysis.figures import marks
 from analysis.figures.canvas import LINE, Canvas, Margins, Picture, count_lines, label_y, style
 from analysis.series import Series, Setting, format_sparsity
@@ -31,18 +32,22 @@ def draw_pareto(results: Results, setting: Setting, kinds: tuple[str, ...]) -> l
     """The figure of a setting: a row per cost that was measured; none where only the dense network
     was."""
     points: dict[Cost, pd.DataFrame] = {}
+    costless: dict[Cost, int] = {}
     for cost in COSTS:
-        found = find_results_with_cost(results, setting, cost)
-        if cost.column in DRAWN and len(found) > 1:
+        if cost.column not in DRAWN:
+            continue
+        found = find_results_with_cost(results, setting, cost, positive=True)
+        if len(found) > 1:
             points[cost] = found
+            costless[cost] = len(find_results_with_cost(results, setting, cost)) - len(found)
     if not points:
         return []
     dense = results.find_dense(setting)
     limits = {cost: _find_limits(results, found, dense) for cost, found in points.items()}
     caption, foot = describe_figure(
-        results, setting, _list_remarks(points, limits), intervals=False
+        results, setting, _list_remarks(points, limits, costless), intervals=False
     )
-    names = " and ".join(cost.title.split(" (")[0] for cost in points)
+    names = " and ".join(dict.fromkeys(re.split(r" \(| at ", cost.title)[0] for cost in points))
     title = f"{capitalise(results.metric.title)} against {names}, {setting.label}"
     with style():
         canvas = _draw(results, points, limits, dense, title, foot)
@@ -58,7 +63,9 @@ def draw_pareto(results: Results, setting: Setting, kinds: tuple[str, ...]) -> l
 
 
 def _list_remarks(
-    points: dict[Cost, pd.DataFrame], limits: dict[Cost, tuple[float, float]]
+    points: dict[Cost, pd.DataFrame],
+    limits: dict[Cost, tuple[float, float]],
+    costless: dict[Cost, int],
 ) -> list[str]:
     outside = max(
         int((~found["mean"].between(*limits[cost])).sum()) for cost, found in points.items()
@@ -68,7 +75,13 @@ def _list_remarks(
         "faint: something as cheap is better",
         "dashed: the dense network",
     ]
-    remarks += [f"{outside} results lie outside the frame"] if outside else []
+    remarks += remark_outside(outside, "result")
+    remarks += [
+        f"{count} {'result' if count == 1 else 'results'} without any "
+        f"{cost.title.split(' (')[0]}: no place on a logarithmic axis"
+        for cost, count in costless.items()
+        if count
+    ]
     return [*remarks, "means over seeds, whose intervals the tables give"]
 
 

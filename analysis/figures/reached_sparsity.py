@@ -37,8 +37,8 @@ def draw_reached(results: Results, setting: Setting, kinds: tuple[str, ...]) -> 
     remarks = ["means over seeds"]
     if exact:
         remarks.append(
-            f"{len(exact)} methods reach the requested sparsity to {100 * SHIFT:g} points: on the "
-            "line at 0"
+            f"{_count_methods(exact, 'reaches', 'reach')} the requested sparsity to "
+            f"{100 * SHIFT:g} points: on the line at 0"
         )
     if own_rule:
         remarks.append(
@@ -53,10 +53,11 @@ def draw_reached(results: Results, setting: Setting, kinds: tuple[str, ...]) -> 
         height = max(HEIGHT, LINE * (count_lines(labels) + 3))
         canvas = Canvas(title, heights=[height], margins=Margins(top=0.38, left=0.75), foot=foot)
         axes = canvas.axes[0][0]
-        axes.set_xlim(*set_axis(axes, results.cells_of(setting)["place"]))
+        shown = pd.concat(cells.values())
+        axes.set_xlim(*set_axis(axes, shown["sparsity"].fillna(shown["place"]).astype(float)))
         axes.axhline(0, **EXACT_STYLE)
         handles = (
-            [Line2D([], [], label=f"{len(exact)} methods: as requested", **EXACT_STYLE)]
+            [Line2D([], [], label=f"{_count_methods(exact)}: as requested", **EXACT_STYLE)]
             if exact
             else []
         )
@@ -70,6 +71,12 @@ def draw_reached(results: Results, setting: Setting, kinds: tuple[str, ...]) -> 
         files, size = canvas.save(kinds)
     name = name_figure("sparsity-reached", results.metric, setting)
     return [Picture(name, title, caption, pd.concat(cells.values())[COLUMNS], files, size)]
+
+
+def _count_methods(series: list[Series], one: str = "", several: str = "") -> str:
+    """`1 method reaches` or `2 methods reach`."""
+    text = f"1 method {one}" if len(series) == 1 else f"{len(series)} methods {several}"
+    return text.strip()
 
 
 def _group_by_difference(cells: dict[Series, pd.DataFrame]) -> list[list[Series]]:

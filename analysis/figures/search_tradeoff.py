@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from analysis.figures.canvas import Canvas, Margins, Picture, style
 from analysis.reading.search_data import Search
@@ -86,6 +87,8 @@ def draw_traded(search: Search, head: str, foot: str, kinds: tuple[str, ...]) ->
         macs = np.asarray(done["effective_macs"], dtype=float)
         if macs.max() / max(macs.min(), 1.0) > 5:
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("effective MACs (with kept weights, one image)")
         axes.set_ylabel("validation accuracy (%)")
         axes.grid(True)

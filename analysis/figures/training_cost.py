@@ -5,13 +5,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from analysis.captions import describe_figure, format_duration, name_figure
-from analysis.figures.canvas import Canvas, Margins, Picture, style
+from analysis.figures.canvas import Canvas, Margins, Picture, shorten, style
 from analysis.series import Setting
 from analysis.statistics.device_time import find_device_times, find_trial_device
 from analysis.statistics.results import Results
 
 BAR = 0.175  # inches of height that a method takes
 MOST = 50  # methods in one figure, the dearest
+NAME = 42  # letters of a name that fit beside the bars
 SHARED_GREY = "0.82"
 
 
@@ -50,7 +51,8 @@ def _draw_bars(axes: Axes, results: Results, shown: pd.DataFrame) -> None:
     axes.barh(places, shown["shared"], color=SHARED_GREY, height=0.62, zorder=2)
     colours = [results.series[index].colour for index in shown["series_index"]]
     axes.barh(places, shown["seconds"], left=shown["shared"], color=colours, height=0.62, zorder=2)
-    axes.set_yticks(places, [_shorten(name) for name in shown["series"]], fontsize=7)
+    names = [shorten(name, NAME) for name in shown["series"]]
+    axes.set_yticks(places, names, fontsize=7)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.grid(True, axis="x")
@@ -76,7 +78,3 @@ def _write_at_right(
     axes.annotate(
         text, place, offset, coordinates, "offset points", ha="right", va=middle, fontsize=7
     )
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= 42 else f"{text[:40]}..."

@@ -4,6 +4,7 @@ them all."""
 from collections.abc import Sequence
 from dataclasses import replace
 
+from analysis.figures.canvas import find_boxed_letters
 from analysis.figures.inline_accuracy import draw_inline_accuracy
 from analysis.metrics import find_metric
 from analysis.reading.load import Study
@@ -26,11 +27,12 @@ from analysis.report.page_sections import (
 from analysis.report.rows_as_json import MOST_ROWS, encode_fields_as_json, encode_rows_as_json
 from analysis.report.summary import write_summary
 from analysis.statistics.leaderboard import list_leaderboards
-from analysis.statistics.results import collect_results
+from analysis.statistics.results import Results, collect_results
 from analysis.tables.completeness_table import make_missing_table
 from trainables.storage import layout
 from trainables.storage.store import Store
 
+BOXED = 12  # letters that the warning of boxes names
 CHECKLIST_NOTE = (
     "What Blalock et al. 2020 (arXiv 2003.03033) ask of a pruning paper, ticked from the data."
 )
@@ -97,6 +99,8 @@ def _add_results(
     has rows."""
     results = collect_results(study, metric)
     drawings = list_drawings(results, formats)
+    if drawings:
+        _warn_of_boxes(results)
     list_leaderboards(results)  # compares all with all, which figures and tables need in common
     with run_forked(drawings, processes) as gather:
         tables = make_tables(results, bootstrap=bootstrap)
@@ -120,6 +124,17 @@ def _add_results(
         leaderboards=boards,
         main_figures=tuple(figure for figure in drawn_inline if figure is not None),
     )
+
+
+def _warn_of_boxes(results: Results) -> None:
+    """Say so where names have letters that figures cannot show."""
+    series = [one.label for one in results.series]
+    settings = [one.label for one in results.settings]
+    if boxed := find_boxed_letters([results.study.name, *series, *settings]):
+        shown = f"{boxed[:BOXED]} ..." if len(boxed) > BOXED else boxed
+        results.study.warnings.append(
+            f"figures show boxes for letters of this study's names that their font lacks: {shown}"
+        )
 
 
 def write_report(

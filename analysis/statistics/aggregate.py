@@ -100,11 +100,12 @@ def aggregate_cells(
 def find_axis_positions(cells: pd.DataFrame) -> pd.Series:
     """Where cells stand on an axis of sparsity: at the requested sparsity, or at the mean of
     `sparsity_reached` where that is more than `SHIFT` off or nothing was requested; NaN where
-    nothing is known of either."""
+    nothing is known of either, and where no weight is left: an axis of log density ends before."""
     requested = cells["sparsity"].astype(float)
     reached = cells["sparsity_reached"].astype(float)
     as_requested = (reached - requested).abs().le(SHIFT) | reached.isna()
-    return requested.where(as_requested, reached)
+    place = requested.where(as_requested, reached)
+    return place.where(place < 1)
 
 
 def find_iterated_methods(

@@ -122,7 +122,7 @@ def _compare_to_best(results: Results) -> pd.DataFrame:
 
 def _compare_to_controls(results: Results) -> pd.DataFrame:
     cells = results.cells
-    pruned = cells[(cells["n"] > 0) & cells["place"].notna() & (cells["sparsity"] > 0)]
+    pruned = cells[(cells["n"] > 0) & (cells["sparsity"] > 0)]
     places = pruned[["setting_index", "series_index", "sparsity"]].reset_index(names="cell")
     tested_by = pd.DataFrame(
         [

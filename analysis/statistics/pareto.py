@@ -42,17 +42,23 @@ def find_pareto_front(cost: np.ndarray, gain: np.ndarray) -> np.ndarray:
     return on
 
 
-def find_results_with_cost(results: Results, setting: Setting, cost: Cost) -> pd.DataFrame:
+def find_results_with_cost(
+    results: Results, setting: Setting, cost: Cost, *, positive: bool = False
+) -> pd.DataFrame:
     """The measured results of a setting with a cost, the dense network included: the columns of
     cells, `cost` and `front` (whether it is on the Pareto front); the cheapest first. Empty where
-    the cost was not measured."""
+    the cost was not measured.
+
+    With `positive`, only those that cost something, as a logarithmic axis shows them: a network in
+    which no weight is left has no effective MACs.
+    """
     cells = results.cells_of(setting)
     is_last = cells["series_index"].isin(results.list_last_stages(dense=True))
     cells = cells[is_last & (cells["n"] > 0)]
     if cost.column not in cells.columns:
         return cells.head(0)
     cells = cells.assign(cost=cells[cost.column].astype(float) * cost.factor)
-    cells = cells.dropna(subset=["cost"])
+    cells = cells[cells["cost"] > 0] if positive else cells.dropna(subset=["cost"])
     gain = cells["mean"].to_numpy(dtype=float) * (1 if results.metric.higher else -1)
     front = find_pareto_front(cells["cost"].to_numpy(), gain)
     return cells.assign(front=front).sort_values(["cost", "mean"])

@@ -254,6 +254,7 @@ def _place_values(values: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
         values[column] = cells[column].to_numpy()[values["cell"]]
     as_requested = values["place"] == values["sparsity"]
     values["place"] = values["place"].where(as_requested, values["reached"])
+    values["place"] = values["place"].where(values["place"] < 1)
     columns = ["cell", "setting_index", "series_index", "seed", "value", "place"]
     return values[columns].sort_values(["cell", "seed"], ignore_index=True)
 

@@ -96,6 +96,8 @@ def explain_cells(cells: pd.DataFrame) -> str:
             "shares their variances"
         )
     text += "; one seed has no interval" if (cells["n"] == 1).any() else ""
+    infinite = cells["mean"].isin([math.inf, -math.inf]).any()
+    text += "; inf: infinite with some seed, so without interval and test" if infinite else ""
     text += "; (k/n): k of n planned seeds" if (cells["n"] < cells["expected"]).any() else ""
     return f"{text}."
 

@@ -51,9 +51,13 @@ def test_an_interval_has_signs_where_asked_for() -> None:
 
 def test_positions_are_remarked_on_where_one_is_not_the_requested_sparsity() -> None:
     nan = float("nan")
-    assert describe_positions(pd.DataFrame({"sparsity": [0.5, 0.9], "place": [0.5, 0.9]})) == []
+    exact = pd.DataFrame({"sparsity": [0.5, 0.9], "place": [0.5, 0.9]})
+    assert describe_positions(exact.assign(sparsity_reached=exact["place"])) == []
+    emptied = exact.assign(sparsity_reached=[0.5, 1.0], place=[0.5, nan])
+    assert describe_positions(emptied)[1:] == ["1 without any weight left: no place on the axis"]
     for sparsity, place in ((0.5, 0.52), (nan, 0.4), (nan, nan)):
         cells = pd.DataFrame({"sparsity": [0.9, sparsity], "place": [0.9, place]})
+        cells["sparsity_reached"] = cells["place"]
         assert len(describe_positions(cells)) == 1
 
 
@@ -81,6 +85,6 @@ def test_counts() -> None:
     assert format_counts([0]) == "n = 0"
 
 
-def test_what_lies_below_a_frame_is_counted() -> None:
+def test_what_lies_outside_a_frame_is_counted() -> None:
     told = [*remark_outside(0, "point"), *remark_outside(1, "point"), *remark_outside(2, "result")]
-    assert told == ["1 point lies below the frame", "2 results lie below the frame"]
+    assert told == ["1 point lies outside the frame", "2 results lie outside the frame"]

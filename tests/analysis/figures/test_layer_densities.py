@@ -20,6 +20,7 @@ def test_an_emptied_layer_is_dashed(tmp_path: Path, kept: list[Figure]) -> None:
     write_details(folder, empty="random")
     results = collect_results(load_study(folder))
     (picture,) = draw_layers(results, results.settings[0], ())
+    assert "dashed: a layer is emptied" in picture.caption
     (axes,) = kept[0].axes
     assert find_lines(axes, "o")[0].get_linestyle() == "-"
     assert find_lines(axes, "X")[0].get_linestyle() == "--"
@@ -47,3 +48,4 @@ def test_layers_of_a_smaller_network_are_parts_of_the_dense_one(tmp_path: Path) 
     results = collect_results(load_study(folder))
     (picture,) = draw_layers(results, results.settings[0], ())
     assert picture.data["density"].tolist() == [0.25]
+    assert "emptied" not in picture.caption

@@ -28,8 +28,10 @@ def test_points_stand_where_the_network_is(tmp_path: Path, kept: list[Figure]) -
     assert places == [pytest.approx([0.5]), pytest.approx([0.59, 0.29]), pytest.approx([0.48])]
     assert "points stand at the sparsity reached" in picture.caption
     (reached,) = draw_reached(results, results.settings[0], ())
-    assert "1 methods reach the requested sparsity" in reached.caption
+    assert "1 method reaches the requested sparsity" in reached.caption
     axes = kept[1].axes[0]
+    ticks = [label.get_text() for label in axes.get_xticklabels()]
+    assert "50 %" in ticks and "52 %" not in ticks  # the axis is that of requested sparsities
     assert find_lines(axes, "D")[0].get_ydata() == pytest.approx([2.0])
 
 

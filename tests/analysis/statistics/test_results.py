@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from analysis.figures.accuracy_by_sparsity import draw_accuracy
+from analysis.figures.inline_accuracy import draw_inline_accuracy
 from analysis.reading.load import load_study
 from analysis.statistics.fitted_tables import FittedTables
 from analysis.statistics.results import Results, collect_results
+from analysis.statistics.sparsity_curves import compare_areas, compare_critical_sparsities
 from tests.analysis.synthetic import Writer, make_row
 
 
@@ -104,3 +108,28 @@ def test_a_loss_is_no_share_of_images(tmp_path: Path) -> None:
     assert results.images is None
     assert results.cells["low"].isna().tolist() == [True, False]
     assert results.cells.at[1, "high"] > 152
+
+
+def test_a_network_without_any_weight_has_no_place_on_an_axis_of_log_density(
+    tmp_path: Path,
+) -> None:
+    """It stays in tables and comparisons; one at infinity would end every figure."""
+    writer = Writer(tmp_path, seeds=(1, 2))
+    for seed in (1, 2):
+        writer.add([make_row("dense", 0.0, seed)])
+        for method in ("random", "l1_filter"):
+            writer.add([make_row(method, 0.9, seed)])
+            emptied = {"sparsity_reached": 1.0, "test_top1": 10.0 + seed / 10}
+            writer.add([make_row(method, 0.99, seed, **emptied)])
+    results = collect_results(load_study(writer.finish()))
+    emptied_cells = results.cells["sparsity"] == 0.99
+    assert results.cells.loc[emptied_cells, "place"].isna().all()
+    assert results.values.loc[results.values["value"] < 20, "place"].isna().all()
+    assert results.cells.loc[emptied_cells, "drop_p"].notna().all()
+    with np.errstate(all="raise"):
+        assert np.isfinite(compare_critical_sparsities(results)["mean"]).all()
+        compare_areas(results)
+    figure = draw_inline_accuracy(results, results.settings[0])
+    assert figure is not None and "inf" not in figure.svg
+    (picture,) = draw_accuracy(results, results.settings[0], ("svg",))
+    assert "2 without any weight left: no place on the axis" in picture.caption

@@ -1,6 +1,8 @@
 """Numbers and epochs as the text of a cell."""
 
-from analysis.tables.cell_text import format_epochs, format_number
+import pandas as pd
+
+from analysis.tables.cell_text import explain_cells, format_epochs, format_number
 
 
 def test_numbers_as_words() -> None:
@@ -9,3 +11,10 @@ def test_numbers_as_words() -> None:
     ]
     epochs = [[18.0], [24.0, 72.0], [12.0, float("nan")], []]
     assert [format_epochs(values) for values in epochs] == ["18", "24 to 72", "–", "–"]
+
+
+def test_an_infinite_mean_is_explained() -> None:
+    cells = pd.DataFrame({"n": [3, 3], "expected": [3, 3], "mean": [0.2, 0.4]})
+    assert "inf" not in explain_cells(cells)
+    diverged = explain_cells(cells.assign(mean=[0.2, float("inf")]))
+    assert diverged.endswith("; inf: infinite with some seed, so without interval and test.")
