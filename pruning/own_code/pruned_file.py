@@ -43,7 +43,8 @@ def read_pruned_file(path: str | Path) -> dict[str, Any]:
         UserError: there is no such file, or it is another one.
     """
     try:
-        content = torch.load(Path(path).expanduser(), map_location="cpu", weights_only=True)
+        with Path(path).expanduser().open("rb") as file:  # of a path, torch judges the ending
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UserError(f"cannot read '{path}': {error.strerror}") from None
     except Exception:  # torch raises of many kinds

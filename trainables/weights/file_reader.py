@@ -53,6 +53,8 @@ def read_content(path: Path) -> Any:
         UserError: it is not there, is damaged, or is not a file of tensors; one line.
     """
     start = _read_start(path)
+    if _begins_as_safetensors(start):
+        return _read_safetensors(path)
     for letters, what in _LETTERS.items():
         if start.startswith(letters):
             raise UserError(f"'{path}' {what}")
@@ -63,10 +65,10 @@ def read_content(path: Path) -> Any:
         )
     if path.suffix == ".onnx":
         raise UserError(f"'{path}' is an ONNX graph; write the weights by {SAVE_AGAIN}")
-    if _is_safetensors(path, start):
-        return _read_safetensors(path)
     if text.startswith((b"{", b"[")):
         raise _json_error(path)
+    if path.suffix == ".safetensors" and not start.startswith((b"PK", b"\x80")):
+        return _read_safetensors(path)
     if start.startswith(b"PK"):
         _check_archive(path)
     elif not start.startswith(_BEFORE_ZIP):
@@ -106,12 +108,10 @@ def _read_start(path: Path) -> bytes:
 ENDINGS = (".pt", ".pth", ".th", ".bin", ".safetensors", ".ckpt", ".tar")
 
 
-def _is_safetensors(path: Path, start: bytes) -> bool:
-    """Whether a file has the format's beginning, its header's length and `{`, or its ending."""
-    if start.startswith((b"PK", b"\x80")) or start[:1] in b"{<":
-        return False
-    length = int.from_bytes(start[:8], "little")
-    return path.suffix == ".safetensors" or (start[8:9] == b"{" and length < 100_000_000)
+def _begins_as_safetensors(start: bytes) -> bool:
+    """Whether a file begins as the format does: with the length of its header, then `{`. Any byte
+    can be the first one, also those with which a pickle or a gzip file begins."""
+    return start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 100_000_000
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
@@ -177,8 +177,9 @@ def _read_torch(path: Path) -> Any:
         with (
             warnings.catch_warnings(action="ignore"),
             torch.serialization.safe_globals(_HARMLESS),
+            path.open("rb") as file,  # of a path, torch would judge the ending, not the content
         ):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and torch each fail in their own way
         raise UserError(f"'{path}' {_explain(str(error), type(error).__name__)}") from error
 

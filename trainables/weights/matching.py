@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pruning.user_error import UserError, nearest
 from trainables.weights.head_layer import find_head
 from trainables.weights.misfit_hint import suggest
-from trainables.weights.name_prefixes import strip_prefixes
+from trainables.weights.name_prefixes import equals, strip_prefixes
 from trainables.weights.state_dicts import to_float32
 
 HEAD = "head"  # stands for the layers that yield the logits
@@ -60,12 +60,13 @@ def match_weights(
             seed, or `head` for the layers that yield the logits.
 
     Raises:
-        UserError: names are missing, unexpected or misshapen, a value is not finite, or a pattern
-            names nothing; one line with counts, the first three of each, and the nearest reading.
+        UserError: names are missing, unexpected, misshapen or there for several networks, a value
+            is no finite float, or a pattern names nothing; one line with counts, the first three of
+            each, and the nearest reading.
     """
     wanted = dict(target.network.state_dict())
     drawn = find_fresh(target, fresh)
-    named, notes = strip_prefixes(tensors, wanted)
+    named, notes = strip_prefixes(tensors, wanted, where=where, drawn=drawn)
     inside = tuple(f"{name.rpartition('.')[0]}." for name in drawn if "." in name)
     given = {
         name: tensor
@@ -92,8 +93,9 @@ def match_weights(
             ]
         )
         kept = {name: tensor for name, tensor in wanted.items() if name not in drawn}
-        hint = suggest(given, kept, _head_or_none(target), target.classes)
+        hint = suggest(given, kept, _head_or_none(target), target.classes, where)
         raise UserError(f"{where} does not fit '{target.model}': {wrong}{hint}")
+    _check_kinds(given, wanted, where)
     values = to_float32(given, where)
     return Matched(
         {
@@ -155,13 +157,31 @@ def _share_tied(
     for names in tied.values():
         have = [name for name in names if name in given]
         for name in have[1:]:
-            if not torch.equal(given[name].cpu(), given[have[0]].cpu()):
+            if not equals(given[name], given[have[0]]):
                 raise UserError(
                     f"{where}: '{have[0]}' and '{name}' are one tensor in the network, but differ"
                 )
         if have:
             found |= {name: given[have[0]] for name in names if name not in given}
     return found
+
+
+def _check_kinds(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str) -> None:
+    """Refuse integers and booleans where the network has floats: of quantised weights they are only
+    a part.
+
+    Raises:
+        UserError: there are some.
+    """
+    for name, tensor in given.items():
+        if wanted[name].is_floating_point() and not (
+            tensor.is_floating_point() or tensor.is_complex() or tensor.is_quantized
+        ):
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise UserError(
+                f"{where}: '{name}' is {kind}, and the network has floats there; write it as a "
+                "plain float tensor, times its scale if it is quantised"
+            )
 
 
 def _is_one_layer(names: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@ line."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor
@@ -12,6 +13,14 @@ from trainables.weights.name_prefixes import common_prefix, take_off_wrappers
 
 _COUNTER = "num_batches_tracked"
 _STATISTICS = ("running_mean", "running_var")
+_SHARD = re.compile(r"-\d{5}-of-(\d{5})\.")
+# Ends of names that a layer has in place of a weight which is made anew in every forward pass, and
+# what makes a plain weight of it.
+_MADE = {
+    "_mask": "masks of torch.nn.utils.prune: call torch.nn.utils.prune.remove(layer, '{name}')",
+    "_g": "weight_norm: call torch.nn.utils.remove_weight_norm(layer)",
+    "_u": "spectral_norm: call torch.nn.utils.remove_spectral_norm(layer)",
+}
 
 
 def suggest(
@@ -19,6 +28,7 @@ def suggest(
     wanted: Mapping[str, Tensor],
     head: Sequence[str],
     classes: int,
+    where: str,
 ) -> str:
     """The nearest reading, and what to do; empty where there is none.
 
@@ -26,7 +36,16 @@ def suggest(
         given: tensors of the file by name, without those that are drawn fresh and without prefixes.
         wanted: those of the network.
         head: layers of the network that yield the logits.
+        where: the source, as an error line names it.
     """
+    made = _explain_made_weights(given, wanted)
+    if made:
+        return made
+    if missing_part := _SHARD.search(where):
+        return (
+            f"; it is one of the {int(missing_part[1])} files of a network: load the network with "
+            "its library and write one file by torch.save(model.state_dict(), 'weights.pth')"
+        )
     missing = [n for n in wanted if n not in given and not n.endswith(_COUNTER)]
     unexpected = [n for n in given if n not in wanted]
     wrong = [n for n in given if n in wanted and given[n].shape != wanted[n].shape]
@@ -61,3 +80,23 @@ def suggest(
     if none_fits:
         return "; it has none of the network's names: it belongs to another network"
     return "; name layers to draw anew with fresh, or choose the model that it belongs to"
+
+
+def _explain_made_weights(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """How to save plain weights where the file has what they are made of; empty where it has."""
+    for name in wanted:
+        if name in given:
+            continue
+        layer, _, kind = name.rpartition(".")
+        before = f"{layer}." if layer else ""
+        if any(other.startswith(f"{before}parametrizations.{kind}.") for other in given):
+            return (
+                f"; '{name}' is parametrised: call torch.nn.utils.parametrize."
+                f"remove_parametrizations(layer, '{kind}') on such layers and save again"
+            )
+        for ending, made in _MADE.items():
+            if f"{name}{ending}" in given:
+                return f"; '{name}' has {made.format(name=kind)} on such layers and save again"
+        if f"{before}scale" in given and f"{before}zero_point" in given:
+            return f"; '{name}' is quantised: save the network's weights from before it was"
+    return ""

@@ -37,7 +37,7 @@ def read_weights(
     """Trained weights for a network.
 
     Args:
-        source: the path or the address of a file (`FILE#NAME` where it holds several state dicts);
+        source: the path or the address of a file (`FILE#NAME` where it holds several networks);
             `torchvision:TAG` or `timm:TAG`, with `default` for the library's choice, of the study's
             own network; `STUDY_DIR#KEY` or `STUDY_DIR#KEY@LEVEL`; or `package.module:function` that
             returns a state dict or an `nn.Module`.

@@ -11,17 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from pruning.user_error import UserError, list_some, nearest
+from trainables.weights.name_prefixes import AVERAGED, PLAIN, without_inner
 
-# Names under which programs store the averaged weights of a training, and the last ones. Averaged
-# ones come first: where both are there, they are what the program evaluated and reported.
-AVERAGED = (
-    *("state_dict_ema", "ema_state_dict", "model_ema", "ema_model", "params_ema", "ema"),
-    "averaged_model",
-)
-PLAIN = (
-    *("state_dict", "model_state_dict", "model_state", "model", "net_state_dict", "net"),
-    *("network_state_dict", "network", "params", "weights", "module", "student", "backbone"),
-)
 _OTHER = ("optim", "sched", "scaler", "criterion", "loss", "teacher", "hyper", "config", "args")
 _DEPTH = 4  # dictionaries in each other
 
@@ -42,52 +33,95 @@ def find_state_dict(content: Any, where: str, part: str | None = None) -> StateD
 
     Args:
         where: the file, as an error line names it.
-        part: the name of a part of the file, where the file has several.
+        part: the name of a part of the file, where the file has several (`models/student`: one in
+            another), or what the names of the wanted tensors begin with.
 
     Raises:
         UserError: there is none, or several without a name that tells.
     """
     if part is not None:
-        if not isinstance(content, Mapping) or part not in content:
-            names = [str(name) for name in content] if isinstance(content, Mapping) else []
-            raise UserError(f"{where} has no part '{part}'{nearest(part, names[:30])}")
-        content = content[part]
+        return _take_part(content, where, part, "")
+    return _find(content, where, "")
+
+
+def _take_part(content: Any, where: str, part: str, path: str) -> StateDict:
+    names = [str(name) for name in content] if isinstance(content, Mapping) else []
+    if isinstance(content, Mapping):
+        for name, value in content.items():
+            if str(name) == part:
+                return _find(value, where, f"{path}{part}/")
+            if part.startswith(f"{name}/"):
+                return _take_part(value, where, part[len(f"{name}/") :], f"{path}{name}/")
+        inside = _take_behind(content, where, f"{part.removesuffix('.')}.")
+        if inside is not None:
+            return inside
+    raise UserError(f"{where} has no part '{path}{part}'{nearest(part, names[:30])}")
+
+
+def _take_behind(content: Mapping[Any, Any], where: str, prefix: str) -> StateDict | None:
+    """The tensors of the one state dict whose names begin with a prefix, without it; None where
+    there are none."""
+    try:
+        found = _find(content, where, "")
+    except UserError:
+        return None
+    plain = {without_inner(name): tensor for name, tensor in found.tensors.items()}
+    inside = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in plain.items()
+        if name.startswith(prefix)
+    }
+    notes = [*found.notes, f"taken: what begins with '{prefix}'"]
+    return StateDict(inside, notes) if inside else None
+
+
+def _find(content: Any, where: str, path: str) -> StateDict:
     if isinstance(content, nn.Module):
         return StateDict(dict(content.state_dict()))
-    found = _search(content, where, _DEPTH)
-    if found is None:
+    if not _count_tensors(content, _DEPTH):
         raise UserError(f"{where} holds no state dict but {_describe(content)}")
-    return found
+    return _search(content, where, path, _DEPTH)
 
 
-def _search(content: Any, where: str, depth: int) -> StateDict | None:
-    if not isinstance(content, Mapping) or not depth:
-        return None
-    inside = {
-        str(name): found
+def _count_tensors(content: Any, depth: int) -> int:
+    """The most tensors that one of the dictionaries in each other has; numbers, such as an accuracy
+    or a decay, and what optimisers keep are none."""
+    if not isinstance(content, Mapping) or not depth or content.keys() >= {"state", "param_groups"}:
+        return 0
+    here = sum(isinstance(value, Tensor) and value.dim() > 0 for value in content.values())
+    return max([here, *_count_inside(content, depth).values()])
+
+
+def _count_inside(content: Mapping[Any, Any], depth: int) -> dict[str, int]:
+    """For each dictionary in another that may hold weights, how many tensors it has."""
+    counts = {
+        str(name): _count_tensors(value, depth - 1)
         for name, value in content.items()
-        if isinstance(value, Mapping)
-        and not str(name).lower().startswith(_OTHER)
-        and (found := _search(value, where, depth - 1)) is not None
+        if not str(name).lower().startswith(_OTHER)
     }
+    return {name: count for name, count in counts.items() if count}
+
+
+def _search(content: Mapping[Any, Any], where: str, path: str, depth: int) -> StateDict:
+    """The state dict in dictionaries that hold one."""
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    inside = _count_inside(content, depth)
     known = [name for name in (*AVERAGED, *PLAIN) if name in inside]
-    if tensors and not known:
+    here = sum(tensor.dim() > 0 for tensor in tensors.values())
+    if here > max(inside.values(), default=0) and not known:
         others = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
         notes = [f"left out of the file: {_listed(others)}"] if others else []
         return StateDict(tensors, notes)
     if not known and len(inside) > 1:
-        raise UserError(
-            f"{where} holds several state dicts: {_listed(list(inside))}; name one as FILE#NAME"
-        )
-    if not inside:
-        return None
+        names = _listed([f"{path}{name}" for name in inside])
+        raise UserError(f"{where} holds several state dicts: {names}; name one as FILE#NAME")
     chosen = known[0] if known else next(iter(inside))
-    found = inside[chosen]
-    rest = [name for name in inside if name != chosen]
-    notes = [f"the weights are those under '{chosen}'"]
+    value = next(value for name, value in content.items() if str(name) == chosen)
+    found = _search(value, where, f"{path}{chosen}/", depth - 1)
+    notes = [f"the weights are those under '{path}{chosen}'"]
+    rest = [f"{path}{name}" for name in inside if name != chosen]
     if rest:
-        notes = [f"the weights are those under '{chosen}'; FILE#NAME takes {_listed(rest)}"]
+        notes = [f"{notes[0]}; FILE#NAME takes {_listed(rest)}"]
     return StateDict(found.tensors, [*notes, *found.notes])
 
 

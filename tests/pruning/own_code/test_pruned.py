@@ -70,6 +70,12 @@ def test_a_saved_network_comes_back_as_it_was(method: str, tmp_path: Path) -> No
     assert repr(pruning.load(tmp_path / "twice.pt", other)) == repr(pruned)
 
 
+def test_the_ending_of_a_file_says_nothing_of_its_format(tmp_path: Path) -> None:
+    pruned = pruning.prune(seeded_cnn(), "magnitude", 0.5, image=IMAGE)
+    pruned.save(tmp_path / "network.safetensors")
+    assert pruning.load(tmp_path / "network.safetensors", cnn()).sparsity == pruned.sparsity
+
+
 def test_a_masked_network_takes_a_part_of_the_bytes(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 500), nn.Linear(500, 4))
     torch.save(model.state_dict(), tmp_path / "dense.pt")

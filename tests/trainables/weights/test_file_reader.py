@@ -29,7 +29,7 @@ from tests.trainables.weights.files_of_weights import (
 )
 
 
-@pytest.mark.parametrize("ending", [".pt", ".th", ".bin", ".ckpt", ".pth.tar", ""])
+@pytest.mark.parametrize("ending", [".pt", ".th", ".bin", ".ckpt", ".pth.tar", ".safetensors", ""])
 def test_the_content_decides_and_not_the_ending(ending: str, tmp_path: Path) -> None:
     weights = trained()
     torch.save(weights, tmp_path / f"file{ending}")
@@ -44,6 +44,23 @@ def test_safetensors_in_half_precision_with_prefixes(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     save_file(put_before("module.", halves), file, metadata={"format": "pt"})
     check(read(file), cast(torch.float32)(halves))
+
+
+@pytest.mark.parametrize("start", [b"\x80", b"PK", b"{", b"<", b"\x1f\x8b", b"[", b" "])
+def test_safetensors_are_known_whatever_their_first_bytes(start: bytes, tmp_path: Path) -> None:
+    """These are the length of the header, and may be those with which other formats begin: one of
+    32 files begins as a pickle does."""
+    weights, file = trained(), tmp_path / "model.safetensors"
+    save_file(weights, file)
+    content = file.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    longer, step = length, 256 ** len(start)
+    longer += (int.from_bytes(start, "little") - length) % step
+    header = content[8 : 8 + length] + b" " * (longer - length)
+    file.write_bytes(longer.to_bytes(8, "little") + header + content[8 + length :])
+    assert file.read_bytes().startswith(start)
+    check(read(file), weights)
+    check(read(file.rename(tmp_path / "model.bin")), weights)
 
 
 def test_a_file_from_before_torch_1_6(tmp_path: Path) -> None:

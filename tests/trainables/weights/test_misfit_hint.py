@@ -9,15 +9,34 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils.prune import random_unstructured
 
+from pruning.user_error import UserError
 from tests.trainables.weights.files_of_weights import (
     build,
     check_one_line,
     put_before,
+    read,
     replace,
     save,
+    trained,
     without,
 )
+
+
+def save_with(change: Callable[[nn.Conv2d], object]) -> Callable[[Path], None]:
+    """Write a network whose first layer is changed before."""
+
+    def write(path: Path) -> None:
+        network = build()
+        first = network.get_submodule("conv1")
+        assert isinstance(first, nn.Conv2d)
+        change(first)
+        torch.save(network.state_dict(), path)
+
+    return write
+
 
 # How the file is written, and what the line says.
 MISFITS: dict[str, tuple[Callable[[Path], Any], str]] = {
@@ -59,6 +78,39 @@ MISFITS: dict[str, tuple[Callable[[Path], Any], str]] = {
         "1 misshapen (conv1.weight is 16x1x3x3 for 16x3x3x3); it was trained on images of 1 "
         "channels, and the data has 3",
     ),
+    "masks": (
+        save_with(lambda layer: random_unstructured(layer, "weight", 0.5)),
+        "'conv1.weight' has masks of torch.nn.utils.prune: call torch.nn.utils.prune.remove(layer, "
+        "'weight') on such layers and save again",
+    ),
+    "weight_norm": (
+        save_with(nn.utils.parametrizations.weight_norm),
+        "'conv1.weight' is parametrised: call torch.nn.utils.parametrize.remove_parametrizations("
+        "layer, 'weight') on such layers and save again",
+    ),
+    "weight_norm before torch 2": (
+        save(
+            lambda w: {
+                **{("conv1.weight_v" if n == "conv1.weight" else n): t for n, t in w.items()},
+                "conv1.weight_g": torch.ones(16, 1, 1, 1),
+            }
+        ),
+        "'conv1.weight' has weight_norm: call torch.nn.utils.remove_weight_norm(layer) on such",
+    ),
+    "spectral_norm": (
+        save_with(nn.utils.spectral_norm),
+        "'conv1.weight' has spectral_norm: call torch.nn.utils.remove_spectral_norm(layer) on such",
+    ),
+    "quantised": (
+        save(
+            lambda w: {
+                **without("linear")(w),
+                "linear.scale": torch.tensor(0.1),
+                "linear.zero_point": torch.tensor(0),
+            }
+        ),
+        "'linear.weight' is quantised: save the network's weights from before it was",
+    ),
     "a layer too few": (
         save(without("layer2.1.conv2")),
         "1 missing (layer2.1.conv2.weight); name layers to draw anew with fresh",
@@ -69,3 +121,10 @@ MISFITS: dict[str, tuple[Callable[[Path], Any], str]] = {
 @pytest.mark.parametrize("kind", MISFITS)
 def test_a_misfit_is_one_line(kind: str, tmp_path: Path) -> None:
     check_one_line(*MISFITS[kind], tmp_path)
+
+
+def test_one_file_of_several_is_said_to_be_one(tmp_path: Path) -> None:
+    file = tmp_path / "model-00001-of-00003.safetensors"
+    torch.save(without("layer2")(trained()), file)
+    with pytest.raises(UserError, match="it is one of the 3 files of a network: load the network"):
+        read(file)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pruning.user_error import UserError
 from tests.trainables.weights.files_of_weights import (
+    IMAGE,
     Weights,
     build,
     cast,
@@ -51,6 +52,24 @@ def views_of_one(weights: Weights) -> Weights:
     return {**weights, **views}
 
 
+def adam(weights: Weights) -> dict[str, Any]:
+    network = build()
+    network.load_state_dict(weights)
+    optimiser = torch.optim.Adam(network.parameters())
+    network(torch.randn(2, *IMAGE)).sum().backward()
+    optimiser.step()
+    return optimiser.state_dict()
+
+
+def lightning_callbacks(weights: Weights) -> dict[str, Any]:
+    """What Lightning writes with two callbacks that remember a score."""
+    score = torch.tensor(0.3)
+    stopping = {"best_score": score, "wait_count": 0}
+    best = {"best_model_score": score, "best_k_models": {"a.ckpt": score}, "kth_value": score}
+    callbacks = {"EarlyStopping{'monitor': 'val'}": stopping, "ModelCheckpoint{}": best}
+    return {**lightning(weights), "callbacks": callbacks, "optimizer_states": [adam(weights)]}
+
+
 # What torch.save is given; read back, each must give the weights.
 GOOD: dict[str, Callable[[Weights], Any]] = {
     "a state dict": lambda w: w,
@@ -67,6 +86,12 @@ GOOD: dict[str, Callable[[Weights], Any]] = {
     "beside plain values": lambda w: {**w, "epoch": 3, "arch": "resnet20"},
     "module._orig_mod.": lambda w: {"state_dict": put_before("module._orig_mod.", w)},
     "lightning": lightning,
+    "lightning, with callbacks": lightning_callbacks,
+    "an optimiser under another name": lambda w: {"model": w, "opt": adam(w)},
+    "one's own names": lambda w: {"cnn": w, "solver": adam(w), "acc": torch.tensor([91.2])},
+    "a number beside": lambda w: {"my_best": w, "loss": torch.tensor(0.3)},
+    "an average without weights": lambda w: {"model": w, "ema": {"decay": torch.tensor(0.99)}},
+    "several beside a known name": lambda w: {"model": w, "log": {"a": other(w), "b": w}},
     "half precision": cast(torch.float16),
     "bfloat16": cast(torch.bfloat16),
     "float64": cast(torch.float64),
@@ -108,6 +133,26 @@ def test_which_part_of_a_file_can_be_said(tmp_path: Path) -> None:
     assert read(f"{file}#state_dict").digest != averages.digest
 
 
+def test_a_part_can_lie_in_another_or_be_the_beginning_of_names(tmp_path: Path) -> None:
+    weights, file = trained(), tmp_path / "several.pth"
+    both = {**put_before("module.one.", weights), **put_before("module.two.", other(weights))}
+    torch.save({"models": {"a": weights, "b": other(weights)}, "names": both}, file)
+    with pytest.raises(UserError, match="several state dicts: 'models', 'names'; name one as FILE"):
+        read(file)
+    with pytest.raises(UserError, match="'models/a', 'models/b'; name one as FILE#NAME"):
+        read(f"{file}#models")
+    with pytest.raises(UserError, match="behind 'module.one', 'module.two'; name one as FILE#NAME"):
+        read(f"{file}#names")
+    for part in ("models/a", "names/module.one"):
+        check(read(f"{file}#{part}"), weights)
+    for part in ("models/b", "names/module.two"):
+        check(read(f"{file}#{part}"), other(weights))
+    with pytest.raises(UserError, match="has no part 'models/c'"):
+        read(f"{file}#models/c")
+    torch.save({"state_dict": both}, file)
+    check(read(f"{file}#module.one"), weights)
+
+
 def test_a_part_that_is_not_there_gets_the_nearest(tmp_path: Path) -> None:
     torch.save({"state_dict": trained()}, tmp_path / "file.pth")
     with pytest.raises(UserError, match="has no part 'state_dcit'; did you mean 'state_dict'?"):
@@ -147,6 +192,16 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "complex": (
         save(replace("conv1.weight", lambda t: t.to(torch.complex64))),
         "'conv1.weight' is complex; write it as a plain float tensor",
+    ),
+    "integers": (
+        save(replace("conv1.weight", lambda t: (50 * t).to(torch.int8))),
+        "'conv1.weight' is int8, and the network has floats there; write it as a plain float "
+        "tensor, times its scale if it is quantised",
+    ),
+    "booleans": (save(replace("bn1.weight", lambda t: t > 0)), "'bn1.weight' is bool, and the"),
+    "only a teacher": (
+        save(lambda w: {"teacher": w}),
+        "holds no state dict but a dictionary of 'teacher'",
     ),
     "sparse": (save(replace("linear.weight", Tensor.to_sparse)), "'linear.weight' is sparse"),
     "quantised": (
