@@ -129,7 +129,7 @@ def keep_best(
     flat = {
         name: _candidates(score, masks[name] if masks else None) for name, score in scores.items()
     }
-    left = dict(zip(flat, check_scores(list(flat.values())), strict=True))
+    left = dict(zip(flat, check_scores(list(flat.values()), list(flat)), strict=True))
     apart = {name: fixed[name] for name in scores if fixed and name in fixed}
     together = {name: score for name, score in flat.items() if name not in apart}
     kept = _keep_share(together, sparsity, left, scope) if together else {}

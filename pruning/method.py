@@ -223,9 +223,11 @@ class Method(BaseModel):
         over `scope`.
         """
         from pruning.masks import keep_best
+        from pruning.method_answers import check_scores_fit
 
         scope: Literal["global", "layer"] = getattr(self, "scope", "global")
         scores = self.scores(inputs)
+        check_scores_fit(scores, inputs.masks)
         return keep_best(
             scores,
             inputs.requested_sparsity,

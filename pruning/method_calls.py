@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pruning.method import Method, PruneInput
+from pruning.method_answers import leaving_gradients
 from pruning.pruned_network import PrunedNetwork
 from pruning.seeds import make_generator
 from pruning.structured.keep_plan import Smaller
@@ -66,7 +67,8 @@ def prune_network(network: PrunedNetwork, method: Method, inputs: PruneInput) ->
     """Let a method prune the network once: masks are set, or channels removed. The network that was
     given is in eval mode afterwards."""
     network.model.eval()
-    pruned = method.prune(inputs)
+    with leaving_gradients(network.model):
+        pruned = method.prune(inputs)
     if isinstance(pruned, Smaller):
         network.shrink(pruned.keep)
     else:

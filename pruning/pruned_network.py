@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pruning import cost
 from pruning.masks import all_kept, apply_masks, prunable
+from pruning.method_answers import check_masks_fit
 from pruning.prunable_layers import Selection, select_weights
 from pruning.real_zeros import Zeros, check_promise, count_zeros
 from pruning.small_initial_weights import draw_small_weights
@@ -38,7 +39,6 @@ class PrunedNetwork:
         image: tuple[int, int, int],
         device: torch.device,
         *,
-        name: str,
         method: Method | None,
         selection: Selection | None = None,
         exclude: Sequence[str] = (),
@@ -48,7 +48,6 @@ class PrunedNetwork:
         """
         Args:
             model: on the device.
-            name: of the method, for messages.
             method: None where it is not known any more; then nothing more can be pruned.
             selection: the weights that are pruned; None: those that the method can prune.
             exclude, layer_sparsity: see `prunable_layers.select_weights`.
@@ -58,7 +57,7 @@ class PrunedNetwork:
             UserError: see `prunable_layers.select_weights`.
         """
         self.model, self.image, self.device = model, image, device
-        self.method, self._method_name, self._last_sparsity = method, name, last_sparsity
+        self.method, self._last_sparsity = method, last_sparsity
         self.selection = selection or select_weights(
             model, image, method=method, exclude=exclude, layer_sparsity=layer_sparsity
         )
@@ -180,15 +179,10 @@ class PrunedNetwork:
         weight whose mask changed is cleared.
 
         Raises:
-            ValueError: the masks do not fit the prunable weights.
+            WrongAnswer: the masks do not fit the weights that are pruned.
         """
         weights = prunable(self.model, only=self.selection.names)
-        shapes = {name: weight.shape for name, weight in weights.items()}
-        if {name: mask.shape for name, mask in masks.items()} != shapes:
-            raise ValueError(
-                f"the method '{self._method_name}' returned masks that do not fit "
-                "the prunable weights"
-            )
+        check_masks_fit(masks, weights)
         moved = {name: masks[name].to(self.device) for name in weights}
         for name, weight in weights.items():
             for value in (optimizer.state.get(weight, {}) if optimizer else {}).values():

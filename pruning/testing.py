@@ -24,76 +24,21 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from pruning.masks import kept_count, prunable
-from pruning.method import Card, Method
+from pruning.method import Card, Method, PruneInput
 from pruning.own_code.find_method import find_method
 from pruning.own_code.prune_call import prune
 from pruning.own_code.pruned import Pruned
 from pruning.own_code.pruned_reader import load
 from pruning.real_zeros import WrongZerosError
-from pruning.seeds import derive_seed
+from pruning.testing_network import make_batches, make_network, train
+from pruning.user_error import UserError
 
-IMAGE, CLASSES = (1, 8, 8), 5
 SPARSITIES = (0.5, 0.8)
 FILTERS = 0.06  # by how much whole filters of this network may miss a sparsity
-STEPS = 5  # optimiser steps of a training
 
 MethodOf = str | Method | type[Method]
-
-
-class Residual(nn.Module):
-    """A convolution, a residual block and a linear layer, with batch-norm and dropout."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem, self.stem_norm = nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16)
-        self.inner, self.inner_norm = nn.Conv2d(16, 20, 3, padding=1), nn.BatchNorm2d(20)
-        self.outer, self.outer_norm = nn.Conv2d(20, 16, 3, padding=1), nn.BatchNorm2d(16)
-        self.drop, self.fc = nn.Dropout(0.1), nn.Linear(16 * 4, CLASSES)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits [B, classes] of images [B, 1, 8, 8]."""
-        x = self.stem_norm(self.stem(x)).relu()
-        inner = self.inner_norm(self.inner(x)).relu()
-        x = (x + self.outer_norm(self.outer(inner))).relu()
-        x = nn.functional.adaptive_avg_pool2d(x, 2).flatten(1)
-        logits: Tensor = self.fc(self.drop(x))
-        return logits
-
-
-def make_network(seed: int = 0) -> nn.Module:
-    """The network with weights of a seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, "testing"))
-        return Residual()
-
-
-def make_batches() -> list[tuple[Tensor, Tensor]]:
-    """160 random images of 5 classes."""
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(160, *IMAGE, generator=generator)
-    y = torch.arange(160) % CLASSES
-    return list(zip(x.split(32), y.split(32), strict=True))
-
-
-def train(pruned: Pruned) -> None:
-    """A short training with momentum, as a user's script has it."""
-    model = pruned.model
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3)
-    schedule = pruned.schedule(optimizer, steps=STEPS) if pruned.changes_masks else None
-    if schedule is None:
-        pruned.hold(optimizer)
-    model.train()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(2)
-        for x, y in (make_batches() * STEPS)[:STEPS]:
-            optimizer.zero_grad()
-            cross_entropy(model(x), y).backward()
-            if schedule:
-                schedule.step()
-            optimizer.step()
 
 
 @dataclass(frozen=True)
@@ -110,12 +55,17 @@ def run(
     *,
     model: nn.Module | None = None,
     trained: list[_Training] | None = None,
+    **layers: Any,
 ) -> Pruned:
     """The whole procedure of a method on the network, with its trainings.
 
     Args:
         sparsity: left out where the method's own rule decides.
         trained: receives what is so before every training.
+        layers: `exclude` and `layer_sparsity`, see `pruning.prune`.
+
+    Raises:
+        AssertionError: it cannot be carried out, or does not keep what it promises.
     """
     _, chosen = find_method(method, {})
 
@@ -133,9 +83,12 @@ def run(
             train=train_and_note,
             rewind=make_network(1).state_dict(),
             build=make_network,
+            **layers,
         )
     except WrongZerosError as error:
         raise AssertionError(f"the method does not keep what it promises: {error}") from error
+    except UserError as error:
+        raise AssertionError(str(error)) from error
 
 
 def _takes(method: Method, sparsity: float) -> bool:
@@ -224,6 +177,68 @@ def check_that_it_leaves_the_model_of_the_user(method: MethodOf) -> None:
     assert not changed, f"the model that was given has other {', '.join(changed)}"
 
 
+def check_that_a_prune_changes_nothing_else(method: MethodOf) -> None:
+    """A prune leaves statistics of batch-norm, the masks it is given, which parameters require
+    gradients, and hooks as they were; one that only ranks weights leaves the weights, too."""
+    _, chosen = find_method(method, {})
+    watched, prunes = chosen.model_copy(), 0
+    only_ranks = type(chosen).prune is Method.prune
+
+    def prune_and_compare(inputs: PruneInput) -> Any:
+        nonlocal prunes
+        prunes += 1
+        before, masks = _describe_model(inputs.model), copy.deepcopy(dict(inputs.masks))
+        answer = chosen.prune(inputs)
+        edited = [name for name, mask in masks.items() if not torch.equal(mask, inputs.masks[name])]
+        assert not edited, f"inputs.masks is changed in place in {', '.join(edited)}: make new ones"
+        after = _describe_model(inputs.model)
+        weights = set() if only_ranks else {name for name, _ in inputs.model.named_parameters()}
+        for what, values in before.items():
+            now = after[what]
+            changed = [name for name, value in values.items() if not _equal(value, now[name])]
+            wrong = [name for name in changed if what != "values" or name not in weights]
+            assert not wrong, f"a prune changes the {what} of {', '.join(wrong)}"
+        return answer
+
+    object.__setattr__(watched, "prune", prune_and_compare)
+    run(watched, SPARSITIES[-1])
+    assert prunes or not chosen.prunes or type(chosen).phases is not Method.phases
+
+
+def _describe_model(model: nn.Module) -> dict[str, dict[str, Any]]:
+    """What a prune may change by mistake, by kind and name."""
+    return {
+        "values": {name: value.clone() for name, value in model.state_dict().items()},
+        "requires_grad": {name: value.requires_grad for name, value in model.named_parameters()},
+        "hooks": {
+            name or "the network": len(module._forward_hooks) + len(module._forward_pre_hooks)
+            for name, module in model.named_modules()
+        },
+    }
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return torch.equal(one, other) if isinstance(one, Tensor) else bool(one == other)
+
+
+def check_that_it_leaves_other_layers(method: MethodOf) -> None:
+    """An excluded layer has no mask and loses no filter; a layer with a sparsity of its own has
+    that, where the method takes such sparsities."""
+    _, chosen = find_method(method, {})
+    if not chosen.prunes:
+        return
+    pruned = run(method, SPARSITIES[0], exclude=["stem"])
+    assert "stem.weight" not in pruned.masks, "an excluded layer has a mask"
+    stem = dict(pruned.model.named_parameters())["stem.weight"]
+    assert len(stem) == 16, f"an excluded layer has {len(stem)} of its 16 filters left"
+    assert bool(stem.all()), "weights of an excluded layer are zero"
+    if chosen.takes_layer_sparsity and chosen.keeps_exact_count:
+        mask = run(method, SPARSITIES[0], layer_sparsity={"inner": 0.75}).masks["inner.weight"]
+        count = kept_count(0.75, mask.numel())
+        kept = int(mask.sum())
+        assert kept == count, f"of a layer with sparsity 0.75 {kept} weights are kept, not {count}"
+
+
 def check_that_it_can_be_saved(method: MethodOf) -> None:
     """What it remembers from prune to prune is tensors, and the network comes back from a file."""
     pruned = run(method, SPARSITIES[-1])
@@ -245,6 +260,8 @@ CHECKS = (
     check_that_equal_seeds_give_equal_networks,
     check_that_no_weight_comes_back,
     check_that_it_leaves_the_model_of_the_user,
+    check_that_a_prune_changes_nothing_else,
+    check_that_it_leaves_other_layers,
     check_that_it_can_be_saved,
 )
 """All checks, each a function of a method."""

@@ -6,10 +6,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pruning.user_error import list_some
 
-def check_scores(scores: Sequence[Tensor]) -> list[int]:
+
+def check_scores(scores: Sequence[Tensor], names: Sequence[str] = ()) -> list[int]:
     """How many entries of each score vector are candidates, above -inf. The host waits for the
     device once, however many vectors there are.
+
+    Args:
+        names: of the vectors, for the error.
 
     Raises:
         ValueError: a score is NaN.
@@ -23,7 +28,12 @@ def check_scores(scores: Sequence[Tensor]) -> list[int]:
     ]
     facts: list[int] = torch.stack(counts).tolist()
     if any(facts[::2]):
-        raise ValueError("scores contain NaN")
+        wrong = [
+            f"'{name}' ({count} of {score.numel()})"
+            for name, score, count in zip(names, scores, facts[::2], strict=False)
+            if count
+        ]
+        raise ValueError(f"scores contain NaN{' in ' * bool(wrong)}{list_some(wrong)}")
     return facts[1::2]
 
 

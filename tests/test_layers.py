@@ -69,10 +69,10 @@ ROOMS: dict[str, list[str]] = {
         "pruning": """user_error entry_points validation_errors seeds phases top_scores masks
             held_masks nm_pattern double_precision eval_mode batch_norm linear_flow
             small_initial_weights weight_uses cost connectivity structured layerwise
-            feature_map_ranks method layer_patterns
+            feature_map_ranks method_answers method layer_patterns
             prunable_layers real_zeros pruned_network method_calls class_examples
             gradient_scores filters posttraining dynamic controls user_methods methods
-            registry packed_weights onnx_file own_code callbacks testing""",
+            registry packed_weights onnx_file own_code callbacks testing_network testing""",
         "models": """sizes initial simple lenet scaled_vgg vgg cifar_resnet padded_resnet zoo
             user_modules model_registry""",
         "trainables": """version provenance node_faults safe_output storage command_line

@@ -62,7 +62,6 @@ class Network(PrunedNetwork):
             model,
             image,
             device,
-            name=spec.method,
             method=spec.build_method(),
             exclude=spec.exclude,
             layer_sparsity=spec.layer_sparsity,

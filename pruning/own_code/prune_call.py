@@ -109,7 +109,6 @@ def prune(
             whole=model,
             maker=build,
             seed=seed,
-            name=name,
             method=chosen,
             exclude=exclude,
             layer_sparsity=layer_sparsity,

@@ -43,7 +43,6 @@ def load(path: str | Path, model: nn.Module) -> Pruned:
             whole=model,
             maker=None,
             seed=0,
-            name=saved["method"],
             method=_find_method(saved),
             selection=Selection(tuple(saved["pruned"])),
         )

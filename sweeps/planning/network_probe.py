@@ -8,8 +8,10 @@ the project are known to work (a test tries them), so that most studies are plan
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,6 +32,10 @@ from trainables.trial_spec import TrialSpec
 
 if TYPE_CHECKING:
     from pruning.prunable_layers import Selection
+
+
+REHEARSED = 0.5  # the sparsity at which a method of the user's is tried
+_MISTAKES = (NameError, AttributeError, TypeError, NotImplementedError)  # whatever the images
 
 
 class _Probed(NamedTuple):
@@ -138,11 +144,40 @@ def _find_obstacle(probed: _Probed, name: str, knobs: str) -> str | None:
     method = registry.build_method(name, json.loads(knobs))
     try:
         with seeded_apart():
-            return method.find_obstacle(_make_inputs(probed, _select(probed, method)))
+            inputs = _make_inputs(probed, _select(probed, method))
+            reason = method.find_obstacle(inputs)
+            if reason is None and registry.find_user_method(name):
+                _rehearse(method, inputs)
+            return reason
     except ValueError as error:
         return str(error)
     except (Exception, SystemExit) as error:  # networks and methods of the user fail in any way
         return brief(error)
+
+
+def _rehearse(method: Method, inputs: PruneInput) -> None:
+    """Let a method of the user's prune a copy of the network.
+
+    Raises:
+        WrongAnswer: what it answers does not fit the weights.
+        _MISTAKES: a mistake in its code.
+    """
+    from pruning.method_answers import WrongAnswer, check_masks_fit
+    from pruning.structured.keep_plan import Smaller
+
+    kind = type(method)
+    if not method.prunes or (kind.scores is Method.scores and kind.prune is Method.prune):
+        return
+    model = copy.deepcopy(inputs.model).eval()
+    given = replace(inputs, model=model, sparsity=REHEARSED, memory={}, notes=[])
+    try:
+        masks = method.prune(given)
+        if not isinstance(masks, Smaller):
+            check_masks_fit(masks, inputs.masks)
+    except (WrongAnswer, *_MISTAKES):
+        raise
+    except Exception:  # two random images may be too few for it, or it wants a trained network
+        return
 
 
 def _make_inputs(probed: _Probed, selection: Selection) -> PruneInput:

@@ -165,6 +165,53 @@ class Picky(Method):
 """
 
 
+RANKED = """
+from pruning.method import Card, Method
+
+
+class Ranked(Method):
+    card = Card(title="Ranked", paper="", summary="", kind="unstructured", cost="", when="")
+
+    def scores(self, inputs):
+        return {name: SCORE for name, weight in inputs.weights.items()}
+"""
+
+
+@pytest.mark.parametrize(
+    ("score", "line"),
+    [
+        ("weight.abs()", ""),
+        (
+            "weight.abs().sum(0)",
+            "scores of 'fc1.weight' must have the shape of the weight, (300, 64), but got (64,)",
+        ),
+        ("weight.absolut()", "AttributeError: 'Tensor' object has no attribute 'absolut'"),
+        # Two random images are no proof that a trained network has none of these.
+        ("weight.abs() / 0 * 0", ""),
+        ("weight @ weight", ""),
+    ],
+)
+def test_a_method_of_the_user_is_rehearsed(score: str, line: str, tmp_path: Path) -> None:
+    (tmp_path / "ranked.py").write_text(RANKED.replace("SCORE", score))
+    study = make_study("x", ["ranked"], model="mlp", method_path=[str(tmp_path / "ranked.py")])
+    before = {name: value.clone() for name, value in probed_weights().items()}
+    specs = [trial.spec for trial in make_plan(study).trials]
+    network_probe._find_obstacle.cache_clear()
+    if line:
+        with pytest.raises(UserError) as caught:
+            check_trials(study, specs)
+        told = "model 'mlp' (1x8x8 images, 10 classes) cannot be pruned by ranked: "
+        assert str(caught.value) == told + line
+    else:
+        check_trials(study, specs)
+    after = probed_weights()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def probed_weights() -> dict[str, torch.Tensor]:
+    return model_check.build_and_train("mlp", (1, 8, 8), 10).state_dict()
+
+
 def test_it_is_tried_once_and_draws_no_random_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = TrialSpec(
         dataset="digits", model="tests.networks.forward_passes:deformable", method="grasp", seed=0
