@@ -18,6 +18,7 @@ from sweeps.planning.plan import Plan
 from sweeps.planning.start_weights import resolve_weights
 from sweeps.planning.trial_status import (
     TrialStatus,
+    check_erasable,
     read_trial_status,
     status_of_empty_directory,
 )
@@ -83,6 +84,7 @@ class Study:
         Raises:
             UserError: anything in it is wrong; one line.
         """
+        fields = _as_in_a_file(fields)
         set_common_fields(fields, _NO_OPTIONS)
         spec = build_study(fields, where="study")
         self._begin(spec, find_store(Namespace(out=None if out is None else str(out)), spec.name))
@@ -250,6 +252,7 @@ def check_status(
         UserError: a network cannot be trained, or not be pruned by its method.
     """
     if fresh:
+        check_erasable(store)
         status = status_of_empty_directory(plan)
     else:
         status = read_trial_status(plan, store, retry_failed=retry_failed)
@@ -257,6 +260,18 @@ def check_status(
         spec.check_data()
         check_trials(spec, (plan.by_key[key].spec for key in status.missing))
     return status
+
+
+def _as_in_a_file(value: Any) -> Any:
+    """What a script gives, as a study file has it: lists for tuples, ranges and arrays, numbers for
+    those of numpy, texts for paths."""
+    if isinstance(value, dict):
+        return {name: _as_in_a_file(part) for name, part in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_as_in_a_file(part) for part in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 class _FromPython(Invocation):

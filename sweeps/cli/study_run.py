@@ -22,6 +22,7 @@ from sweeps.planning.study_directory import check_same_study, write_study_descri
 from sweeps.planning.trial_status import (
     TrialStatus,
     await_trial_status,
+    check_erasable,
     delete_leftovers,
     erase_study,
     forget_failures,
@@ -65,6 +66,8 @@ def run_study(
     Raises:
         UserError: something the user can put right.
     """
+    if how.fresh:
+        check_erasable(store)
     status = read_trial_status(plan, store)
     again = tuple(status.failed) if how.retry_failed else ()
     needed = tuple(plan.by_key) if how.fresh else (*status.missing, *again)

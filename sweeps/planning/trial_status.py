@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
-from pruning.user_error import printable
+from pruning.user_error import UserError, list_some, printable
 from sweeps.planning.plan import Plan
 from trainables.storage.layout import (
     ARTIFACTS,
@@ -19,6 +19,8 @@ from trainables.storage.layout import (
     FAILURES,
     NETWORKS,
     ROWS,
+    SEARCH_PARTS,
+    SIGNS,
     STUDY_PARTS,
     failure_file,
     failure_key,
@@ -154,6 +156,22 @@ def delete_leftovers(store: Store, done: Iterable[str]) -> None:
     for key in with_checkpoint.intersection(done):
         store.delete(state_folder(CHECKPOINTS, key))
     store.delete_abandoned_files()
+
+
+def check_erasable(store: Store) -> None:
+    """Pass if the directory holds a study or a search, or nothing that `--fresh` would delete.
+
+    Raises:
+        UserError: it is another folder, with e.g. `weights` of the user's.
+    """
+    if any(store.exists(name) for name in SIGNS) or store.list(ROWS, ".parquet"):
+        return
+    parts = (*STUDY_PARTS, *SEARCH_PARTS)
+    if others := [f"'{name}'" for name in parts if store.exists(name) or store.list(name)]:
+        raise UserError(
+            f"{store.place()} holds no study, but {list_some(others)}, which --fresh would "
+            "delete: choose another --out"
+        )
 
 
 def erase_study(store: Store) -> None:

@@ -14,6 +14,7 @@ from sweeps.cli.study_request import find_store
 from sweeps.cli.study_run import say
 from sweeps.live_view.watch import write_report
 from sweeps.loggers.selection import check_loggers
+from sweeps.planning.trial_status import check_erasable
 from sweeps.running.lease import hold_lease
 from sweeps.running.stop_request import INTERRUPTED as BY_USER
 from sweeps.running.stop_request import StopRequest
@@ -51,7 +52,9 @@ def run_search_command(options: Namespace, invocation: Invocation, *, default_pr
     store = find_store(options, spec.name)
     spec = resolve_search_weights(spec, store)
     check_search(spec)
-    if not options.fresh:
+    if options.fresh:
+        check_erasable(store)
+    else:
         check_same_search(spec, store)
     check_network(spec)
     if options.dry_run:

@@ -42,13 +42,15 @@ MODEL_SOURCES_FILE = "models.json"
 IDENTITY_FILE = f"{LOGGED}/identity"  # a random name that tells a study from all others
 
 # What a study directory holds besides the lease and the launch: `--fresh` deletes these and
-# nothing else.
+# nothing else, in this order, so that half a deletion still is a study.
 STUDY_PARTS = (
     *(ROWS, CURVES, LAYERS, LATENCY, ARTIFACTS, CHECKPOINTS, NETWORKS),
-    *(FAILURES, METHODS, WEIGHTS, PRECISION, REPORT, LOGS, LOGGED, STUDY_FILE, PLAN_FILE),
-    MODEL_SOURCES_FILE,
+    *(FAILURES, METHODS, WEIGHTS, PRECISION, REPORT, LOGS, LOGGED),
+    *(MODEL_SOURCES_FILE, PLAN_FILE, STUDY_FILE),
 )
-SEARCH_PARTS = (SEARCH_FILE, BEST_FILE, BEST, CANDIDATES)  # and the directory of a search
+SEARCH_PARTS = (BEST_FILE, BEST, CANDIDATES, SEARCH_FILE)  # and the directory of a search
+# One of these is in every directory in which a study or a search has begun.
+SIGNS = (STUDY_FILE, SEARCH_FILE, PLAN_FILE, LEASE_FILE)
 
 LONGEST_NAME = 150  # letters of a part of a file name; most file systems take 255 of a whole one
 _STATE = re.compile(r"(?P<kind>.+)-(?P<number>\d+)-(?P<checksum>[0-9a-f]{16})\.pt")

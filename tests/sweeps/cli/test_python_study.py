@@ -71,6 +71,17 @@ def test_fields_replace_those_of_a_file_and_of_a_preset(tmp_path: Path) -> None:
     assert Study(**{**FIELDS, "data_dir": "."}).spec.data_dir == str(Path.cwd())
 
 
+def test_what_a_script_has_at_hand_is_taken(tmp_path: Path) -> None:
+    import numpy as np
+
+    fields = {**FIELDS, "sparsities": np.array([0.5, 0.75]), "seeds": range(2)}
+    study = Study(**{**fields, "data_dir": tmp_path}, out=tmp_path / "study")
+    assert study.spec.sparsities == [0.5, 0.75] and study.spec.seeds == [0, 1]
+    assert study.spec.data_dir == str(tmp_path)
+    one = Study(**{**fields, "seeds": (np.int64(7),), "recipe": {"epochs": np.int64(1)}})
+    assert one.spec.seeds == [7] and one.spec.recipe.epochs == 1
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

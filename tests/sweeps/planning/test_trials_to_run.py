@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pruning.user_error import UserError
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.trial_status import (
+    check_erasable,
     erase_study,
     forget_failures,
     read_trial_status,
@@ -74,6 +76,42 @@ def test_a_dense_trial_runs_again_when_weights_are_wanted_that_it_did_not_store(
     child = plan.children[dense][0]
     store.delete(f"rows/{child}.parquet")
     assert read_trial_status(plan, store).missing == (dense, child)
+
+
+def test_fresh_deletes_nothing_of_a_folder_that_holds_no_study(tmp_path: Path) -> None:
+    store = Store.at(tmp_path)
+    check_erasable(store)
+    store.write("notes.txt", b"mine")
+    check_erasable(store)
+    store.write("weights/trained.pth", b"mine")
+    store.write("best/one.txt", b"mine")
+    line = "holds no study, but 'weights', 'best', which --fresh would delete: choose another --out"
+    with pytest.raises(UserError, match=line):
+        check_erasable(store)
+    for sign in ("study.yaml", "search.yaml", "plan.json", "lease.json", "rows/a/b.parquet"):
+        store.write(sign, b"")
+        check_erasable(store)
+        store.delete(sign)
+    with pytest.raises(UserError, match=line):
+        check_erasable(store)
+
+
+def test_half_a_deletion_still_is_a_study(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.at(tmp_path)
+    finish(store, plan, list(plan.by_key))
+    for name in ("study.yaml", "plan.json", "models.json", "logs/x", "weights/x"):
+        store.write(name, b"")
+    delete = Store.delete
+
+    def die_after(self: Store, name: str) -> None:
+        check_erasable(self)
+        delete(self, name)
+
+    monkeypatch.setattr(Store, "delete", die_after)
+    erase_study(store)
+    assert not store.list("")
 
 
 def test_erase_takes_the_study_and_leaves_what_else_lies_there(plan: Plan, tmp_path: Path) -> None:
