@@ -10,15 +10,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]  # a fresh checkout runs uninstalled
 
 from pruning.user_error import UserError
+from sweeps.study_file.yaml_reader import parse_yaml, read_text
 from trainables.command_line import DONE, Parser, run_command
 
 BLANK = "FILL-IN"
+CLUSTER_FILES = ("cluster.yaml", "clusters/gcp.yaml", "clusters/local.yaml")
 
 
 def check_cluster_file(path: str | Path) -> dict[str, Any]:
@@ -31,10 +31,17 @@ def check_cluster_file(path: str | Path) -> dict[str, Any]:
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        raw = yaml.safe_load(text)
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+        text = read_text(path)
+        raw = parse_yaml(text)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    except UserError as error:
+        raise UserError(f"cannot read {path}: {error}") from None
+    if not isinstance(raw, dict) or "provider" not in raw:
+        raise UserError(
+            f"{path} is no cluster file of `ray up`: it has no provider; those of the project are "
+            f"{', '.join(CLUSTER_FILES)}"
+        )
     for number, line in enumerate(text.splitlines(), start=1):
         code = line.split("#")[0].strip()
         if BLANK in code:
@@ -47,6 +54,9 @@ def check_cluster_file(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}:{place} {error.message}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: {error}") from None
+    key = config["auth"].get("ssh_private_key")
+    if key and not Path(key).expanduser().is_file():
+        raise UserError(f"{path}: auth: ssh_private_key: '{key}' is missing; ssh-keygen makes one")
     for remote, local in config["file_mounts"].items():
         if not Path(local).expanduser().exists():
             hint = (

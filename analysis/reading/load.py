@@ -27,7 +27,7 @@ from analysis.reading.stale_rows import (
     drop_rows_of_old_method_files,
     drop_rows_of_old_sparsity_lists,
 )
-from pruning.user_error import UserError
+from pruning.user_error import UserError, find_nearest, list_some
 from trainables.storage import layout
 from trainables.storage.parquet_tables import DamagedTable, decode_table
 from trainables.storage.schema import SCHEMA_VERSION, TABLES
@@ -221,12 +221,23 @@ def _explain(store: Store) -> str:
         return f"{store.place()} holds no study (neither study.yaml nor rows/)"
     folder = Path(store.uri)
     if not folder.exists():
+        near = find_nearest(folder.name, [study.name for study in _list_studies(folder.parent)])
+        hint = f"; did you mean '{folder.with_name(near)}'?" if near else ""
         return (
             f"no directory '{folder}'; give the study directory "
-            "(--out of the study, default studies/<name>)"
+            f"(--out of the study, default studies/<name>){hint}"
         )
     if not folder.is_dir():
         return f"'{folder}' is a file; give the study directory that it lies in"
-    inside = sorted(path.parent for path in folder.glob(f"*/{layout.STUDY_FILE}"))
-    hint = f"; did you mean '{inside[0]}'?" if inside else " (neither study.yaml nor rows/)"
+    inside = [f"'{study}'" for study in _list_studies(folder)]
+    if len(inside) > 1:
+        return f"'{folder}' is not a study directory; it holds {list_some(inside)}"
+    hint = f"; did you mean {inside[0]}?" if inside else " (neither study.yaml nor rows/)"
     return f"'{folder}' is not a study directory{hint}"
+
+
+def _list_studies(folder: Path) -> list[Path]:
+    """The study directories in a folder: those with rows first, then the newest first."""
+    files = list(folder.glob(f"*/{layout.STUDY_FILE}"))
+    files.sort(key=lambda file: (not (file.parent / layout.ROWS).is_dir(), -file.stat().st_mtime))
+    return [file.parent for file in files]

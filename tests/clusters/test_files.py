@@ -35,6 +35,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user with a token, in the project's folder."""
     (tmp_path / ".ray").mkdir()
     (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "id_ed25519").write_text("a key")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(ROOT)
     return tmp_path
@@ -102,6 +104,34 @@ def test_mistakes_are_one_line(
         line for line in error.splitlines() if line.startswith("error: ")
     ] == error.splitlines()[-1:]
     assert told in error.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"", "is no cluster file of `ray up`: it has no provider"),
+        (b"[1, 2]", "is no cluster file of `ray up`: it has no provider"),
+        (b"apiVersion: ray.io/v1\nkind: RayJob\n", "is no cluster file of `ray up`"),
+        (b"a: 1\na: 2\n", "line 2: the key 'a' is there twice"),
+        (b"\xff\xfea", "it is not UTF-8 text; save it as UTF-8"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_a_file_that_is_no_cluster_is_told_in_one_line(
+    text: bytes | None, told: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = home / "other.yaml"
+    if text is not None:
+        path.write_bytes(text)
+    assert check.main([str(path)]) == 2
+    error = capsys.readouterr().err
+    assert told in error and error.count("\n") == 1
+
+
+def test_a_key_that_is_not_there_is_found(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / ".ssh" / "id_ed25519").unlink()
+    assert check.main([str(filled("clusters/local.yaml", home))]) == 2
+    assert "ssh_private_key: '~/.ssh/id_ed25519' is missing" in capsys.readouterr().err
 
 
 # The GPUs of families of machines, by their compute capability; A100s and newer compute in bf16.

@@ -129,6 +129,12 @@ def test_no_study(tmp_path: Path) -> None:
     Store.at(tmp_path / "digits").write("study.yaml", b"name: digits\n")
     with pytest.raises(UserError, match=r"did you mean '.*digits'"):
         load_study(tmp_path)
+    Store.at(tmp_path / "a_copy").write("study.yaml", b"name: copy\n")
+    (tmp_path / "digits" / "rows").mkdir()
+    with pytest.raises(UserError, match=r"; it holds '.*/digits', '.*/a_copy'$"):
+        load_study(tmp_path)
+    with pytest.raises(UserError, match=r"no directory '.*/digit';.* did you mean '.*/digits'\?"):
+        load_study(tmp_path / "digit")
 
 
 def test_one_method_retrained_by_two_recipes_is_two_series(tmp_path: Path) -> None:
