@@ -2,11 +2,11 @@
 decimals."""
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import pandas as pd
 
 from analysis.columns import IDENTITY, LATENCY_COLUMNS
+from pruning.user_error import nearest
 from trainables.storage.schema import ROW_SCHEMA
 
 
@@ -69,9 +69,7 @@ def find_metric(name: str, rows: pd.DataFrame) -> Metric:
     """
     numeric = [column for column in rows.columns if column not in IDENTITY and _is_numeric(column)]
     if name not in numeric:
-        near = get_close_matches(name, numeric, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(numeric)}"
-        raise ValueError(f"no metric '{name}'; {hint}")
+        raise ValueError(f"no metric '{name}'{nearest(name, numeric)}")
     if len(rows) and rows[name].notna().sum() == 0:
         filled = [column for column in KNOWN_METRICS if rows[column].notna().any()]
         raise ValueError(f"no row has a value of '{name}' yet; there are: {', '.join(filled)}")

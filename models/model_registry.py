@@ -10,16 +10,17 @@ drawn from torch's global generator.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
-from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models import zoo
 from models.user_modules import import_user_module, user_imports
-from pruning.user_error import UserError
+from pruning.user_error import UserError, find_nearest, nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,16 +65,27 @@ def check_model_name(name: str) -> None:
     if name in MODELS:
         return
     if ":" not in name:
-        near = get_close_matches(name, MODELS, n=1, cutoff=0.5)
-        others = "torchvision:NAME, timm:NAME, or package.module:function"
-        hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(MODELS)}, {others}"
-        raise UserError(f"no model '{name}'; {hint}")
+        raise UserError(f"no model '{name}'{_hint_at_name(name)}")
     if zoo.is_library_name(name):
         zoo.check_library_name(name)
         return
     module, _, function = name.partition(":")
     if not all(part.isidentifier() for part in [*module.split("."), function]):
         raise UserError(f"a model of your own is named 'package.module:function', but got '{name}'")
+
+
+def _hint_at_name(name: str) -> str:
+    """The end of the error line for a name of no network: the one that was probably meant, of the
+    project, of a library or of a file of the user's."""
+    if found := re.fullmatch(r"(torchvision|timm)(?:\.models)?[./ _-]+(\w+)", name):
+        return f"; did you mean '{found[1]}:{found[2]}'?"
+    if name.endswith(".py") or (found := re.fullmatch(r"([\w.]+)\.(\w+)", name)):
+        own = f"{found[1]}:{found[2]}" if found else f"{Path(name).stem}:FUNCTION"
+        return f"; a network of your own is named by its module and function: '{own}'"
+    others = ["torchvision:NAME", "timm:NAME", "package.module:function"]
+    if near := find_nearest(name, MODELS):
+        return f"; did you mean '{near}'? (one of a library is torchvision:NAME or timm:NAME)"
+    return nearest(name, [*MODELS, *others])
 
 
 def build_model(name: str, *, image: tuple[int, int, int], classes: int) -> nn.Module:
@@ -163,7 +175,7 @@ def import_function(name: str, *, purpose: str) -> Callable[..., object]:
     function: object = getattr(module, attribute, None)
     if not callable(function):
         functions = [key for key, value in vars(module).items() if callable(value)]
-        near = get_close_matches(attribute, functions, n=1, cutoff=0.5)
-        hint = f"; did you mean '{path}:{near[0]}'?" if near else "; define it there"
+        near = find_nearest(attribute, functions)
+        hint = f"; did you mean '{path}:{near}'?" if near else "; define it there"
         raise UserError(f"no function '{attribute}' in '{path}' for {purpose}{hint}")
     return function

@@ -13,11 +13,10 @@ He et al. 2016 (arXiv 1512.03385) begin on CIFAR; all other layers keep their na
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pruning.user_error import UserError
+from pruning.user_error import UserError, find_nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -85,8 +84,8 @@ def build_library_model(name: str, *, image: tuple[int, int, int], classes: int)
         package.list_models(module=package) if library == "torchvision" else package.list_models()
     )
     if network not in known:
-        near = get_close_matches(network, known, n=1, cutoff=0.5)
-        hint = f"did you mean '{library}:{near[0]}'?" if near else f"it has {len(known)} others"
+        near = find_nearest(network, known)
+        hint = f"did you mean '{library}:{near}'?" if near else f"it has {len(known)} others"
         raise UserError(f"{library} has no classification network '{network}'; {hint}")
     model: nn.Module
     if library == "timm":

@@ -5,7 +5,6 @@ Importing this does not import torch.
 """
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +13,7 @@ from pruning import methods
 from pruning.controls import Control
 from pruning.entry_points import find_module_file, list_entry_points
 from pruning.method import Method
-from pruning.user_error import UserError
+from pruning.user_error import UserError, nearest
 from pruning.user_methods import (
     UserMethod,
     find_only_method,
@@ -53,9 +52,7 @@ def find_method_class(name: str) -> type[Method]:
 def _find_built_in(name: str) -> type[Method]:
     if name not in _list_built_in():
         known = list_methods()
-        near = get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(known)}"
-        raise UserError(f"no method '{name}'; {hint}")
+        raise UserError(f"no method '{name}'{nearest(name, known)}")
     return find_only_method(import_module(f"pruning.methods.{name}"), f"pruning/methods/{name}.py")
 
 

@@ -5,7 +5,7 @@ It is on the lowest layer, because networks and methods raise it, too. Imports n
 standard library.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -35,11 +35,20 @@ def printable(text: str) -> str:
     )
 
 
-def nearest(name: str, known: list[str]) -> str:
+def find_nearest(name: str, known: Iterable[str]) -> str | None:
+    """The name that was probably meant, upper or lower case: the most similar one, else one that
+    begins with what was given; None where there is none."""
+    by_lower = {other.lower(): other for other in known}
+    near = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    if not near and len(name) > 1:
+        near = [other for other in by_lower if other.startswith(name.lower())]
+    return by_lower[near[0]] if near else None
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
     """The end of an error line: the name that was probably meant, or all there are."""
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    if near:
-        return f"; did you mean '{near[0]}'?"
+    if near := find_nearest(name, known):
+        return f"; did you mean '{near}'?"
     return f"; there are: {', '.join(known)}" if known else ""
 
 

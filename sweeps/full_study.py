@@ -96,12 +96,20 @@ def make_parser() -> Parser:
         help="print every pruning method with its paper and cost",
     )
     add_about_options(parser)
+    parser.find_field = _find_field
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     return run_sweep_command(make_parser(), arguments, _work, completions=_completions)
+
+
+def _find_field(name: str) -> str | None:
+    from pruning.validation_errors import find_field
+    from sweeps.study_file.study import StudySpec
+
+    return find_field(StudySpec, name)
 
 
 def _completions() -> dict[str, Iterable[str]]:

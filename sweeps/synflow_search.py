@@ -101,12 +101,20 @@ def make_parser() -> Parser:
         "--list-presets", action="store_true", help="print the searches that come with the project"
     )
     add_about_options(parser)
+    parser.find_field = _find_field
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     return run_sweep_command(make_parser(), arguments, _work, completions=_completions)
+
+
+def _find_field(name: str) -> str | None:
+    from pruning.validation_errors import find_field
+    from sweeps.search.search_spec import SearchSpec
+
+    return find_field(SearchSpec, name)
 
 
 def _completions() -> dict[str, Iterable[str]]:

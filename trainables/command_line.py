@@ -38,6 +38,8 @@ class Parser(argparse.ArgumentParser):
     `--json` is given."""
 
     arguments: Sequence[str] = ()
+    find_field: Callable[[str], str | None] | None = None
+    """The path of the field of that name, which `--set` takes."""
 
     def __init__(self, *words: Any, **options: Any) -> None:
         """Options are written in full: a command line that is printed to be run again must not hold
@@ -51,11 +53,31 @@ class Parser(argparse.ArgumentParser):
         self.arguments = sys.argv[1:] if args is None else args
         return super().parse_known_args(args, namespace)
 
+    def _hint(self, message: str) -> str:
+        """What was probably meant by the first argument that is not recognized: a field, an option,
+        or a part of the value before it; "" where that cannot be told."""
+        unknown, *more = message.partition("unrecognized arguments: ")[2].split() or [""]
+        if not unknown:
+            return ""
+        name, equals, value = unknown.partition("=")
+        if name.startswith("--"):
+            field = self.find_field and self.find_field(name[2:].replace("-", "_"))
+            if field:
+                return f"did you mean --set {field}={value if equals else (more or ['...'])[0]}?"
+            near = get_close_matches(name, self._option_string_actions, n=1)
+            return f"did you mean {near[0]}?" if near else ""
+        words = list(self.arguments)
+        place = words.index(unknown) if unknown in words else 0
+        option = self._option_string_actions.get(words[place - 2]) if place > 1 else None
+        for mark in ",=":
+            if option and mark in str(option.metavar) and not words[place - 1].startswith("-"):
+                together = mark.join(words[place - 1 : place + 1 + len(more) * (mark == ",")])
+                return f"did you mean {words[place - 2]} {together}?"
+        return ""
+
     def error(self, message: str) -> NoReturn:
         """Print the error, with the option that was probably meant, and end with exit code 2."""
-        unknown = message.partition("unrecognized arguments: ")[2].partition(" ")[0]
-        near = get_close_matches(unknown.partition("=")[0], self._option_string_actions, n=1)
-        line = printable(f"{message}; {f'did you mean {near[0]}?' if near else 'see --help'}")
+        line = printable(f"{message}; {self._hint(message) or 'see --help'}")
         if "--json" in self.arguments and "--json" in self._option_string_actions:
             print_json({"error": line}, USER_ERROR)
         self.exit(USER_ERROR, f"error: {line}\n")

@@ -51,7 +51,7 @@ class HRank(FilterMethod):
         kind="structured",
         cost="ranks of 640 images, 15 epochs per layer and 1 retraining, of ever smaller networks",
         when=(
-            "you can pay for training after each layer; with layer_by_layer=False as any other "
+            "you can pay for training after each layer; with layer_by_layer: false as any other "
             "filter criterion"
         ),
         formula=(

@@ -34,13 +34,13 @@ def list_methods() -> dict[str, Any]:
     methods = [{"name": name, **describe_method(name)} for name in registry.list_methods()]
     for method in methods:
         in_all = registry.find_method_class(method["name"]).in_all
-        knobs = ", ".join(f"{name}={_in_yaml(value)}" for name, value in method["knobs"].items())
+        knobs = ", ".join(f"{name}: {_in_yaml(value)}" for name, value in method["knobs"].items())
         _print_entry(
             f"{method['name']} ({method['kind']}{'' if in_all else ', no part of methods: all'})",
             method["summary"],
             f"cost: {method['cost']}",
             f"when to use it: {method['when']}",
-            f"knobs and their defaults: {knobs}" if knobs else "",
+            f"knobs and their defaults: {{{knobs}}}" if knobs else "",
             f"paper: {method['paper']}" if method["paper"].strip("- ") else "",
         )
     return {"methods": methods}

@@ -42,7 +42,15 @@ def _name_changes(message: str, where: str, options: Namespace) -> str:
     what is wrong in it, or all that changed it where the message names no field of theirs."""
     flags = {
         f"--{name.replace('_', '-')} {value}": name
-        for name in ("methods", "sparsities", "seeds", "model", "weights")
+        for name in (
+            "methods",
+            "sparsities",
+            "seeds",
+            "model",
+            "weights",
+            "cpus_per_trial",
+            "gpus_per_trial",
+        )
         if (value := getattr(options, name)) is not None
     }
     flags |= {

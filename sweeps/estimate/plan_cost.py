@@ -3,6 +3,7 @@ rests on."""
 
 from collections.abc import Iterable
 
+from pruning.user_error import list_some
 from sweeps.estimate.devices import CPU, TYPICAL_GPU, hours_unit
 from sweeps.estimate.prunable_share import describe_prunable_shares
 from sweeps.estimate.spent import Account
@@ -87,7 +88,7 @@ def describe_plan(
     times = estimate_times(spec, plan, status, time_epochs=time_epochs)
     settings = ", ".join(f"{setting.model} on {setting.dataset}" for setting in spec.settings)
     lines = [
-        f"study {spec.name}: {settings}; {len(spec.seeds)} seeds; directory {store.place()}",
+        f"study {spec.name}: {settings}; {_describe_seeds(spec.seeds)}; directory {store.place()}",
         f"{len(plan.trials)} trials, {len(status.done)} done, {len(status.missing)} missing, "
         f"{len(status.failed)} failed, {len(status.blocked)} not run because of those",
         "",
@@ -108,6 +109,13 @@ def describe_plan(
     lines.append(f"disk: about {disk_bytes(plan, spec.data_dir) / 1e6:,.0f} MB")
     lines += [*describe_start(spec), *describe_prunable_shares(spec)]
     return "\n".join(lines)
+
+
+def _describe_seeds(seeds: list[int]) -> str:
+    """The seeds, and how many they are: `--seeds 3` is one seed."""
+    if len(seeds) == 1:
+        return f"1 seed ({seeds[0]})"
+    return f"{len(seeds)} seeds ({list_some([str(seed) for seed in seeds], 5)})"
 
 
 def _describe_trials(

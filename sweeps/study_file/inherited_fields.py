@@ -38,6 +38,8 @@ def fill_inherited_fields(raw: Any) -> Any:
     if not isinstance(raw, dict):
         raise ValueError("a study file is a mapping of keys to values")
     also = [] if raw.get("also") is None else raw["also"]
+    if isinstance(also, dict):
+        raise ValueError(f"also is a list: put '- ' before each setting, but got {short(also)}")
     if not isinstance(also, list) or len(also) > SETTINGS:
         raise ValueError(f"also is a list of at most {SETTINGS} mappings, but got {short(also)}")
     recipe, retrain = _mapping(raw, "recipe"), _mapping(raw, "retrain")
@@ -82,7 +84,7 @@ def _mapping(raw: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _tenth_of_rate(rate: Any) -> dict[str, float]:
     """A tenth of a learning rate, which may still be the text that YAML makes of `1e-1`; nothing
-    where the value is no number."""
+    where the value is none above 0, which is inherited as it stands."""
     with suppress(TypeError, ValueError, OverflowError):
-        return {"lr": float(rate) / 10}
+        return {"lr": float(rate) / 10} if float(rate) > 0 else {}
     return {}

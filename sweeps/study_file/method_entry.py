@@ -39,6 +39,63 @@ def check_knobs(raw: Any, *, axes: bool) -> Any:
     return raw
 
 
+def list_entries(raw: Any) -> list[Any]:
+    """The entries of `methods` as mappings with a name: from names, mappings of names to knobs, and
+    lists of both.
+
+    Raises:
+        ValueError: it is something else, or a mapping whose indentation says another thing than
+            its keys.
+    """
+    listed = [raw] if isinstance(raw, str) else raw
+    if isinstance(listed, dict) and "name" not in listed:
+        listed = [{name: knobs} for name, knobs in listed.items()]
+    if not isinstance(listed, list):
+        raise ValueError(
+            f"methods is a list of names or a mapping of names to knobs, but got {short(raw)}"
+        )
+    entries: list[Any] = []
+    for item in listed:
+        if isinstance(item, str):
+            _check_one_name(item)
+            entries.append({"name": item})
+        elif isinstance(item, dict) and "name" not in item:
+            _check_indentation(item)
+            entries += [_entry_with_knobs(name, knobs) for name, knobs in item.items()]
+        else:
+            entries.append(item)
+    return entries
+
+
+def _check_one_name(text: str) -> None:
+    if text.startswith("-"):
+        raise ValueError(f"a space must follow the dash before a method, but got {short(text)}")
+    if "," in text:
+        raise ValueError(f"must be a list: write [{text}], but got {short(text)}")
+
+
+def _check_indentation(item: dict[Any, Any]) -> None:
+    """Refuse a knob that stands beside its method."""
+    names = [name for name in item if isinstance(name, str)]
+    known = registry.list_methods()
+    for method, knob in ((a, b) for a in names for b in names if a in known and b not in known):
+        if item[method] is None and knob in registry.find_method_class(method).model_fields:
+            raise ValueError(
+                f"'{knob}' is a knob of '{method}': indent it further than the method, or write "
+                f"{method}: {{{knob}: {item[knob]}}}"
+            )
+
+
+def _entry_with_knobs(name: Any, knobs: Any) -> dict[str, Any]:
+    if knobs and name == "all":
+        raise ValueError("'all' has no knobs: name the method that shall have them beside it")
+    if knobs and not isinstance(knobs, dict):
+        raise ValueError(
+            f"method '{name}': knobs are a mapping of names to values, but got {short(knobs)}"
+        )
+    return {"name": name, "knobs": knobs or {}}
+
+
 class MethodEntry(Strict):
     """One method with its knobs; a list as a knob's value is an axis of the grid."""
 

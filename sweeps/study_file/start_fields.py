@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from pruning.user_error import short
 from sweeps.study_file.strict_model import Strict
 from sweeps.study_file.study_fields import Patterns
 from trainables.data.loader_interface import MeanStd
@@ -45,6 +46,11 @@ class StartWeights(Strict):
 
 
 def _read_source(raw: Any) -> Any:
+    if raw is not None and not isinstance(raw, str | dict | StartWeights):
+        raise ValueError(
+            "must be a file, torchvision:default, timm:TAG, STUDY_DIR#KEY or module:function, "
+            f"but got {short(raw)}"
+        )
     return {"source": raw} if isinstance(raw, str) else raw
 
 

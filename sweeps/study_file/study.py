@@ -1,23 +1,33 @@
 """What the user asks for: a study file as a strict model. Imports neither torch nor Ray."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticSerializationError
 
 from models.model_registry import MODELS, check_model_name
 from pruning import registry
 from pruning.entry_points import list_entry_points
-from pruning.user_error import UserError, short
+from pruning.user_error import UserError
 from pruning.validation_errors import describe_validation_error
 from sweeps.study_file.inherited_fields import SETTINGS, fill_inherited_fields
-from sweeps.study_file.method_entry import MethodEntry
+from sweeps.study_file.method_entry import MethodEntry, list_entries
 from sweeps.study_file.method_path import MethodPath, register_user_methods
 from sweeps.study_file.prices import Prices
 from sweeps.study_file.rank_checks import check_ranks
 from sweeps.study_file.start_fields import Normalisation, Size, Weights
 from sweeps.study_file.strict_model import Strict
-from sweeps.study_file.study_fields import Pattern, Patterns, Published, Resources, Seed, Sparsity
+from sweeps.study_file.study_fields import (
+    OneName,
+    Pattern,
+    Patterns,
+    Published,
+    Resources,
+    Seed,
+    Sparsity,
+    StudyName,
+    refuse_count,
+)
 from trainables.data import catalog
 from trainables.training.recipe import Number, Recipe
 
@@ -35,12 +45,10 @@ class StudySpec(Strict):
     every trial begins with; they bring their own `normalise`, where nothing else is said.
     """
 
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100, description="names its directory"
-    )
+    name: StudyName = Field(description="names its directory")
     description: str = Field(default="", description="a sentence for lists and the report")
-    dataset: str = Field(description="a data set of the project, or a folder in data_dir")
-    model: str = Field(
+    dataset: OneName = Field(description="a data set of the project, or a folder in data_dir")
+    model: OneName = Field(
         description="a name of the project, torchvision:NAME, timm:NAME or package.module:function"
     )
     data_dir: str | None = Field(
@@ -70,7 +78,9 @@ class StudySpec(Strict):
     sparsities: list[Sparsity] = Field(
         min_length=1, description="fractions of zeros, each in [0, 1)"
     )
-    seeds: list[Seed] = Field(min_length=1, description="everything is done once for each")
+    seeds: Annotated[list[Seed], BeforeValidator(refuse_count)] = Field(
+        min_length=1, description="everything is done once for each"
+    )
     exclude: Patterns = Field(
         default=[], description="layers that no method prunes, by name or pattern; first, last"
     )
@@ -110,21 +120,7 @@ class StudySpec(Strict):
     def _entries(cls, raw: Any) -> Any:
         """Bring `all`, names, `{name: knobs}` mappings and lists of both into entries. `all` stands
         for the methods that are not named, without those that must be."""
-        listed = [raw] if isinstance(raw, str) else raw
-        if isinstance(listed, dict) and "name" not in listed:
-            listed = [{name: knobs} for name, knobs in listed.items()]
-        if not isinstance(listed, list):
-            raise ValueError(
-                f"methods is a list of names or a mapping of names to knobs, but got {short(raw)}"
-            )
-        entries: list[Any] = []
-        for item in listed:
-            if isinstance(item, str):
-                entries.append({"name": item})
-            elif isinstance(item, dict) and "name" not in item:
-                entries += [{"name": name, "knobs": knobs or {}} for name, knobs in item.items()]
-            else:
-                entries.append(item)
+        entries = list_entries(raw)
         named = [entry.get("name") for entry in entries if isinstance(entry, dict)]
         every = ({"name": "all"}, {"name": "all", "knobs": {}})
         return [

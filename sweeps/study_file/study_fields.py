@@ -1,9 +1,11 @@
 """The types of a study file's fields: sparsities, seeds, resources and published numbers."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
+from pruning.user_error import short
 from sweeps.study_file.method_entry import check_knobs
 from sweeps.study_file.strict_model import LARGEST, Strict
 from trainables.data.image_mode import ImageChoice
@@ -19,6 +21,44 @@ def _is_sparsity(value: float) -> float:
 
 
 Sparsity = Annotated[Number, AfterValidator(_is_sparsity)]
+
+
+def _check_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{,99}", name):
+        raise ValueError(
+            "must be at most 100 letters, digits, '_', '-' and '.', and begin with a letter or "
+            f"a digit, but got {short(name)}"
+        )
+    return name
+
+
+StudyName = Annotated[str, AfterValidator(_check_name)]
+
+
+def _refuse_list(raw: Any) -> Any:
+    if isinstance(raw, list) and raw:
+        raise ValueError(
+            f"must be one name, but got {short(raw)}: give each further one in a setting of "
+            "its own, in also"
+        )
+    return raw
+
+
+OneName = Annotated[str, BeforeValidator(_refuse_list)]
+"""Of a data set or a network."""
+
+
+def refuse_count(raw: Any) -> Any:
+    """Seeds as they stand; `seeds: 3` may mean one or three.
+
+    Raises:
+        ValueError: it is a number.
+    """
+    if isinstance(raw, int) and not isinstance(raw, bool) and 1 < raw <= 20:
+        raise ValueError(
+            f"must be a list, but got {raw}: write [{raw}], or {list(range(raw))} for {raw} seeds"
+        )
+    return raw
 
 
 def _list_patterns(raw: Any) -> Any:

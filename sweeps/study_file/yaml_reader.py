@@ -22,6 +22,17 @@ VALUES = 100_000  # of a document, every alias counted as what it stands for
 MERGE = "tag:yaml.org,2002:merge"
 
 
+# What the parser says where a line opens something that no later one closes: that line is to mend.
+_OPENED = ("a simple key", "a quoted scalar", "a flow sequence", "a flow mapping")
+_HINTS = {
+    "'\\t'": "; indent by spaces",
+    "mapping values are not allowed": "; indent keys that belong together alike, and put a text "
+    "with ': ' in it in quotes",
+    "could not find expected ':'": "; a space must follow the colon",
+    "that cannot start any token": "; put a text that begins with it in quotes",
+}
+
+
 class _Loader(yaml.SafeLoader):
     """YAML's plain values, except that 2:4 is a text, as in YAML 1.2: YAML 1.1 reads it as a number
     of base 60, 124."""
@@ -131,8 +142,10 @@ def _reason(error: Exception) -> str:
     """What is wrong and where, without the parser's picture of the line."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         text = ", ".join(part for part in (error.context, error.problem) if part)
-        hint = "; indent by spaces" if "'\\t'" in text else ""
-        return " ".join(f"line {error.problem_mark.line + 1}: {text}{hint}".split())[:200]
+        opened = error.context_mark if any(part in text for part in _OPENED) else None
+        mark = opened or error.problem_mark
+        hint = next((hint for part, hint in _HINTS.items() if part in text), "")
+        return " ".join(f"line {mark.line + 1}: {text}{hint}".split())[:300]
     if isinstance(error, yaml.YAMLError):
         return " ".join(str(error).split())[:200]
     detail = f" ({str(error).split(';')[0]})" if isinstance(error, ValueError) else ""

@@ -67,7 +67,7 @@ def test_names_and_checks_without_torch() -> None:
         ("vgg-16", "no model 'vgg-16'; did you mean 'vgg16'?"),
         ("simplecnn", "no model 'simplecnn'; did you mean 'simple_cnn'?"),
         ("", "no model ''; there are: resnet18, "),
-        ("own.nets", "no model 'own.nets'; there are: "),
+        ("own.nets", "no model 'own.nets'; a network of your own is named by its module and "),
         (":net", "'package.module:function', but got ':net'"),
         ("own.nets:", "'package.module:function', but got 'own.nets:'"),
         ("own..nets:net", "'package.module:function'"),

@@ -40,7 +40,7 @@ def test_the_default_is_none_and_other_values_are_refused() -> None:
     spec, plan = make()
     assert spec.keep_networks == "none" and not plan.keep_networks
     with pytest.raises(
-        UserError, match="x: keep_networks: input should be 'none' or 'all', but got 'some'"
+        UserError, match="x: keep_networks: must be 'none' or 'all', but got 'some'"
     ):
         make(keep_networks="some")
 

@@ -5,12 +5,11 @@ the user's own functions among them. Does not import torch.
 import hashlib
 import sys
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from pathlib import Path
 
 from models.model_registry import import_function
 from models.user_modules import digest_user_module
-from pruning.user_error import UserError
+from pruning.user_error import UserError, nearest
 from trainables.data.loader_interface import Augment
 
 # Made on the device out of images that lie there, all draws of an epoch at once.
@@ -53,9 +52,7 @@ def _check_name(name: str) -> None:
         if not all(part.isidentifier() for part in [*module.split("."), function]):
             raise ValueError(f"an augmentation of your own is named '{OWN}', but got '{name}'")
         return
-    near = get_close_matches(name, NAMES, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(NAMES)}, or {OWN}"
-    raise ValueError(f"no augmentation '{name}'; {hint}")
+    raise ValueError(f"no augmentation '{name}'{nearest(name, [*NAMES, OWN])}")
 
 
 def names_of(augment: Augment) -> tuple[str, ...]:

@@ -7,11 +7,10 @@ Imports nothing heavy.
 import hashlib
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from pruning.entry_points import list_entry_points, load_function
-from pruning.user_error import UserError
+from pruning.user_error import UserError, nearest
 from trainables.data.error_text import one_line
 from trainables.data.image_folders import find_image_folders
 
@@ -82,14 +81,22 @@ def check_data_set_name(dataset: str, *, known: bool) -> None:
         raise UserError(
             "the name of a data set must be at most 100 letters, digits, '_', '-' and '.', "
             f"and begin with none of the last two, or be 'hf:OWNER/NAME', but got '{dataset}'"
+            f"{_as_folder(dataset)}"
         )
     if known and dataset not in DATASETS:
-        near = get_close_matches(dataset, DATASETS, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(DATASETS)}"
         raise UserError(
-            f"no data set '{dataset}'; {hint} (any other name needs --data-dir with image folders "
-            "or Parquet files, or is 'hf:OWNER/NAME' on the Hugging Face Hub)"
+            f"no data set '{dataset}'{nearest(dataset, list(DATASETS))} (any other name needs "
+            "data_dir, or --data-dir, with image folders or Parquet files, or is 'hf:OWNER/NAME' "
+            "on the Hugging Face Hub)"
         )
+
+
+def _as_folder(dataset: str) -> str:
+    """The end of the error line for a path: its two fields."""
+    folder, slash, name = dataset.rstrip("/").rpartition("/")
+    if not slash or not name:
+        return ""
+    return f"; a folder of your own is data_dir: {folder or '/'} and dataset: {name}"
 
 
 def parse_hub_name(dataset: str) -> HubDataSet:
@@ -192,10 +199,12 @@ def _check_folder(data_dir: str | Path) -> Path:
     try:
         if not folder.is_dir():
             is_there = "a file" if folder.exists() else "missing"
-            raise UserError(f"--data-dir must be a folder, but '{data_dir}' is {is_there}")
+            raise UserError(
+                f"data_dir, or --data-dir, must be a folder, but '{data_dir}' is {is_there}"
+            )
     except OSError as error:  # a name that is too long, or a folder above that is closed to us
         raise UserError(
-            f"--data-dir must be a folder, but '{data_dir}': {error.strerror}"
+            f"data_dir, or --data-dir, must be a folder, but '{data_dir}': {error.strerror}"
         ) from error
     return folder
 

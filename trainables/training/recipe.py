@@ -4,10 +4,12 @@ The rate at any point of a training is in `learning_rate.py`. Does not import to
 """
 
 import json
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from pruning.user_error import short
 from trainables.data.augment_names import parse_augment
 from trainables.data.loader_interface import Augment
 
@@ -16,13 +18,20 @@ LONGEST = 100_000  # epochs
 
 def _refuse_booleans(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError(f"input should be a number, but got {str(value).lower()}")
+        raise ValueError(f"must be a number, but got {str(value).lower()}")
     return value
+
+
+def _refuse_ranges(value: object) -> object:
+    """Texts that are no whole number: "0-2" would be read as -2."""
+    if isinstance(value, str) and not re.fullmatch(r"\s*[-+]?\d[\d_]*(\.0*)?\s*", value):
+        raise ValueError(f"must be a whole number, but got {short(value)}")
+    return _refuse_booleans(value)
 
 
 # Numbers as a user writes them: 0.1, also "1e-3", which YAML takes for text; but not yes or no.
 Number = Annotated[float, BeforeValidator(_refuse_booleans)]
-Count = Annotated[int, BeforeValidator(_refuse_booleans)]
+Count = Annotated[int, BeforeValidator(_refuse_ranges)]
 Epochs = Annotated[Count, Field(ge=0, le=LONGEST)]
 Augmentation = Annotated[Augment, BeforeValidator(parse_augment)]
 

@@ -24,7 +24,7 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("no method 'magnitud'; did you mean 'magnitude'?", {"method": "magnitud"}),
     ("must be a name, a file or a Method, but got int", {"method": 3}),
     ("has no knob 'skope'; did you mean 'scope'?", {"skope": "layer"}),
-    ("scope: input should be 'global' or 'layer', but got 'all'", {"scope": "all"}),
+    ("scope: must be 'global' or 'layer', but got 'all'", {"scope": "all"}),
     ("leave out scope, or give the class", {"method": Largest(), "scope": "layer"}),
     ("sparsity must be in [0, 1), but got 90", {"sparsity": 90}),
     ("'magnitude' needs a sparsity, e.g. sparsity=0.9", {"sparsity": None}),

@@ -58,7 +58,7 @@ def test_lists_for_people_fit_the_terminal_and_name_knobs_with_their_defaults(
         assert names == list(known)
         if words == "--list-methods":
             assert "random_ticket (control, no part of methods: all)" in printed
-            assert "knobs and their defaults: scope=global, start=0.0" in printed
+            assert "knobs and their defaults: {scope: global, start: 0.0" in printed
 
 
 def test_a_dry_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

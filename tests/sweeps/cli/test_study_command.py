@@ -54,6 +54,13 @@ def test_the_surface_is_frozen() -> None:
             "unknown key 'recipe.epoch'; did you mean 'epochs'?",
         ),
         (["--preset", "digits", "--set", "recipe"], "--set takes key=value"),
+        (["--epochs", "5"], "--epochs 5; did you mean --set recipe.epochs=5?"),
+        (["--dataset=mnist"], "--dataset=mnist; did you mean --set dataset=mnist?"),
+        (["--sparsity", "0.5"], "--sparsity 0.5; did you mean --sparsities?"),
+        (["--sparsities", "0.5", "0.9"], "0.9; did you mean --sparsities 0.5,0.9?"),
+        (["--seeds", "0", "1", "2"], "1 2; did you mean --seeds 0,1,2?"),
+        (["--set", "recipe.epochs", "5"], "5; did you mean --set recipe.epochs=5?"),
+        (["digits"], "digits; see --help"),
         (["--preset", "digits", "--cpus-per-trial", "0"], "resources.cpus_per_trial"),
         (
             ["--study", "/nowhere/x.yaml"],

@@ -38,6 +38,9 @@ def test_without_a_price_there_is_no_money(
     spec, plan = plan_small_study()
     store = Store.at(tmp_path)
     told = describe_plan(spec, plan, read_trial_status(plan, store), store)
+    assert "; 2 seeds (0, 1); directory" in told
+    one = spec.model_copy(update={"seeds": [3]})
+    assert "; 1 seed (3); " in describe_plan(one, plan, read_trial_status(plan, store), store)
     assert "USD" not in told and "CPU core hours, from a table of devices" in told
     assert "magnitude_post" in told and "< 0.01" in told
 

@@ -52,13 +52,13 @@ def test_every_preset_is_a_search_that_can_begin(name: str) -> None:
         ),
         (
             {"space": {"iterations": {"range": [1.5, 2.5]}}},
-            "iterations: input should be a valid integer, but got 1.5",
+            "iterations: must be a whole number, but got 1.5",
         ),
         (
             {"space": {"iterations": {"range": [0, 5]}}},
-            "iterations: input should be greater than or equal to 1",
+            "iterations: must be at least 1",
         ),
-        ({"space": {}}, "space: dictionary should have at least 1 item"),
+        ({"space": {}}, "space: must have at least 1 entry"),
         ({"method": "synflo"}, "synflow"),
         ({"strategy": "ahsa"}, "no strategy 'ahsa'; did you mean 'asha'?"),
         (
@@ -83,7 +83,7 @@ def test_every_preset_is_a_search_that_can_begin(name: str) -> None:
         ({"confirm_seeds": [0, 1]}, "confirm_seeds must not hold seed 0"),
         ({"sparsities": [1.2]}, "sparsity must be in [0, 1), but got 1.2"),
         ({"recipe": [1]}, "recipe: a recipe is a mapping of keys to values"),
-        ({"recipe": {"lr": -1}}, "recipe.lr: input should be greater than 0"),
+        ({"recipe": {"lr": -1}}, "recipe.lr: must be above 0"),
         ({"bugdet": {}}, "unknown key 'bugdet'; did you mean 'budget'?"),
     ],
 )

@@ -16,7 +16,7 @@ from tests.sweeps.estimate.small_study import plan_small_study
 @pytest.mark.parametrize(
     ("prices", "wrong"),
     [
-        ({"per_hour": {"T4": -1}}, "greater than or equal to 0"),
+        ({"per_hour": {"T4": -1}}, "per_hour.T4: must be at least 0, but got -1"),
         ({"T4": 1}, "T4"),
         ({"per_hour": 3}, "per_hour"),
     ],

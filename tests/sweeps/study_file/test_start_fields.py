@@ -52,15 +52,21 @@ def test_no_weights_are_random_ones() -> None:
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"weights": {"head": "fresh"}}, "weights.source: field required"),
+        ({"weights": {"head": "fresh"}}, "weights.source is missing"),
         ({"weights": {"source": "a", "digest": "x"}}, "weights.digest: "),
         ({"weights": {"source": "a", "heat": "fresh"}}, "did you mean 'head'"),
-        ({"weights": ["a.pth"]}, "weights: input should be a mapping"),
+        ({"weights": ["a.pth"]}, "weights: must be a file, torchvision:default"),
         ({"normalise": "imagnet"}, "normalise"),
-        ({"normalise": {"mean": [0.5], "std": [0.0]}}, "greater than 0"),
+        (
+            {"normalise": {"mean": [0.5], "std": [0.0]}},
+            "normalise.std.0: must be above 0, but got 0.0",
+        ),
         ({"normalise": {"mean": [0.5, 0.5], "std": [0.1]}}, "one number per channel each"),
-        ({"normalise": {"mean": [128], "std": [0.1]}}, "less than or equal to 1"),
-        ({"image_size": 4}, "greater than or equal to 8"),
+        (
+            {"normalise": {"mean": [128], "std": [0.1]}},
+            "normalise.mean.0: must be at most 1, but got 128",
+        ),
+        ({"image_size": 4}, "image_size: must be at least 8, but got 4"),
     ],
 )
 def test_what_is_wrong_is_one_line(fields: dict[str, Any], text: str) -> None:

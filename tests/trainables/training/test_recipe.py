@@ -36,7 +36,7 @@ from trainables.training.recipe import Recipe
         ({"clip": 0}, "greater than 0"),
         ({"clip": float("inf")}, "finite number"),
         ({"accumulate": 0}, "greater than or equal to 1"),
-        ({"accumulate": True}, "should be a number, but got true"),
+        ({"accumulate": True}, "must be a number, but got true"),
         ({"epochs": -1}, "greater than or equal to 0"),
         ({"lr": 0}, "greater than 0"),
         ({"epoch": 3}, "Extra inputs"),
