@@ -43,6 +43,7 @@ LIBRARIES: dict[str, set[str]] = {
 }
 EXTRA = {  # libraries that one file alone may import
     "pruning/structured/narrow_window_attention.py": {"torchvision"},
+    "trainables/ray_notices.py": {"ray"},
     "trainables/ray_trainable.py": {"ray"},
     "trainables/data/hub.py": {"huggingface_hub"},
     "trainables/export/study_records.py": {"yaml"},
@@ -79,7 +80,7 @@ ROOMS: dict[str, list[str]] = {
             user_method_files checkpoint_format trial_records data environment training trial_spec
             network training_masks dense_weights saved_networks weights prune_inputs measured_row
             early_stop epoch_runner trial_results phase_runner trial rank_processes worker_checks
-            ray_trainable timing export""",
+            ray_notices ray_trainable timing export""",
         "sweeps": """study_file planning estimate running loggers live_view cli
             full_study replicate search synflow_search""",
         "analysis": """columns method_styles metrics reading series tidy_rows statistics captions

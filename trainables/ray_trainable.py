@@ -1,4 +1,5 @@
-"""The adapter between a trial and Ray Tune: the only file of this package that imports Ray.
+"""The adapter between a trial and Ray Tune; beside `ray_notices.py` no other file of this package
+imports Ray.
 
 The command that starts a study imports this file, too: torch is imported where a worker needs it.
 
@@ -17,13 +18,12 @@ from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import ray
 from ray import tune
-from ray._private.state import state
 
 from trainables.environment import Environment
 from trainables.node_faults import NodeCrowded, NodeUnfit, find_node_fault
 from trainables.provenance import host_and_process
+from trainables.ray_notices import describe_node, is_draining, is_stop_requested
 from trainables.storage.layout import probe_file
 from trainables.storage.store import Store, StoreLost
 from trainables.trial_spec import TrialSpec
@@ -83,7 +83,8 @@ class RayTrial(tune.Trainable):
             self._end = signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take another trial in the same process."""
+        """Take another trial in the same process; one that has not ended is saved before."""
+        self.cleanup()
         self._close()
         self.setup(new_config)
         return True
@@ -92,8 +93,8 @@ class RayTrial(tune.Trainable):
         """Run the trial for about a second.
 
         Returns:
-            `status`: running, retrying, or at the end done, failed, dense_weights_missing,
-                store_lost or store_not_shared.
+            `status`: running (with `done`: saved, because the command wants to stop), retrying, or
+                at the end done, failed, dense_weights_missing, store_lost or store_not_shared.
             what `Trial.describe_progress` returns, and on which `device` the trial runs.
             `curve`: the rows that the curves have got since the last result, from row number
                 `curve_from` on.
@@ -109,18 +110,20 @@ class RayTrial(tune.Trainable):
             from trainables.rank_processes import open_trial
         except ImportError as absent:  # whatever of torch or of its libraries is missing here
             self._wait(NODE_FAULT_PAUSE)
-            raise NodeUnfit(f"{_node()}: torch cannot be imported: {absent}") from absent
+            raise NodeUnfit(f"{describe_node()}: torch cannot be imported: {absent}") from absent
         if self.pause:
             self._wait(self.pause)
             self.pause = 0.0
         until = time.monotonic() + SECONDS_PER_RESULT
         if self._must_leave():
             raise Leaving
+        if self.trial is None and is_stop_requested():
+            return _end("running", "")  # nothing is opened any more
         self.busy = True
         try:
             if self.trial is None:
                 store = Store.at(self.environment.store)
-                if error := find_other_directory(self.environment, _node()):
+                if error := find_other_directory(self.environment, describe_node()):
                     return _end("store_not_shared", error)
                 if error := read_verdict(self.spec.key, store):
                     return _end("failed", error)
@@ -131,6 +134,8 @@ class RayTrial(tune.Trainable):
             if not self.trial.done and self._must_leave():
                 self.trial.save()
                 raise Leaving
+            if stopped := not self.trial.done and is_stop_requested():
+                self.trial.save()
         except StoreLost as lost:
             self._close()
             return _end("store_lost", str(lost))
@@ -143,7 +148,8 @@ class RayTrial(tune.Trainable):
             return self._handle_exception(exception)
         finally:
             self.busy = False
-        return self._result(self.trial)
+        result = self._result(self.trial)
+        return {**result, "done": True} if stopped else result
 
     def _run_until(self, trial: Trial, until: float) -> None:
         """Run the trial until a moment of the monotonic clock, or to its end."""
@@ -187,7 +193,7 @@ class RayTrial(tune.Trainable):
             self._end(number, frame)
 
     def _must_leave(self) -> bool:
-        return self.terminated or _is_draining()
+        return self.terminated or is_draining()
 
     # Exceptions of the trial
 
@@ -211,7 +217,7 @@ class RayTrial(tune.Trainable):
             if lost := store.find_loss(probe_file(host_and_process())):  # it may be on that disk
                 return _end("store_lost", lost)
             self._wait(NODE_FAULT_PAUSE)
-            raise NodeUnfit(f"{_node()}: {fault}") from exception
+            raise NodeUnfit(f"{describe_node()}: {fault}") from exception
         if isinstance(exception, torch.OutOfMemoryError) and self._is_crowded(exception):
             return self._wait_for_memory(exception)
         if isinstance(exception, RankLostError):
@@ -246,7 +252,7 @@ class RayTrial(tune.Trainable):
         """Wait until others may have given memory back; NodeCrowded after the last pause."""
         self._close()
         if self.crowded == len(MEMORY_PAUSES):
-            raise NodeCrowded(f"{_node()}: others take the GPU's memory") from error
+            raise NodeCrowded(f"{describe_node()}: others take the GPU's memory") from error
         self._wait(MEMORY_PAUSES[self.crowded])
         self.crowded += 1
         return _end("retrying", "others take the GPU's memory") | {"done": False}
@@ -278,19 +284,3 @@ class RayTrial(tune.Trainable):
 
 def _end(status: str, error: str) -> dict[str, Any]:
     return {"done": True, "status": status, "steps_done": 0, "error": error}  # it has no rows
-
-
-def _node() -> str:
-    """This node by its id and, in brackets, its address, as the driver reads it."""
-    if not ray.is_initialized():
-        return "this node"
-    context = ray.get_runtime_context()
-    return f"node {context.get_node_id()} ({ray.util.get_node_ip_address()})"
-
-
-def _is_draining() -> bool:
-    """Whether Ray is about to take this node away; False where Ray does not say."""
-    if ray.is_initialized():  # otherwise asking would start a Ray
-        with suppress(Exception):  # private, and the cluster may be going down at this moment
-            return ray.get_runtime_context().get_node_id() in state.get_draining_nodes()
-    return False

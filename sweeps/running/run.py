@@ -5,6 +5,7 @@ starts a fresh Tuner on the rest.
 """
 
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,19 +26,30 @@ from sweeps.running.unfit_nodes import UnfitNodes
 from sweeps.running.worker_failures import WorkerFailures, describe_failure
 from sweeps.study_file.study_fields import Resources
 from trainables.environment import Environment
+from trainables.ray_notices import request_stop
 from trainables.ray_trainable import RayTrial
 from trainables.storage.store import Store
 
+UNHEARD_SECONDS = 60.0  # after which a trial is stopped that reports and has not ended
+
 
 class StopOnRequest(tune.Stopper):
-    """Once a stop is requested, stops each trial that runs at its next report, and then Tune, with
-    whatever it has started meanwhile."""
+    """Once a stop is requested, has each trial that runs save and end, and then stops Tune, with
+    whatever it has started meanwhile. Trials that do not hear it are stopped after a minute."""
+
+    def __init__(self) -> None:
+        self._told_at: float | None = None
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return bool(StopRequest.reason)
+        return self._told_at is not None and time.monotonic() - self._told_at > UNHEARD_SECONDS
 
     def stop_all(self) -> bool:
-        return bool(StopRequest.reason) and not StopRequest.running
+        if not StopRequest.reason:
+            return False
+        if self._told_at is None:
+            self._told_at = time.monotonic()
+            request_stop(True)
+        return not StopRequest.running
 
 
 def run_plan(
@@ -90,6 +102,7 @@ def run_tuner(
     """Run what the searcher hands out, up to `samples` trials, to its end or until a stop is
     requested."""
     StopRequest.running = set()
+    request_stop(False)
     bundle = {"CPU": resources.cpus_per_trial}
     if resources.gpus_per_trial:
         bundle["GPU"] = resources.gpus_per_trial

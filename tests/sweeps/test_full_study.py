@@ -24,6 +24,7 @@ from sweeps.study_file.study import build_study
 from tests.chaos.processes import MARK, marked
 from trainables.environment import Environment
 from trainables.storage import parquet_tables, schema
+from trainables.storage.layout import state_key
 from trainables.storage.store import Store
 from trainables.trial import Trial
 
@@ -163,10 +164,13 @@ def test_a_killed_driver_and_a_killed_worker_leave_the_rows_of_an_undisturbed_ru
 def test_ctrl_c_checkpoints_and_says_how_to_go_on(
     tmp_path: Path, clean: list[subprocess.Popen[str]]
 ) -> None:
-    plan = write(tmp_path, checkpoint_seconds=3600, recipe={**STUDY["recipe"], "epochs": 40})
+    """Also while others wait for their workers, which Tune would give them at once."""
+    recipe = {**STUDY["recipe"], "epochs": 40}
+    plan = write(tmp_path, checkpoint_seconds=3600, recipe=recipe, seeds=[0, 1, 2, 3])
     clean.append(start(tmp_path))
     store = Store.at(tmp_path / "out")
     wait_for(lambda: len(store.list("artifacts", ".pt")) == 2)
+    running = {state_key(path) for path in store.list("artifacts", ".pt")}
     time.sleep(2)
     clean[-1].send_signal(signal.SIGINT)
     code, told = finish(clean[-1])
@@ -174,7 +178,8 @@ def test_ctrl_c_checkpoints_and_says_how_to_go_on(
     assert "stopping: running trials checkpoint" in told
     assert f"interrupted: 0 of {len(plan.trials)} trials done; continue with: python " in told
     assert "--study" in told.splitlines()[-1]
-    assert len(store.list("checkpoints", ".pt")) == 2, "both running trials left a checkpoint"
+    saved = [state_key(path) for path in store.list("checkpoints", ".pt")]
+    assert len(running) == 2 and sorted(saved) == sorted(running)
     wait_for(
         lambda: not children_of(clean[-1], "")
     )  # no orphans; Ray takes its time on a busy machine

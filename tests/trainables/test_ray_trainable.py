@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -110,23 +109,40 @@ def test_a_node_that_is_drained_is_left(
     worker: RayTrial, tmp_path: Path, cut: None, monkeypatch: Any
 ) -> None:
     worker.step()
-    monkeypatch.setattr(ray_trainable, "_is_draining", lambda: True)
+    monkeypatch.setattr(ray_trainable, "is_draining", lambda: True)
     with pytest.raises(Leaving):
         worker.step()
 
 
-def test_ray_is_asked_whether_it_drains_this_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where none runs, none is started by asking."""
-    assert not ray_trainable._is_draining() and not ray_trainable.ray.is_initialized()
-    here = SimpleNamespace(get_node_id=lambda: "3f2a")
-    monkeypatch.setattr(ray_trainable.ray, "is_initialized", lambda: True)
-    monkeypatch.setattr(ray_trainable.ray, "get_runtime_context", lambda: here)
-    for draining in ({"3f2a": 0}, {"77b1": 0}, {}):
-        told = SimpleNamespace(get_draining_nodes=lambda draining=draining: draining)
-        monkeypatch.setattr(ray_trainable, "state", told)
-        assert ray_trainable._is_draining() == ("3f2a" in draining)
-    monkeypatch.setattr(ray_trainable, "state", None)
-    assert not ray_trainable._is_draining(), "Ray does not say"
+@pytest.mark.parametrize("opened", [True, False])
+def test_where_the_command_wants_to_stop_a_trial_is_saved_and_ends(
+    opened: bool, worker: RayTrial, tmp_path: Path, cut: None, monkeypatch: Any
+) -> None:
+    if opened:
+        worker.step()
+        assert worker.trial is not None
+        worker.trial.advance(lambda: True)
+    monkeypatch.setattr(ray_trainable, "is_stop_requested", lambda: True)
+    result = worker.step()
+    assert result["done"] and result["status"] == "running"
+    saved = Store.at(tmp_path).list("checkpoints", ".pt")
+    assert len(saved) == opened and (worker.trial is None) != opened
+    if worker.trial:
+        position = worker.trial.position
+        assert Trial(SPEC, worker.environment).start == position > 0
+
+
+def test_a_trial_that_has_not_ended_is_saved_before_the_worker_takes_another(
+    worker: RayTrial, cut: None
+) -> None:
+    """Tune stops a trial and may start the next one in its worker at once."""
+    worker.step()
+    assert worker.trial is not None
+    worker.trial.advance(lambda: True)
+    position, environment = worker.trial.position, worker.environment
+    other = SPEC.model_copy(update={"seed": 2})
+    assert worker.reset_config(make_config(other, environment))
+    assert Trial(SPEC, environment).start == position > 0
 
 
 def test_reused_for_another_trial_it_starts_from_nothing(worker: RayTrial, tmp_path: Path) -> None:

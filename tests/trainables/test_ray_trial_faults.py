@@ -131,7 +131,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that a worker makes, none of which takes time."""
     made: list[float] = []
     monkeypatch.setattr(RayTrial, "_wait", lambda worker, seconds: made.append(seconds))
-    monkeypatch.setattr(ray_trainable, "_node", lambda: "node 3f2a (10.0.0.7)")
+    monkeypatch.setattr(ray_trainable, "describe_node", lambda: "node 3f2a (10.0.0.7)")
     return made
 
 

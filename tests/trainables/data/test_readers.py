@@ -4,6 +4,7 @@ Covers: trainables/data/readers.py, trainables/data/parquet_rows.py.
 """
 
 import random
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -134,10 +135,7 @@ def test_an_image_that_would_unfold_to_gigabytes_is_refused(tmp_path):
     )
     write_parquet(tmp_path / "test.parquet", [bomb], [0])
     write_parquet(tmp_path / "train.parquet", [bomb, bomb], [0, 1])
-    assert (
-        "cannot decode the image in" in (message := refusal(tmp_path))
-        and "decompression bomb" in message
-    )
+    assert re.search(r"the image in .*, row 0 has more than [\d,]+ pixels", refusal(tmp_path))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
