@@ -258,9 +258,9 @@ class RayTrial(tune.Trainable):
         return _end("retrying", "others take the GPU's memory") | {"done": False}
 
     def _wait(self, seconds: float) -> None:
-        """Do nothing for so long, or until the worker has to leave."""
+        """Do nothing for so long, or until the worker has to leave or the command wants to stop."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until and not self._must_leave():
+        while time.monotonic() < until and not (self._must_leave() or is_stop_requested()):
             time.sleep(min(1.0, seconds))
 
     # What Tune calls

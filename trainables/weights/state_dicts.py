@@ -33,7 +33,7 @@ def find_state_dict(content: Any, where: str, part: str | None = None) -> StateD
 
     Args:
         where: the file, as an error line names it.
-        part: the name of a part of the file, where the file has several (`models/student`: one in
+        part: the name of a part of the file, where the file has several (`nets/student`: one in
             another), or what the names of the wanted tensors begin with.
 
     Raises:
