@@ -57,9 +57,10 @@ def held_by_another(here: Path, patch: Patch) -> None:
 
 
 def study_without_rows(here: Path, patch: Patch) -> None:
-    for name in ("one", "two"):
+    for age, name in enumerate(("one", "two")):  # the second one is newer
         (here / name).mkdir()
         (here / name / "study.yaml").write_text(f"name: {name}\n")
+        os.utime(here / name / "study.yaml", (age, age))
 
 
 def study_of_another_length(here: Path, patch: Patch) -> None:

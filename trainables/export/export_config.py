@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pruning.onnx_file import INPUT, OUTPUT
 from pruning.user_error import UserError
+from pruning.validation_errors import describe_validation_error
 from trainables.export.formats import ExportForm, FileFormat
 
 CONFIG_FILE = "config.json"
@@ -54,8 +55,5 @@ def read_config(path: str | Path) -> ExportConfig:
             f"no exported network in '{path}': {CONFIG_FILE}: {error.strerror}"
         ) from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UserError(
-            f"'{file}' is no config of an exported network: {place}: {first['msg'].lower()}"
-        ) from None
+        fault = describe_validation_error(error, model=ExportConfig)
+        raise UserError(f"'{file}' is no config of an exported network: {fault}") from None

@@ -54,7 +54,7 @@ def test_other_requests_that_are_refused(
         load_pruned(tmp_path)
     (tmp_path / "config.json").write_text('{"model": 3}')
     with pytest.raises(
-        UserError, match="config.json' is no config of an exported network: to is missing"
+        UserError, match="config.json' is no config of an exported network: model: must be a text"
     ):
         load_pruned(tmp_path)
     monkeypatch.setattr(
