@@ -23,7 +23,7 @@ IMAGE = (1, 4, 4)
 def network(**choices: object) -> PrunedNetwork:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
-    given = {"method": build_method("magnitude", {}), "name": "magnitude", **choices}
+    given = {"method": build_method("magnitude", {}), **choices}
     return PrunedNetwork(model, IMAGE, torch.device("cpu"), **given)  # type: ignore[arg-type]
 
 

@@ -54,13 +54,6 @@ def test_the_surface_is_frozen() -> None:
             "unknown key 'recipe.epoch'; did you mean 'epochs'?",
         ),
         (["--preset", "digits", "--set", "recipe"], "--set takes key=value"),
-        (["--epochs", "5"], "--epochs 5; did you mean --set recipe.epochs=5?"),
-        (["--dataset=mnist"], "--dataset=mnist; did you mean --set dataset=mnist?"),
-        (["--sparsity", "0.5"], "--sparsity 0.5; did you mean --sparsities?"),
-        (["--sparsities", "0.5", "0.9"], "0.9; did you mean --sparsities 0.5,0.9?"),
-        (["--seeds", "0", "1", "2"], "1 2; did you mean --seeds 0,1,2?"),
-        (["--set", "recipe.epochs", "5"], "5; did you mean --set recipe.epochs=5?"),
-        (["digits"], "digits; see --help"),
         (["--preset", "digits", "--cpus-per-trial", "0"], "resources.cpus_per_trial"),
         (
             ["--study", "/nowhere/x.yaml"],
@@ -75,6 +68,28 @@ def test_a_mistake_is_one_line_and_exit_2(
     told = capsys.readouterr()
     assert line in told.err and told.err.count("\n") == 1 and told.out == ""
     assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--epochs", "5"], "--epochs 5; did you mean --set recipe.epochs=5?"),
+        (["--dataset=mnist"], "--dataset=mnist; did you mean --set dataset=mnist?"),
+        (["--sparsity", "0.5"], "--sparsity 0.5; did you mean --sparsities?"),
+        (["--sparsities", "0.5", "0.9"], "0.9; did you mean --sparsities 0.5,0.9?"),
+        (["--seeds", "0", "1", "2"], "1 2; did you mean --seeds 0,1,2?"),
+        (["--set", "recipe.epochs", "5"], "5; did you mean --set recipe.epochs=5?"),
+        (["digits"], "digits; see --help"),
+    ],
+)
+def test_words_that_are_no_options_are_one_line_with_what_was_meant(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        full_study.main(words)
+    told = capsys.readouterr()
+    assert end.value.code == 2 and told.out == ""
+    assert told.err == f"error: unrecognized arguments: {line}\n"
 
 
 def test_data_that_cannot_be_had_is_a_mistake_before_anything_starts(

@@ -7,6 +7,7 @@ sweeps/running/observer.py, sweeps/running/run.py.
 import inspect
 import pickle
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -106,7 +107,10 @@ def test_a_stop_waits_for_the_trials_that_ran_then_and_not_for_all_that_follow(
     callback.on_trial_start(0, [], first)
     assert not stopper.stop_all() and not stopper("a", {})
     StopRequest.make("interrupted")
-    assert stopper("a", {}) and not stopper.stop_all()
+    assert not stopper.stop_all() and not stopper("a", {}), "its worker saves it and ends it"
+    later = time.monotonic() + 120
+    monkeypatch.setattr("sweeps.running.run.time", SimpleNamespace(monotonic=lambda: later))
+    assert stopper("a", {}) and not stopper.stop_all(), "it has not heard"
     callback.on_trial_complete(0, [], first)
     callback.on_trial_start(0, [], second)
     assert stopper.stop_all()
