@@ -2,8 +2,10 @@
 exits with 2 on it.
 
 It is on the lowest layer, because networks and methods raise it, too. Imports nothing but the
-standard library.
+standard library, and is read by a Python that is too old for all else.
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches

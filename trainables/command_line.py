@@ -20,11 +20,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
-from difflib import get_close_matches
 from types import FrameType
 from typing import Any, NoReturn
 
-from pruning.user_error import UserError, printable
+from pruning.user_error import UserError, find_nearest, printable
 from trainables.safe_output import open_closed_streams, safe_output
 
 OLDEST_PYTHON = (3, 11)  # as in pyproject.toml
@@ -64,8 +63,8 @@ class Parser(argparse.ArgumentParser):
             field = self.find_field and self.find_field(name[2:].replace("-", "_"))
             if field:
                 return f"did you mean --set {field}={value if equals else (more or ['...'])[0]}?"
-            near = get_close_matches(name, self._option_string_actions, n=1)
-            return f"did you mean {near[0]}?" if near else ""
+            near = find_nearest(name, self._option_string_actions)
+            return f"did you mean {near}?" if near else ""
         words = list(self.arguments)
         place = words.index(unknown) if unknown in words else 0
         option = self._option_string_actions.get(words[place - 2]) if place > 1 else None

@@ -84,7 +84,7 @@ class RayTrial(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take another trial in the same process; one that has not ended is saved before."""
-        self.cleanup()
+        self._save()
         self._close()
         self.setup(new_config)
         return True
@@ -276,10 +276,14 @@ class RayTrial(tune.Trainable):
 
     def cleanup(self) -> None:
         """Publish the state before the worker ends, so that an interrupted study loses nothing."""
+        self._save()
+        if self.trial:
+            self.trial.close()
+
+    def _save(self) -> None:
         if self.trial:
             with suppress(StoreLost):
                 self.trial.save()
-            self.trial.close()
 
 
 def _end(status: str, error: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What all commands share: errors in one line, exit codes and the JSON output."""
 
+import ast
 import errno
 import json
 import os
@@ -15,6 +16,8 @@ from tests.troubles import check_trouble
 from trainables import command_line
 from trainables.command_line import INTERRUPTED, USER_ERROR, Parser, run_command
 from trainables.storage.retry import StoreForbidden, StoreLost, StoreUnreachable
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def raising(error: BaseException) -> Callable[[], int]:
@@ -191,3 +194,29 @@ def test_a_python_that_is_too_old_is_one_line(
     with pytest.raises(SystemExit, match="2"):
         command_line.check_python()
     assert "error: Python must be at least 3.11, but this is 3.9" in capsys.readouterr().err
+
+
+def read_before_the_check() -> set[Path]:
+    """The files of the project that a command has imported when it checks its Python."""
+    found: set[Path] = set()
+    open_names = ["trainables.command_line"]
+    while open_names:
+        path = ROOT / f"{open_names.pop().replace('.', '/')}.py"
+        if path in found or not path.is_file():
+            continue
+        found.add(path)
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ImportFrom) and node.module:
+                open_names.append(node.module)
+    return found
+
+
+def test_what_is_imported_before_the_check_is_read_by_an_old_python() -> None:
+    """Python 3.9 evaluates `str | None` in a signature, and knows no such type, unless annotations
+    are left as text."""
+    paths = read_before_the_check()
+    assert {path.name for path in paths} >= {"command_line.py", "user_error.py", "safe_output.py"}
+    for path in paths:
+        tree = ast.parse(path.read_text(), feature_version=(3, 8))
+        ahead = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
+        assert "__future__" in ahead, path

@@ -11,8 +11,8 @@ from torch import Size, Tensor
 
 from models.model_registry import build_model, list_models
 from pruning.user_error import UserError
+from trainables.weights.name_prefixes import COUNTER
 
-_COUNTER = "num_batches_tracked"
 _LIBRARY = tuple(
     f"torchvision:{name}"
     for name in (
@@ -28,7 +28,7 @@ _ALIKE = 0.8  # part of the tensors whose shapes must be the same; others are st
 def find_like_network(tensors: Mapping[str, Tensor]) -> str | None:
     """The network that has these names, all of them, and the most of their shapes; None where none
     has."""
-    names = {name for name in tensors if not name.endswith(_COUNTER)}
+    names = {name for name in tensors if not name.endswith(COUNTER)}
     best, most = None, _ALIKE * len(names)
     for known in (*list_models(), *_LIBRARY):
         shapes = _shapes_of(known)
@@ -48,4 +48,4 @@ def _shapes_of(model: str) -> dict[str, Size]:
             state = build_model(model, image=(3, 32, 32), classes=10).state_dict()
     except (UserError, RuntimeError, NotImplementedError):
         return {}
-    return {name: t.shape for name, t in state.items() if not name.endswith(_COUNTER)}
+    return {name: t.shape for name, t in state.items() if not name.endswith(COUNTER)}

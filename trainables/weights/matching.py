@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from pruning.user_error import UserError, nearest
 from trainables.weights.head_layer import find_head
 from trainables.weights.misfit_hint import suggest
-from trainables.weights.name_prefixes import equals, strip_prefixes
+from trainables.weights.name_prefixes import COUNTER, equals, strip_prefixes
 from trainables.weights.state_dicts import to_float32
 
 HEAD = "head"  # stands for the layers that yield the logits
-_COUNTER = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def match_weights(
         if name not in drawn and (name in wanted or not name.startswith(inside or ("\0",)))
     }
     given |= _share_tied(wanted, given, drawn, where)
-    needed = [name for name in wanted if name not in drawn and not name.endswith(_COUNTER)]
+    needed = [name for name in wanted if name not in drawn and not name.endswith(COUNTER)]
     missing = [name for name in needed if name not in given]
     unexpected = [name for name in given if name not in wanted]
     misshapen = [

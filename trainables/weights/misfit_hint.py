@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from trainables.weights.known_networks import find_like_network
-from trainables.weights.name_prefixes import common_prefix, take_off_wrappers
+from trainables.weights.name_prefixes import COUNTER, common_prefix, take_off_wrappers
 
-_COUNTER = "num_batches_tracked"
 _STATISTICS = ("running_mean", "running_var")
 _SHARD = re.compile(r"-\d{5}-of-(\d{5})\.")
 # Ends of names that a layer has in place of a weight which is made anew in every forward pass, and
@@ -46,7 +45,7 @@ def suggest(
             f"; it is one of the {int(missing_part[1])} files of a network: load the network with "
             "its library and write one file by torch.save(model.state_dict(), 'weights.pth')"
         )
-    missing = [n for n in wanted if n not in given and not n.endswith(_COUNTER)]
+    missing = [n for n in wanted if n not in given and not n.endswith(COUNTER)]
     unexpected = [n for n in given if n not in wanted]
     wrong = [n for n in given if n in wanted and given[n].shape != wanted[n].shape]
     in_head = tuple(f"{layer}." for layer in head)

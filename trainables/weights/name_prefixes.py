@@ -30,7 +30,7 @@ PREFIXES = (
 # Wrappers inside a network, as torch.compile, FSDP and activation checkpoints leave them.
 _INNER = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 _COUNT_OF_AVERAGES = "n_averaged"  # of torch.optim.swa_utils.AveragedModel
-_COUNTER = "num_batches_tracked"
+COUNTER = "num_batches_tracked"
 
 
 def strip_prefixes(
@@ -63,7 +63,7 @@ def strip_prefixes(
     if put:
         targets.append((put, bare, {name.removeprefix(put) for name in drawn}))
     for before, target, left_out in targets:
-        needed = {n: t for n, t in target.items() if n not in left_out and _COUNTER not in n}
+        needed = {n: t for n, t in target.items() if n not in left_out and COUNTER not in n}
         prefixes = _complete_prefixes(start, needed, target)
         if prefixes:
             removed, notes = _choose(prefixes, start, needed, where)
