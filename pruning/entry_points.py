@@ -43,6 +43,24 @@ def list_entry_points(kind: Kind) -> Mapping[str, str]:
     return found
 
 
+def find_entry_point(kind: Kind, name: str, *, built_in: bool) -> str | None:
+    """What an installed package announces by a name; None where none does.
+
+    Args:
+        built_in: whether something of that name comes with the project.
+
+    Raises:
+        UserError: it does, too, so that the name would mean two things; or see `list_entry_points`.
+    """
+    found = list_entry_points(kind).get(name)
+    if found is not None and built_in:
+        raise UserError(
+            f"'{name}' of {kind} comes with the project, and an installed package announces "
+            f"{found} by the same name: rename that one, or uninstall the package"
+        )
+    return found
+
+
 def find_module_file(kind: Kind, name: str) -> Path:
     """The file of the module that is announced by a name; only packages above it are imported.
 

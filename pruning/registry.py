@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pruning import methods
 from pruning.controls import Control
-from pruning.entry_points import find_module_file, list_entry_points
+from pruning.entry_points import find_entry_point, find_module_file, list_entry_points
 from pruning.method import Method
 from pruning.user_error import UserError, nearest
 from pruning.user_methods import (
@@ -40,9 +40,9 @@ def find_method_class(name: str) -> type[Method]:
 
     Raises:
         UserError: no such file, where the message names the nearest one; or the file does not
-            define exactly one Method.
+            define exactly one Method; or one comes with the project and another with a package.
     """
-    announced = name in list_entry_points("methods") and name not in _list_built_in()
+    announced = find_entry_point("methods", name, built_in=name in _list_built_in())
     if announced and name not in _USER_METHODS:
         add_user_method(read_user_method(find_module_file("methods", name), name))
     return _USER_METHODS[name].kind if name in _USER_METHODS else _find_built_in(name)

@@ -26,6 +26,7 @@ from analysis.reading.plan_and_failures import (
 from analysis.reading.stale_rows import (
     drop_rows_of_old_method_files,
     drop_rows_of_old_sparsity_lists,
+    drop_rows_of_repeated_trials,
 )
 from pruning.user_error import UserError, find_nearest, list_some
 from trainables.storage import layout
@@ -103,6 +104,7 @@ def load_study(place: Store | str | Path) -> Study:
             frame[column] = frame[column].astype("str")
     _name_retrain_recipes(rows, plan)
     rows = drop_rows_of_old_sparsity_lists(rows, plan, warnings)
+    rows = drop_rows_of_repeated_trials(rows, plan, warnings)
     spec = check_study_file(spec, warnings)
     name = str(spec.get("name") or store.place().rstrip("/").rsplit("/", 1)[-1])
     failures = read_failures(store, warnings)

@@ -1,5 +1,6 @@
-"""Rows that do not count any more: those of an earlier content of a user's method file, and those
-of trials that another list of sparsities has replaced.
+"""Rows that do not count any more: those of an earlier content of a user's method file, those of
+trials that another list of sparsities has replaced, and those of trials that ran again because
+something changed that no column of the rows names.
 
 They stay in the study directory; the report leaves them out and says so among its warnings.
 """
@@ -13,6 +14,8 @@ from analysis.columns import METHOD_IN_SETTING
 
 # A user's method and the digest of its file, as the column `versions` names them.
 METHOD_FILE = re.compile(r"(\w+) sha256:([0-9a-f]{12})")
+# The end of a trial's key: the digest of what determines its result.
+DIGEST = r"-[0-9a-f]{8}$"
 
 
 def drop_rows_of_old_method_files(
@@ -86,6 +89,38 @@ def drop_rows_of_old_sparsity_lists(
             "measured another list of sparsities than the trials that replace them"
         )
     return rows[~replaced].reset_index(drop=True)
+
+
+def drop_rows_of_repeated_trials(
+    rows: pd.DataFrame, plan: pd.DataFrame, warnings: list[str]
+) -> pd.DataFrame:
+    """The rows without those of trials that another trial repeats under other conditions; each
+    method that has such is named in `warnings`.
+
+    The keys of two such trials differ in their digest alone, and their rows in no column that names
+    a setting: the user's augmentation file was edited, or batch-norm statistics by rank were taken
+    with another number of ranks. The planned trial stays, also where it has no rows yet; of those
+    that are no longer planned, the one that ran last.
+
+    Args:
+        plan: one row per planned trial, as in `load.Study`.
+    """
+    planned = set(plan["key"])
+    if planned.issuperset(rows["key"]):
+        return rows
+    trials = _list_trials(rows, plan)
+    trials["planned"] = trials["key"].isin(planned)
+    trials["place"] = trials["key"].str.replace(DIGEST, "", regex=True)
+    order = trials.sort_values(["planned", "finished"], kind="stable")
+    last = order.groupby([*METHOD_IN_SETTING, "place"], dropna=False)["key"].transform("last")
+    repeated = order.loc[~order["planned"] & order["key"].ne(last), "key"]
+    dropped = rows["key"].isin(repeated)
+    for method, keys in rows[dropped].groupby("method")["key"]:
+        warnings.append(
+            f"left out {keys.nunique()} trials of method '{method}' ({len(keys)} rows): newer "
+            "trials repeat them with another augmentation file or another number of ranks"
+        )
+    return rows[~dropped].reset_index(drop=True)
 
 
 def _list_trials(rows: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:

@@ -32,6 +32,7 @@ from sweeps.running.lease import hold_lease
 from sweeps.running.stop_request import INTERRUPTED as BY_USER
 from sweeps.running.stop_request import StopRequest
 from sweeps.study_file.study import StudySpec
+from sweeps.study_file.unreached_epochs import list_unreached_epochs
 from trainables.storage.layout import ROWS, table_file
 from trainables.storage.store import Store
 from trainables.user_method_files import find_changed_methods
@@ -71,6 +72,8 @@ def run_study(
     status = read_trial_status(plan, store)
     again = tuple(status.failed) if how.retry_failed else ()
     needed = tuple(plan.by_key) if how.fresh else (*status.missing, *again)
+    for line in list_unreached_epochs(spec) if needed else ():
+        say(f"note: {line}")
     if needed:  # before anything is written
         spec.check_data()
         check_trials(spec, (plan.by_key[key].spec for key in needed))

@@ -20,6 +20,7 @@ from sweeps.planning.start_weights import describe_start
 from sweeps.planning.trial_status import TrialStatus
 from sweeps.study_file.prices import Prices
 from sweeps.study_file.study import StudySpec
+from sweeps.study_file.unreached_epochs import list_unreached_epochs
 from trainables.storage.store import Store
 
 
@@ -108,6 +109,7 @@ def describe_plan(
     )
     lines.append(f"disk: about {disk_bytes(plan, spec.data_dir) / 1e6:,.0f} MB")
     lines += [*describe_start(spec), *describe_prunable_shares(spec)]
+    lines += [f"note: {line}" for line in list_unreached_epochs(spec)]
     return "\n".join(lines)
 
 

@@ -7,7 +7,7 @@ from pydantic_core import PydanticSerializationError
 
 from models.model_registry import MODELS, check_model_name
 from pruning import registry
-from pruning.entry_points import list_entry_points
+from pruning.entry_points import find_entry_point, list_entry_points
 from pruning.user_error import UserError
 from pruning.validation_errors import describe_validation_error
 from sweeps.study_file.inherited_fields import SETTINGS, fill_inherited_fields
@@ -127,6 +127,15 @@ class StudySpec(Strict):
             more for entry in entries for more in (_list_rest(named) if entry in every else [entry])
         ]
 
+    @field_validator("methods")
+    @classmethod
+    def _distinct_methods(cls, entries: list[MethodEntry]) -> list[MethodEntry]:
+        for number, entry in enumerate(entries):
+            if entry in entries[:number]:
+                knobs = " with equal knobs" if entry.knobs else ""
+                raise ValueError(f"'{entry.name}' is listed twice{knobs}")
+        return entries
+
     @field_validator("sparsities", "seeds")
     @classmethod
     def _distinct(cls, values: list[Any]) -> list[Any]:
@@ -140,7 +149,7 @@ class StudySpec(Strict):
     @field_validator("model")
     @classmethod
     def _model(cls, name: str) -> str:
-        name = name if name in MODELS else list_entry_points("networks").get(name, name)
+        name = find_entry_point("networks", name, built_in=name in MODELS) or name
         check_model_name(name)
         return name
 

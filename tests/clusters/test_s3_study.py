@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STUDY: dict[str, Any] = {
     "name": "bucket",
     "dataset": "digits",
-    "model": "resnet8",
+    "model": "mlp",
     "recipe": {"epochs": 3, "batch": 128, "lr": 0.05, "precision": "fp32", "augment": "crop"},
     "retrain": {"epochs": 2},
     "methods": ["magnitude", "synflow", {"lottery_ticket": {"levels": 2, "rewind_to": 1}}],

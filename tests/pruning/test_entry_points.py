@@ -160,3 +160,24 @@ def test_two_packages_with_one_name_are_refused(tmp_path: Path) -> None:
     list_entry_points.cache_clear()
     with pytest.raises(UserError, match="'outside' of methods is announced twice"):
         registry.list_methods()
+
+
+def test_a_name_that_comes_with_the_project_is_not_announced_silently(tmp_path: Path) -> None:
+    """Which of the two would run is not for us to guess."""
+    notes = tmp_path / "third-1.0.dist-info"
+    notes.mkdir()
+    (notes / "METADATA").write_text("Metadata-Version: 2.1\nName: third\nVersion: 1.0\n")
+    (notes / "entry_points.txt").write_text(
+        "[pruning_studies.methods]\nsnip = third.snip\n"
+        "[pruning_studies.networks]\nmlp = third.networks:mlp\n"
+        "[pruning_studies.datasets]\ndigits = third.images:digits\n"
+    )
+    list_entry_points.cache_clear()
+    with pytest.raises(UserError, match="'snip' of methods comes with the project, and an inst"):
+        registry.build_method("snip", {})
+    assert registry.find_method_class("magnitude")
+    fields = {"name": "n", "dataset": "digits", "methods": ["magnitude"], "sparsities": [0.5]}
+    with pytest.raises(ValueError, match=r"announces third\.networks:mlp by the same name"):
+        StudySpec.model_validate({**fields, "seeds": [0], "model": "mlp"})
+    with pytest.raises(UserError, match="'digits' of datasets comes with the project"):
+        find_files("digits", None)

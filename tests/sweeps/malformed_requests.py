@@ -13,7 +13,7 @@ from sweeps.study_file.inherited_fields import SETTING_FIELDS
 from sweeps.study_file.study import build_study
 from sweeps.study_file.yaml_reader import parse_yaml
 
-SLOW = 8  # times as many in the long form
+SLOW = 4  # times as many in the long form
 
 
 def call(words: list[str]) -> tuple[int, str, str]:

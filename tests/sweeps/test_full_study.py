@@ -169,8 +169,12 @@ def test_ctrl_c_checkpoints_and_says_how_to_go_on(
     plan = write(tmp_path, checkpoint_seconds=3600, recipe=recipe, seeds=[0, 1, 2, 3])
     clean.append(start(tmp_path))
     store = Store.at(tmp_path / "out")
-    wait_for(lambda: len(store.list("artifacts", ".pt")) == 2)
-    running = {state_key(path) for path in store.list("artifacts", ".pt")}
+
+    def list_running() -> set[str]:
+        return {state_key(path) for path in store.list("artifacts", ".pt")}
+
+    wait_for(lambda: len(list_running()) == 2)  # a trial may have stored several by then
+    running = list_running()
     time.sleep(2)
     clean[-1].send_signal(signal.SIGINT)
     code, told = finish(clean[-1])
@@ -185,6 +189,7 @@ def test_ctrl_c_checkpoints_and_says_how_to_go_on(
     )  # no orphans; Ray takes its time on a busy machine
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.slow
 def test_failures_are_named_retried_on_request_and_a_study_grows(
     tmp_path: Path, clean: list[subprocess.Popen[str]]
@@ -244,6 +249,7 @@ def test_failures_are_named_retried_on_request_and_a_study_grows(
     assert {path: (tmp_path / "out" / path).stat().st_mtime_ns for path in written} == written
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.slow
 def test_a_crash_in_a_workers_library_is_told_with_its_place(
     tmp_path: Path, clean: list[subprocess.Popen[str]]
@@ -261,6 +267,7 @@ def test_a_crash_in_a_workers_library_is_told_with_its_place(
     assert "Traceback" not in told
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.slow
 def test_damaged_rows_and_damaged_dense_weights_are_made_anew_within_one_launch(
     undisturbed: Path, tmp_path: Path, clean: list[subprocess.Popen[str]]

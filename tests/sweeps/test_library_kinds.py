@@ -44,6 +44,7 @@ def export(folder: Path, key: str, to: str) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_worker")
 def test_rows_networks_exports_and_latencies_agree(tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY))
@@ -74,6 +75,8 @@ def test_rows_networks_exports_and_latencies_agree(tmp_path: Path) -> None:
         with torch.no_grad():
             expected = network(x)
             torch.testing.assert_close(loaded(x), expected)
+        if trial.spec.method == "magnitude":  # the same graph as that of the dense network
+            continue
         (file,) = export(tmp_path, key, "onnx").glob("*.onnx")
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
         (answer,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pruning.entry_points import list_entry_points, load_function
+from pruning.entry_points import find_entry_point, load_function
 from pruning.user_error import UserError, nearest
 from trainables.data.error_text import one_line
 from trainables.data.image_folders import find_image_folders
@@ -140,8 +140,8 @@ def find_files(
         UserError: an unknown name without `data_dir`, or a `data_dir` that is missing or lacks a
             split.
     """
-    announced = dataset in list_entry_points("datasets") and dataset not in DATASETS
-    check_data_set_name(dataset, known=data_dir is None and not announced)
+    announced = find_entry_point("datasets", dataset, built_in=dataset in DATASETS)
+    check_data_set_name(dataset, known=data_dir is None and announced is None)
     if data_dir is None and announced:
         data_dir = _call_for_folder(dataset)
     if dataset.startswith(HUB):

@@ -175,3 +175,43 @@ def test_other_knobs_and_other_settings_replace_nothing(tmp_path: Path) -> None:
         )
     study = load_study(writer.finish())
     assert study.warnings == [] and study.rows["key"].nunique() == 4
+
+
+def add_repeated(
+    writer: Writer, seed: int, digest: str, top1: float, *, plan: bool = False
+) -> None:
+    """A trial of magnitude whose key ends in that digest; later digests ran later."""
+    finished = {"test_top1": top1, "finished": f"2026-01-0{digest[-1]}"}
+    row = make_row("magnitude", 0.5, seed, **finished)
+    row["key"] = f"cifar10-resnet18/magnitude/s0.500/seed{seed}-{digest}"
+    if plan:
+        names = ("dataset", "model", "method", "knobs", "recipe", "seed", "key")
+        entry = {name: row[name] for name in names}
+        writer.trials.append(entry | {"sparsities": [0.5], "parents": []})
+    writer.store.write(f"rows/{row['key']}.parquet", encode_table("rows", [row]))
+
+
+def test_trials_that_ran_again_for_a_reason_that_no_column_names_are_not_averaged(
+    tmp_path: Path,
+) -> None:
+    """Two keys of one cell and seed, as after an edit of an augmentation file: the mean of both
+    would be 75. The plan counts, not what ran last; without it, what ran last."""
+    for planned, expected in ((True, 80.0), (False, 70.0)):
+        writer = Writer(tmp_path / str(planned))
+        for seed in (0, 1):
+            add_repeated(writer, seed, "aaaaaaa1", 80.0, plan=planned)
+            add_repeated(writer, seed, "aaaaaaa2", 70.0)
+        study = load_study(writer.finish())
+        cells = collect_results(study).cells
+        assert cells["mean"].tolist() == [expected] and cells["n"].tolist() == [2]
+        assert [warning.partition(":")[0] for warning in study.warnings] == [
+            "left out 2 trials of method 'magnitude' (2 rows)"
+        ]
+
+
+def test_a_seed_of_another_digest_is_kept_where_nothing_repeats_it(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    add_repeated(writer, 0, "aaaaaaa1", 80.0)
+    add_repeated(writer, 1, "aaaaaaa2", 70.0, plan=True)
+    study = load_study(writer.finish())
+    assert study.warnings == [] and study.rows["seed"].tolist() == [0, 1]
