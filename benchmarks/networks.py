@@ -144,6 +144,7 @@ def judge_macs(name: str, side: int) -> str:
     """Multiply-accumulates in G, and whether torch counts as many."""
     model, image = build(name, side)
     ours, counter = macs(layer_costs(model, image)), FlopCounterMode(display=False)
+    model.requires_grad_(False)  # the counter expects a graph behind what needs a gradient
     with plain_kernels(), counter:
         model(torch.zeros(1, *image))
     theirs = counter.get_total_flops() // 2

@@ -14,6 +14,7 @@ from pruning.double_precision import DoublePrecision
 from pruning.masks import Masks, prunable
 from pruning.weight_uses import plain_kernels
 
+TINY = 1e-3  # at most so large is what is added to a divisor lest it be 0
 TRIES = 3  # pairs of images; one decides, unless it happens to fall on equal logits
 
 
@@ -38,11 +39,14 @@ def is_connected(model: nn.Module, masks: Masks, image: tuple[int, int, int]) ->
     probe = copy.deepcopy(model).to("cpu", torch.float64).eval()
     _draw_weights(probe, masks, generator)
     # One image at a time: a place in a batch could change the last bit.
-    with torch.no_grad(), plain_kernels(), DoublePrecision(), _NeverFlat():
+    with torch.no_grad(), plain_kernels(), DoublePrecision():
         for _ in range(TRIES):
             pair = torch.randn(2, 1, *image, dtype=torch.float64, generator=generator)
-            one, other = (_first_tensor(probe(x)) for x in pair)
-            if not torch.equal(one, other):
+            with _NeverFlat():
+                one, other = (_first_tensor(probe(x)) for x in pair)
+            if one.isnan().any() or other.isnan().any():  # as the root of what was never negative
+                one, other = (_first_tensor(probe(x)) for x in pair)
+            if ((one != other) & ~(one.isnan() & other.isnan())).any():
                 return True
     return False
 
@@ -106,6 +110,16 @@ class _NeverFlat(TorchDispatchMode):
     ) -> Any:
         name = func.overloadpacket.__name__
         steep = _STEEP.get(name.removesuffix("_"))
-        if steep is None or not args[0].is_floating_point():
+        if steep is None or not args[0].is_floating_point() or _guards_division(name, args, kwargs):
             return func(*args, **(kwargs or {}))
         return args[0].copy_(steep(args[0])) if name.endswith("_") else steep(args[0])
+
+
+def _guards_division(name: str, args: Sequence[Any], kwargs: Any) -> bool:
+    """Whether an operation only keeps its values from a tiny distance of 0 on, as before they
+    divide; without that an emptied layer would become 0 / 0 behind it."""
+    if not name.startswith("clamp"):
+        return False
+    given = dict(zip(("min", "max"), args[1:], strict=False)) | dict(kwargs or {})
+    least = given.get("min")
+    return given.get("max") is None and isinstance(least, float) and 0 < least <= TINY

@@ -194,5 +194,5 @@ def _find_limits(
     room = max(high - low, ROOM * 4.0 if unit == "%" else 0.1 * abs(high), 1e-6)
     far = max(float(points["mean"].min()), low - ROOM * room) if higher else low
     top = high if higher else min(float(points["mean"].max()), high + ROOM * room)
-    margin = 0.06 * (top - far)
+    margin = 0.06 * max(top - far, 0.1 * room)
     return far - margin, top + 3.2 * margin  # room for labels

@@ -4,13 +4,15 @@ tested by being listed there."""
 import functools
 import io
 import re
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from matplotlib.image import imread
 
-from analysis.reading.load import load_study
+from analysis.reading.load import Study, load_study
 from analysis.report.figures_and_tables import FIGURES
 from analysis.statistics.results import Results, collect_results
 from tests.analysis.synthetic_details import write_everything
@@ -19,9 +21,23 @@ DRAWN = {draw.__name__: draw for draw in FIGURES}
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Results:
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """A made-up study with something to show in every figure."""
-    return collect_results(load_study(write_everything(tmp_path_factory.mktemp("figures") / "s")))
+    return load_study(write_everything(tmp_path_factory.mktemp("figures") / "s"))
+
+
+@pytest.fixture(scope="module")
+def study(loaded: Study) -> Results:
+    """Its results."""
+    return collect_results(loaded)
+
+
+@pytest.fixture(scope="module")
+def flat(loaded: Study) -> Results:
+    """Those where nothing varies, as in a first try-out whose networks find the largest class."""
+    accuracies = [column for column in loaded.rows.columns if column.endswith("top1")]
+    rows = loaded.rows.assign(**dict.fromkeys(accuracies, 66.67))
+    return collect_results(replace(loaded, rows=rows))
 
 
 def draw(name: str, study: Results, *kinds: str) -> list[Any]:
@@ -60,6 +76,13 @@ def test_equal_studies_give_equal_files(
     assert [picture.files["svg"] for picture in drawn(name)] == [
         picture.files["svg"] for picture in again
     ]
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_where_nothing_varies_it_is_drawn_without_a_warning(name: str, flat: Results) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert all(picture.files["png"] for picture in draw(name, flat, "png"))
 
 
 def test_names_are_those_of_one_figure_each(drawn: Callable[[str], list[Any]]) -> None:

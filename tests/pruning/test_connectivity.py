@@ -49,7 +49,33 @@ class OwnTensors(nn.Module):
         return logits
 
 
+class UnitVectors(nn.Module):
+    """Attention by cosines, as in Swin v2: what comes in is divided by its length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(192, 8), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.last(nn.functional.normalize(self.first(x.flatten(1)), dim=1))
+        return logits
+
+
+class Roots(nn.Module):
+    """Takes the root of what a ReLU leaves, which a leaky one makes negative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(192, 8), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.last(self.first(x.flatten(1)).relu().sqrt())
+        return logits
+
+
 NETWORKS_OF_ALL_KINDS = {
+    "unit vectors": UnitVectors(),
+    "roots": Roots(),
     "tensors of its own": OwnTensors(),
     "sigmoid": around(nn.Conv2d(8, 8, 1), nn.Sigmoid(), nn.Conv2d(8, 8, 1)),
     "group norm": around(nn.Conv2d(8, 8, 1), nn.GroupNorm(2, 8), nn.ReLU()),

@@ -129,6 +129,11 @@ def test_a_data_set_lies_where_its_function_says(package: Path) -> None:
     files = find_files("outside_images", None)
     assert isinstance(files, ImageFolders)
     assert files.train == package / "images" / "train"
+    fields = {"name": "n", "methods": ["magnitude"], "sparsities": [0.5], "seeds": [0]}
+    spec = StudySpec.model_validate({**fields, "model": "mlp", "dataset": "outside_images"})
+    spec.check_data()
+    with pytest.raises(ValueError, match="did you mean 'outside_images'"):
+        StudySpec.model_validate({**fields, "model": "mlp", "dataset": "outside_image"})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pruning.entry_points import find_entry_point, load_function
+from pruning.entry_points import find_entry_point, list_entry_points, load_function
 from pruning.user_error import UserError, nearest
 from trainables.data.error_text import one_line
 from trainables.data.image_folders import find_image_folders
@@ -83,12 +83,22 @@ def check_data_set_name(dataset: str, *, known: bool) -> None:
             f"and begin with none of the last two, or be 'hf:OWNER/NAME', but got '{dataset}'"
             f"{_as_folder(dataset)}"
         )
-    if known and dataset not in DATASETS:
+    if known and not (dataset in DATASETS or _is_announced(dataset)):
+        names = [*DATASETS, *list_entry_points("datasets")]
         raise UserError(
-            f"no data set '{dataset}'{nearest(dataset, list(DATASETS))} (any other name needs "
+            f"no data set '{dataset}'{nearest(dataset, names)} (any other name needs "
             "data_dir, or --data-dir, with image folders or Parquet files, or is 'hf:OWNER/NAME' "
             "on the Hugging Face Hub)"
         )
+
+
+def _is_announced(dataset: str) -> bool:
+    """Whether an installed package has a data set of this name.
+
+    Raises:
+        UserError: the project has one, too.
+    """
+    return bool(find_entry_point("datasets", dataset, built_in=dataset in DATASETS))
 
 
 def _as_folder(dataset: str) -> str:
@@ -140,9 +150,8 @@ def find_files(
         UserError: an unknown name without `data_dir`, or a `data_dir` that is missing or lacks a
             split.
     """
-    announced = find_entry_point("datasets", dataset, built_in=dataset in DATASETS)
-    check_data_set_name(dataset, known=data_dir is None and announced is None)
-    if data_dir is None and announced:
+    check_data_set_name(dataset, known=data_dir is None)
+    if data_dir is None and _is_announced(dataset):
         data_dir = _call_for_folder(dataset)
     if dataset.startswith(HUB):
         return parse_hub_name(dataset)

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from models.model_registry import build_model
 from pruning.structured.channel_groups import analyse
@@ -19,9 +20,11 @@ from pruning.structured.structure_proof import (
     find_fault,
     find_training_fault,
     first_tensor,
+    make_lively,
     proof_error,
     prove,
     random_half,
+    rounding_error,
 )
 from pruning.user_error import UserError
 from tests.networks import forward_passes
@@ -96,6 +99,44 @@ def test_a_fault_is_a_line_and_is_looked_for_once(monkeypatch: pytest.MonkeyPatc
     for _ in range(2):
         fault = find_fault(other, (3, 8, 8))
         assert fault.endswith("they differ by 1.0e-03") and f"{TOLERANCE:g}" in fault
+
+
+class Chaotic(nn.Module):
+    """Makes much of rounding: every step of the logistic map doubles a small difference."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(192, 64), nn.Linear(64, 6)
+        self.steps = steps
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.second(self.first(x.flatten(1)).relu()).sigmoid()
+        for _ in range(self.steps):
+            logits = 4 * logits * (1 - logits)
+        return logits
+
+
+def test_the_rounding_of_a_network_is_no_fault_of_its_structure() -> None:
+    image = (3, 8, 8)
+    for steps, rounds in ((0, False), (26, True)):
+        model = Chaotic(steps)
+        structure = analyse(model, image)
+        plan = random_half(structure)
+        assert plan
+        error = prove(model, structure, plan, image)
+        assert (error > TOLERANCE) is rounds and error < 1e-6
+        assert (rounding_error(model, structure, plan, image) > TOLERANCE) is rounds
+        (part,) = (part for part in structure.groups[0].parts if part.tensor == "second.weight")
+        with pytest.raises(UserError, match="but they differ by"):
+            prove(model, spoil(structure, part, "moved"), plan, image)
+
+
+def test_signals_stay_about_one_through_many_blocks() -> None:
+    """Else they grew by each block of a residual network, here to 2e7."""
+    model = build_model("resnet110", image=(3, 8, 8), classes=10)
+    lively, x = make_lively(model, (3, 8, 8))
+    with torch.no_grad():
+        assert 0.01 < float(lively(x).abs().max()) < 100
 
 
 def test_a_network_of_given_widths_is_tried_in_training_mode_once(
