@@ -180,11 +180,11 @@ def normalise(model: nn.Module, x: Tensor) -> None:
     leave much rounding of a channel that is nearly constant."""
 
     def set_statistics(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if inputs and norm.running_mean is not None and norm.running_var is not None:
+        mean, variance = norm.running_mean, norm.running_var
+        if inputs and isinstance(mean, Tensor) and isinstance(variance, Tensor):
             other = [axis for axis in range(inputs[0].dim()) if axis != 1]
-            norm.running_mean.mul_(norm.running_var.rsqrt())  # as before, beside the rest
-            norm.running_var.copy_(inputs[0].square().mean(other))
-            norm.running_mean.mul_(norm.running_var.sqrt())
+            variance.copy_(inputs[0].square().mean(other))
+            mean.mul_(variance.sqrt())
 
     hooks = [
         module.register_forward_pre_hook(set_statistics)
