@@ -12,7 +12,7 @@ from sweeps.cli.exit_codes import DONE, FAILED, INTERRUPTED
 from sweeps.cli.invocation import Invocation
 from sweeps.cli.study_launch import RunOptions
 from sweeps.cli.study_request import find_store, set_common_fields
-from sweeps.cli.study_run import announce_changed_methods, plan_study, run_study
+from sweeps.cli.study_run import announce_changed_files, plan_study, run_study
 from sweeps.planning.network_probe import check_trials
 from sweeps.planning.plan import Plan
 from sweeps.planning.start_weights import resolve_weights
@@ -195,7 +195,7 @@ class Study:
             fresh=fresh,
         )
         invocation = _FromPython("study.run", [])
-        announce_changed_methods(self.planned, self.store)
+        announce_changed_files(self.planned, self.store)
         code = run_study(self.spec, self.planned, self.store, how, invocation)
         found = invocation.output
         names = ("trials", "done", "missing", "failed", "not_run", "spent")

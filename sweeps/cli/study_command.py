@@ -10,7 +10,7 @@ from sweeps.cli.listings import list_methods, list_presets
 from sweeps.cli.python_study import Study, check_status
 from sweeps.cli.study_launch import RunOptions
 from sweeps.cli.study_request import find_store, read_study, register_listed_methods
-from sweeps.cli.study_run import announce_changed_methods, run_study, say
+from sweeps.cli.study_run import announce_changed_files, run_study, say
 from sweeps.loggers.selection import check_loggers
 from sweeps.planning.plan import Plan
 from sweeps.study_file.study import StudySpec
@@ -40,7 +40,7 @@ def run_study_command(options: Namespace, invocation: Invocation, *, default_pre
     if options.tune_packing:
         spec = _tune_packing(options, invocation, spec, plan)
     if not options.fresh:
-        announce_changed_methods(plan, store)
+        announce_changed_files(plan, store)
     if options.dry_run:
         return show_plan(options, invocation, spec, plan, store)
     how = RunOptions(

@@ -18,7 +18,11 @@ from sweeps.live_view.watch import write_report
 from sweeps.loggers.selection import logging_to
 from sweeps.planning.network_probe import check_trials
 from sweeps.planning.plan import Plan, make_plan
-from sweeps.planning.study_directory import check_same_study, write_study_description
+from sweeps.planning.study_directory import (
+    check_same_study,
+    find_changed_augmentations,
+    write_study_description,
+)
 from sweeps.planning.trial_status import (
     TrialStatus,
     await_trial_status,
@@ -50,12 +54,18 @@ def plan_study(spec: StudySpec, store: Store, *, fresh: bool = False) -> Plan:
     return make_plan(spec)
 
 
-def announce_changed_methods(plan: Plan, store: Store) -> None:
-    """Say which of the user's methods have another content than when they ran here."""
+def announce_changed_files(plan: Plan, store: Store) -> None:
+    """Say which of the user's methods have another content than when they ran here, and which of
+    the user's augmentations than at the last launch."""
     for name in find_changed_methods(plan.sources, store):
         say(
             f"method '{name}' has changed since it ran here: its trials run anew; old rows stay, "
             "out of the report"
+        )
+    for name in find_changed_augmentations(plan, store):
+        say(
+            f"augmentation '{name}' is not as it was at the last launch: trials run with it as it "
+            "is now; other rows stay, out of the report"
         )
 
 

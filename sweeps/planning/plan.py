@@ -100,14 +100,22 @@ class Plan:
             name: digest for trial in self.trials for name, digest in trial.spec.sources.items()
         }
 
+    @property
+    def augment_sources(self) -> dict[str, str]:
+        """SHA-256 of the files of the user's augmentations, by name of the function."""
+        return {
+            name: digest
+            for trial in self.trials
+            for name, digest in trial.spec.augment_sources.items()
+        }
+
     def to_json(self) -> bytes:
         """What is expected of the study, for the analysis: `plan.json`."""
         trials = [describe_trial(trial) for trial in self.trials]
         cards = {name: describe_method(name) for name in self.by_method()}
         whole: dict[str, Any] = {"trials": trials, "cards": cards, "sources": self.sources}
-        for trial in self.trials:
-            if trial.spec.augment_sources:
-                whole.setdefault("augment_sources", {}).update(trial.spec.augment_sources)
+        if self.augment_sources:
+            whole["augment_sources"] = self.augment_sources
         return json.dumps(whole, indent=1, default=str).encode()
 
 

@@ -1,6 +1,7 @@
 """What a study directory says of itself: `study.yaml`, as asked for, and `plan.json`, what is
 expected of it."""
 
+import json
 from typing import Any
 
 import yaml
@@ -50,6 +51,21 @@ def check_same_study(spec: StudySpec, store: Store) -> None:
                 f"{store.place()} holds a study with {field} = {_quote(old)}, but now it is "
                 f"{_quote(new)}; choose another --out, or --fresh to delete what is there"
             )
+
+
+def find_changed_augmentations(plan: Plan, store: Store) -> list[str]:
+    """Names of the user's augmentations whose files differ from those of the last launch here."""
+    if not plan.augment_sources:
+        return []
+    try:
+        before = json.loads(store.read(PLAN_FILE)).get("augment_sources", {})
+        return [
+            name
+            for name, digest in plan.augment_sources.items()
+            if before.get(name, digest) != digest
+        ]
+    except (FileNotFoundError, ValueError, AttributeError):  # none yet, or a damaged one
+        return []
 
 
 def _digest(weights: object) -> object:

@@ -7,7 +7,7 @@ from typing import Any
 from pruning.user_error import UserError
 from sweeps.cli.invocation import Invocation
 from sweeps.cli.study_launch import RunOptions
-from sweeps.cli.study_run import announce_changed_methods, run_study, say
+from sweeps.cli.study_run import announce_changed_files, run_study, say
 from sweeps.planning.plan import make_plan
 from sweeps.planning.trial_status import erase_study
 from sweeps.search.search_weights import pass_weights_on
@@ -35,7 +35,7 @@ def confirm_best(raw: dict[str, Any], store: Store, how: RunOptions, invocation:
         erase_study(below)
     seeds = ", ".join(map(str, spec.seeds))
     say(f"confirming the best with seeds {seeds} in {below.place()}")
-    announce_changed_methods(plan, below)
+    announce_changed_files(plan, below)
     pass_weights_on(spec, store, below)
     return run_study(spec, plan, below, how, invocation.part("confirmed"))
 

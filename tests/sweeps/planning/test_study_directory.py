@@ -12,7 +12,11 @@ from sweeps import full_study
 from sweeps.cli.study_launch import make_environment
 from sweeps.cli.study_request import read_study
 from sweeps.planning.plan import make_plan
-from sweeps.planning.study_directory import check_same_study, write_study_description
+from sweeps.planning.study_directory import (
+    check_same_study,
+    find_changed_augmentations,
+    write_study_description,
+)
 from sweeps.planning.trial_status import record_failure
 from sweeps.running import lease
 from sweeps.running.lease import hold_lease
@@ -47,6 +51,31 @@ def test_another_study_in_the_same_directory_is_refused(
     assert full_study.main([*words, "--set", "recipe.epochs=3", "--dry-run"]) == 2
     assert "holds a study with recipe.epochs = 12, but now it is 3" in capsys.readouterr().err
     assert full_study.main([*words, "--seeds", "7", "--dry-run"]) == 0
+
+
+def test_an_edited_augmentation_is_named_and_makes_new_trials(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    file, name = tmp_path / "edited_augmentation.py", "edited_augmentation:flipped"
+    file.write_text("def flipped(image):\n    return image.flip(2)\n")
+    recipe = TINY["recipe"] | {"augment": name}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY | {"recipe": recipe}))
+    store = Store.at(tmp_path / "out")
+    words = ["--study", str(tmp_path / "tiny.yaml"), "--out", store.uri]
+    spec = read_study(full_study.make_parser().parse_args(words), default_preset="full")
+    before = make_plan(spec)
+    assert find_changed_augmentations(before, store) == []
+    write_study_description(spec, before, store)
+    assert find_changed_augmentations(make_plan(spec), store) == []
+    file.write_text("def flipped(image):\n    return image.flip(1)\n")
+    after = make_plan(spec)
+    assert find_changed_augmentations(after, store) == [name]
+    assert not set(before.by_key) & set(after.by_key)
+    assert full_study.main([*words, "--dry-run"]) == 0
+    assert f"augmentation '{name}' is not as it was at the last launch" in capsys.readouterr().out
+    store.write("plan.json", b"[]")
+    assert find_changed_augmentations(after, store) == []
 
 
 def test_a_dry_run_of_a_fresh_start_knows_of_nothing_that_is_there(
