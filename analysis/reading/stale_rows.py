@@ -82,13 +82,8 @@ def drop_rows_of_old_sparsity_lists(
         for _, group in trials.groupby(METHOD_IN_SETTING, dropna=False, sort=False)
         for key in _find_replaced(group)
     ]
-    replaced = rows["key"].isin(replaced_keys)
-    for method, keys in rows[replaced].groupby("method")["key"]:
-        warnings.append(
-            f"left out {keys.nunique()} trials of method '{method}' ({len(keys)} rows): they "
-            "measured another list of sparsities than the trials that replace them"
-        )
-    return rows[~replaced].reset_index(drop=True)
+    reason = "they measured another list of sparsities than the trials that replace them"
+    return _leave_out(rows, replaced_keys, reason, warnings)
 
 
 def drop_rows_of_repeated_trials(
@@ -114,11 +109,18 @@ def drop_rows_of_repeated_trials(
     order = trials.sort_values(["planned", "finished"], kind="stable")
     last = order.groupby([*METHOD_IN_SETTING, "place"], dropna=False)["key"].transform("last")
     repeated = order.loc[~order["planned"] & order["key"].ne(last), "key"]
-    dropped = rows["key"].isin(repeated)
-    for method, keys in rows[dropped].groupby("method")["key"]:
+    reason = "newer trials repeat them with another augmentation file or another number of ranks"
+    return _leave_out(rows, repeated, reason, warnings)
+
+
+def _leave_out(
+    rows: pd.DataFrame, keys: Iterable[str], reason: str, warnings: list[str]
+) -> pd.DataFrame:
+    """The rows without those of some trials; each of their methods is named in `warnings`."""
+    dropped = rows["key"].isin(list(keys))
+    for method, left in rows[dropped].groupby("method")["key"]:
         warnings.append(
-            f"left out {keys.nunique()} trials of method '{method}' ({len(keys)} rows): newer "
-            "trials repeat them with another augmentation file or another number of ranks"
+            f"left out {left.nunique()} trials of method '{method}' ({len(left)} rows): {reason}"
         )
     return rows[~dropped].reset_index(drop=True)
 
