@@ -135,7 +135,7 @@ def test_the_method_is_listed_and_the_data_set_read(copy: Path) -> None:
 @pytest.mark.slow
 def test_the_figure_passes_the_contract(copy: Path) -> None:
     (contract,) = commands("Add a figure")
-    assert "2 passed" in run(contract, copy)
+    assert "3 passed" in run(contract, copy)
 
 
 def test_method_table_column_schedule_and_logger_pass_the_tests_that_are_shown(copy: Path) -> None:
