@@ -8,6 +8,7 @@ from sweeps.estimate.time_per_trial import share_of_device
 from sweeps.planning.plan import Plan
 from sweeps.planning.trial_status import TrialStatus
 from sweeps.study_file.study import StudySpec
+from sweeps.study_file.unreached_epochs import list_unreached_epochs
 from trainables.storage.store import Store
 
 
@@ -32,7 +33,7 @@ def plan_as_json(
     spec: StudySpec, plan: Plan, status: TrialStatus, *, time_epochs: bool
 ) -> dict[str, Any]:
     """What is to come: per method the trials, those missing, the epochs to train and the hours by
-    device.
+    device; and what is to be noted.
 
     Raises:
         UserError: see `time_per_trial.time_from_timed_epochs`.
@@ -57,4 +58,9 @@ def plan_as_json(
         hours = time.hours(select_missing(status, plan.trials))
         money = None if price is None else hours * price
         devices.append({"device": time.device, "hours": hours, "money": money, "basis": time.basis})
-    return {"methods": methods, "devices": devices, "currency": spec.prices.currency}
+    return {
+        "methods": methods,
+        "devices": devices,
+        "currency": spec.prices.currency,
+        "notes": list_unreached_epochs(spec),
+    }

@@ -71,8 +71,10 @@ def test_a_dry_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         str(tmp_path),
         "--dry-run",
     ]
-    words += ["--set", "prices.per_hour.cpu=2"]
+    words += ["--set", "prices.per_hour.cpu=2", "--set", "retrain.warmup=9"]
     told = tell(capsys, *words)
+    (note,) = told["notes"]
+    assert note.startswith("retrain: a warm-up of 9 epochs does not come to its end")
     assert (
         told["trials"] == told["missing"] == 39
         and told["done"] == 0
