@@ -14,7 +14,7 @@ from pruning.double_precision import DoublePrecision
 from pruning.masks import Masks, prunable
 from pruning.weight_uses import plain_kernels
 
-TINY = 1e-3  # at most so large is what is added to a divisor lest it be 0
+TINY = 1e-3  # a divisor is kept from 0 by at most this
 TRIES = 3  # pairs of images; one decides, unless it happens to fall on equal logits
 
 
@@ -27,7 +27,7 @@ def is_connected(model: nn.Module, masks: Masks, image: tuple[int, int, int]) ->
     """Whether some path of kept weights leads from the input to an output.
 
     Decided by trying, in float64 on the CPU, on a copy in which every kept weight is random and no
-    activation is flat anywhere: the logits of two random images are then equal, bit for bit, where
+    activation is flat anywhere: the logits of two random images are then equal, or both NaN, where
     no path leads from the input to them, and only there. So normalisation, gates and attention need
     no rules of their own. An emptied shortcut does no harm beside a path that is connected; what an
     emptied layer leaves behind it, be it 0 or, after a sigmoid, 0.5, is no path.

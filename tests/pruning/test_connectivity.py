@@ -1,5 +1,7 @@
 """Connectedness: the logits can depend on the input over kept weights, whatever the network."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -37,46 +39,22 @@ class Encoder(nn.Module):
         return logits
 
 
-class OwnTensors(nn.Module):
-    """Makes tensors in float32 whatever the weights are."""
+class Between(nn.Module):
+    """A function of the features between two linear layers."""
 
-    def __init__(self) -> None:
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.first, self.last = nn.Linear(192, 8), nn.Linear(8, 5)
+        self.first, self.last, self.function = nn.Linear(192, 8), nn.Linear(8, 5), function
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.last(self.first(x.flatten(1)) @ torch.eye(8))
-        return logits
-
-
-class UnitVectors(nn.Module):
-    """Attention by cosines, as in Swin v2: what comes in is divided by its length."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.last = nn.Linear(192, 8), nn.Linear(8, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.last(nn.functional.normalize(self.first(x.flatten(1)), dim=1))
-        return logits
-
-
-class Roots(nn.Module):
-    """Takes the root of what a ReLU leaves, which a leaky one makes negative."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.last = nn.Linear(192, 8), nn.Linear(8, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.last(self.first(x.flatten(1)).relu().sqrt())
+        logits: Tensor = self.last(self.function(self.first(x.flatten(1))))
         return logits
 
 
 NETWORKS_OF_ALL_KINDS = {
-    "unit vectors": UnitVectors(),
-    "roots": Roots(),
-    "tensors of its own": OwnTensors(),
+    "unit vectors": Between(nn.functional.normalize),  # as the cosines of Swin v2's attention
+    "roots": Between(lambda x: x.relu().sqrt()),  # of what a leaky ReLU would make negative
+    "tensors of its own": Between(lambda x: x @ torch.eye(8)),  # in float32 whatever x is
     "sigmoid": around(nn.Conv2d(8, 8, 1), nn.Sigmoid(), nn.Conv2d(8, 8, 1)),
     "group norm": around(nn.Conv2d(8, 8, 1), nn.GroupNorm(2, 8), nn.ReLU()),
     "group norm of one group": around(nn.Conv2d(8, 8, 1), nn.GroupNorm(1, 8), nn.Sigmoid()),
