@@ -24,7 +24,7 @@ RAW: dict[str, Any] = {
     "dataset": "digits",
     "model": "mlp",
     "method": "synflow",
-    "recipe": {"epochs": 3, "batch": 256, "lr": 0.05, "augment": "none"},
+    "recipe": {"epochs": 3, "batch": 256, "lr": 0.05, "augment": "none", "precision": "fp32"},
     "sparsities": [0.9, 0.95],
     "space": {
         "iterations": {"log_range": [1, 50]},

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.test_prune_your_network import draw_photos, train_network
+from tests.test_prune_your_network import NETWORK, draw_photos, train_network
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "docs" / "colab.ipynb"
@@ -124,6 +124,7 @@ def test_a_checkpoint_is_pruned_three_ways_and_ends_as_an_onnx_file(tmp_path: Pa
     shutil.make_archive(str(tmp_path / "photos"), "zip", tmp_path, "photos")
     settings = {
         "REPOSITORY": checkout(tmp_path / "repository").as_uri(),
+        "MODEL": NETWORK,
         "WEIGHTS": str(tmp_path / "trained.pth"),
         "PHOTOS": str(tmp_path / "photos.zip"),
         "IMAGE_SIZE": 64,

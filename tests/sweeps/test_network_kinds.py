@@ -135,6 +135,7 @@ def test_a_study_over_all_of_them_names_each_network_that_cannot_be_pruned() -> 
     check_trials(study, [trial.spec for trial in make_plan(study).trials])
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.slow
 def test_ten_kinds_in_one_study_from_the_command_line(tmp_path: Path) -> None:
     """Either one line before anything runs, or rows whose zeros are in the networks."""

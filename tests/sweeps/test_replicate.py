@@ -69,6 +69,7 @@ def test_a_page_that_fails_is_one_line(tmp_path: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().out.startswith("warning: the page was not made: error: ")
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.slow
 def test_it_runs_a_study_writes_its_page_and_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

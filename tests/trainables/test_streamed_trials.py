@@ -309,7 +309,7 @@ def run_until(after: int, arguments: list[str], starter: subprocess.Popen[str]) 
 def test_three_thousand_files_in_all_modes_and_killed_with_any_number_of_workers(
     tmp_path: Path, starter: subprocess.Popen[str]
 ) -> None:
-    """Killed once with one worker process and three times with two."""
+    """Killed once with one worker process and twice with two."""
     folder = write_jpeg_folder(tmp_path / "jpegs", train=2700, test=300, classes=50)
     cache = folder.with_name("cache")
     resident, mapped, streamed = (make(folder, cache, images=mode, workers=2) for mode in MODES)
@@ -320,7 +320,7 @@ def test_three_thousand_files_in_all_modes_and_killed_with_any_number_of_workers
     whole = run_until(10**9, [str(folder), str(tmp_path / "whole"), "mapped", "0"], starter)
     (row,) = json.loads(whole)
     assert row["test_top1"] > 2  # one of 50 classes, by chance
-    for workers, kills in (("1", [11]), ("2", [8, 11, 15])):
+    for workers, kills in (("1", [11]), ("2", [8, 15])):
         arguments = [str(folder), str(tmp_path / f"killed{workers}"), "streamed", workers]
         for after in kills:  # batches since the last kill, of 52
             run_until(after, arguments, starter)
@@ -352,11 +352,11 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_a_trial_on_six_gigabytes_of_pixels_in_a_process_of_one_and_a_half(
+def test_a_trial_on_three_gigabytes_of_pixels_in_a_process_of_one_and_a_half(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Preparing the data set and training on it with two workers, each of which has as little."""
-    side, count = 450, 10_000  # 6.07 GB decoded
+    side, count = 450, 5_000  # 3.04 GB decoded
     kinds = write_jpeg_folder(
         tmp_path / "kinds", train=40, test=4, classes=4, least=side, most=side
     )
@@ -377,6 +377,6 @@ def test_a_trial_on_six_gigabytes_of_pixels_in_a_process_of_one_and_a_half(
     )
     assert run.returncode == 0, run.stderr
     images, epochs, peak = map(int, run.stdout.split())
-    assert images > 8000 and epochs == 1 and peak < 1_500_000_000
+    assert images > 4000 and epochs == 1 and peak < 1_500_000_000
     with capsys.disabled():
         print(f" peak memory {peak / 1e9:.2f} GB with two workers")

@@ -11,13 +11,7 @@ everywhere: its last bits show that learning rates are rounded to fp32 since dec
 
 import functools
 import hashlib
-import os
-import signal
-import subprocess
-import sys
-from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -120,22 +114,3 @@ def assert_as_before(
         wanted = lasting(name, other, exactly=exactly)
         differing = {name: (one[name], was) for name, was in wanted.items() if one[name] != was}
         assert not differing, ("bit for bit" if exactly else "within tolerances", differing)
-
-
-def call(script: ModuleType, *words: str) -> str:
-    """Run a command to its end with a Ray cluster of its own; what it printed."""
-    running = subprocess.Popen(
-        [sys.executable, str(script.__file__), *words, "--address", "local"],
-        env={**os.environ, "PYTHONPATH": str(WRITTEN)},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        told, _ = running.communicate(timeout=400)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(running.pid, signal.SIGKILL)
-    assert running.returncode == 0, told
-    return told

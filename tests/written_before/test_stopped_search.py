@@ -21,7 +21,7 @@ from sweeps.search.search_spec import SearchSpec, build_search
 from sweeps.study_file.study import build_study
 from sweeps.study_file.study_reader import read_study_file
 from tests import tuneless
-from tests.written_before.as_before import ALIKE, WRITTEN, assert_as_before, call, table
+from tests.written_before.as_before import ALIKE, WRITTEN, assert_as_before, table
 from trainables.storage.store import Store
 from trainables.trial import Trial
 
@@ -107,14 +107,3 @@ def test_a_stopped_search_goes_on_to_the_candidates_and_the_best_it_had(
     for trial in make_plan(made).trials:
         Trial(trial.spec, make_environment(made, below)).run()
     assert_search_as_before(folder, spec)
-
-
-@pytest.mark.usefixtures("one_worker")
-@pytest.mark.slow
-def test_the_command_finishes_a_stopped_search_and_confirms_its_best(
-    copy: Callable[[str], Path],
-) -> None:
-    folder = copy("search")
-    told = call(synflow_search, "--search", str(WRITTEN / "search.yaml"), "--out", str(folder))
-    assert "continuing: " in told and "confirming the best with seeds 1" in told
-    assert_search_as_before(folder, read_search())

@@ -12,7 +12,7 @@ from sweeps import full_study
 from sweeps.cli.study_launch import make_environment
 from sweeps.planning.plan import Plan
 from sweeps.planning.trial_status import read_trial_status
-from tests.written_before.as_before import WRITTEN, assert_as_before, call, read_study, table
+from tests.written_before.as_before import WRITTEN, assert_as_before, read_study, table
 from trainables.storage.store import Store
 from trainables.trial import Trial
 
@@ -76,19 +76,4 @@ def test_every_stopped_trial_goes_on_from_its_checkpoint_to_the_rows_it_had(
         trial.run()
         rows = table(folder, "rows", key)
         assert rows[-1]["attempts"] == (2 if names[key] in STOPPED else 1), names[key]
-    assert_study_as_before(folder, plan)
-
-
-@pytest.mark.usefixtures("one_worker")
-@pytest.mark.slow
-def test_the_command_finishes_a_stopped_study(copy: Callable[[str], Path]) -> None:
-    folder = copy("half_done")
-    told = call(full_study, "--study", str(WRITTEN / "study.yaml"), "--out", str(folder))
-    assert (
-        told.startswith("continuing: 2 of 9 trials done, 7 to run") and "9 of 9 trials done" in told
-    )
-    _, plan = read_study()
-    attempts = {key: table(folder, "rows", key)[-1]["attempts"] for key in plan.by_key}
-    continued = [plan.by_key[key].spec for key in attempts if attempts[key] == 2]
-    assert {(spec.method, spec.recipe.optimizer) for spec in continued} == set(STOPPED)
     assert_study_as_before(folder, plan)

@@ -5,12 +5,16 @@ from torch import nn
 from benchmarks.networks import NETWORKS
 
 SIZES: dict[str, int] = NETWORKS
-# More than 50 million weights, in layers that smaller networks here have, too; the command that
-# makes the table proves these as it does the others.
-LARGE = {
-    *("torchvision:alexnet", "torchvision:vgg11_bn", "torchvision:wide_resnet50_2"),
-    *("torchvision:vit_b_32", "timm:vgg11_bn"),
-}
+# One network of every kind of layer and joint; what the others are made of is in these, too. The
+# command that makes the table proves them all.
+OF_EVERY_KIND = (
+    *("torchvision:mobilenet_v2", "torchvision:squeezenet1_1", "torchvision:densenet121"),
+    *("torchvision:googlenet", "torchvision:shufflenet_v2_x0_5", "torchvision:regnet_x_400mf"),
+    *("torchvision:mobilenet_v3_small", "torchvision:efficientnet_b0", "torchvision:convnext_tiny"),
+    *("timm:resnet10t", "timm:repvgg_a0", "timm:dla34", "timm:skresnet18", "timm:seresnet18"),
+    *("timm:hrnet_w18_small", "timm:nf_resnet26", "timm:mixer_s32_224"),
+    "timm:vit_tiny_patch16_224",
+)
 
 
 def small_swin(image: tuple[int, int, int], classes: int) -> nn.Module:

@@ -28,7 +28,7 @@ from pruning.structured.structure_proof import (
 )
 from pruning.user_error import UserError
 from tests.networks import forward_passes
-from tests.pruning.structured.library_networks import LARGE, SIZES
+from tests.pruning.structured.library_networks import OF_EVERY_KIND, SIZES
 from tests.pruning.structured.networks_to_cut import random_plan
 
 torch.set_num_threads(1)
@@ -44,8 +44,7 @@ EVERY = [
     SWIN,
     *(
         name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
-        for name in SIZES
-        if name not in LARGE
+        for name in OF_EVERY_KIND
     ),
 ]
 

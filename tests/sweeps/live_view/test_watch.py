@@ -103,7 +103,8 @@ def test_without_a_terminal_there_is_no_live_view(
         assert view is None
 
 
-@pytest.mark.slow  # two short studies on Ray, and their reports
+@pytest.mark.usefixtures("one_worker")
+@pytest.mark.slow  # a short study on Ray, and its report
 def test_a_watched_study_writes_plain_lines_into_a_log_and_is_told_as_json(tmp_path: Path) -> None:
     words = [
         "--preset",

@@ -15,6 +15,7 @@ from sweeps.planning import model_check, network_probe
 from sweeps.planning.network_probe import check_networks, check_trials, find_obstacle
 from sweeps.planning.plan import make_plan
 from sweeps.study_file.study import StudySpec, build_study
+from tests.networks.registry_networks import DEEPER
 from trainables.data.data_size import KNOWN
 from trainables.trial_spec import TrialSpec
 
@@ -258,6 +259,7 @@ def test_the_projects_networks_are_planned_without_torch() -> None:
     [
         name if name in ("resnet8", "simple_cnn") else pytest.param(name, marks=pytest.mark.slow)
         for name in dict.fromkeys(name for name, _, _ in sizes.COSTS)
+        if name not in DEEPER
     ],
 )
 def test_the_projects_networks_are_fit_for_all_methods(

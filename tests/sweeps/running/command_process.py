@@ -18,7 +18,7 @@ STUDY: dict[str, Any] = {
     "name": "small",
     "dataset": "digits",
     "model": "mlp",
-    "recipe": {"epochs": 2, "batch": 128, "lr": 0.05},
+    "recipe": {"epochs": 2, "batch": 128, "lr": 0.05, "precision": "fp32"},
     "methods": ["magnitude"],
     "sparsities": [0.5],
     "seeds": [0],

@@ -113,13 +113,14 @@ def test_sigterm_while_ray_starts_is_an_interruption(tmp_path: Path, start: Star
     wait_for(lambda: not marked(str(running.pid)))
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.slow
 def test_a_trial_goes_on_while_listings_lag(tmp_path: Path, start: Start) -> None:
     """No listing shows a file before it is ten minutes old, and a trial's process is killed. The
     network writes down every batch that it sees."""
     (tmp_path / "lag").write_text("600")
     (tmp_path / "probe").mkdir()
-    recipe = {**STUDY["recipe"], "epochs": 20}
+    recipe = {**STUDY["recipe"], "epochs": 10}
     change = {"methods": ["synflow"], "checkpoint_seconds": 0.5, "recipe": recipe}
     plan = write(tmp_path, model="tests.chaos.probe:net", **change)
     running = start(

@@ -58,14 +58,15 @@ def rows(store: Store, key: str) -> list[dict[str, Any]]:
     return list(parquet_tables.decode_table("rows", store.read(f"rows/{key}.parquet")).to_pylist())
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.slow
 def test_a_search_is_killed_continued_and_confirmed(tmp_path: Path) -> None:
     changes: dict[str, Any] = {
         "model": "resnet8",
-        "recipe": {"epochs": 3, "batch": 128, "lr": 0.05, "augment": "none"},
+        "recipe": {**RAW["recipe"], "epochs": 2, "batch": 128},
         "sparsities": [0.98],
         "space": {
-            "iterations": {"choices": [1, 2, 5, 10, 20, 40]},
+            "iterations": {"choices": [1, 5, 20]},
             "schedule": {"choices": ["exponential", "linear"]},
         },
         "strategy": "grid",
@@ -83,7 +84,7 @@ def test_a_search_is_killed_continued_and_confirmed(tmp_path: Path) -> None:
                 if candidate.ended is not None
             ]
         )
-        < 4
+        < 2
     ):
         assert first.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
@@ -109,8 +110,7 @@ def test_a_search_is_killed_continued_and_confirmed(tmp_path: Path) -> None:
 
     candidates = read_candidates(Store.at(out))
     assert (
-        plain(candidates) == plain(undisturbed.candidates.all)
-        and len(ended) < len(candidates) == 12
+        plain(candidates) == plain(undisturbed.candidates.all) and len(ended) < len(candidates) == 6
     )
     assert {candidate.outcome for candidate in candidates} == {"done", "disconnected"}
     store = Store.at(out)
@@ -128,10 +128,11 @@ def test_a_search_is_killed_continued_and_confirmed(tmp_path: Path) -> None:
     assert sorted({trial.spec.seed for trial in make_plan(confirmed).trials}) == [1, 2]
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.slow
 def test_members_of_a_population_are_what_their_keys_say(tmp_path: Path) -> None:
     changes: dict[str, Any] = {
-        "recipe": {"epochs": 4, "batch": 256, "lr": 0.05, "augment": "none"},
+        "recipe": {**RAW["recipe"], "epochs": 4},
         "space": {
             "recipe.lr": {"log_range": [0.001, 0.3]},
             "recipe.weight_decay": {"choices": [0.0, 0.001]},
