@@ -31,7 +31,7 @@ def test_a_study_survives_the_death_of_everything_once() -> None:
     """Run for every change by .ci/run."""
     kinds = "trial killed,trial terminated,checkpoint damaged,node killed,driver killed"
     code, told = run(
-        "--faults", "5", "--stores", "local", "--kinds", kinds, "--epochs", "4", "--seeds", "1"
+        "--faults", "5", "--stores", "local", "--kinds", kinds, "--epochs", "6", "--seeds", "1"
     )
     assert code == 0, told
     for kind in kinds.split(","):

@@ -31,7 +31,7 @@ STUDY: dict[str, Any] = {
     "retrain": {"epochs": 2},
     "methods": ["magnitude", "synflow", {"lottery_ticket": {"levels": 2, "rewind_to": 1}}],
     "sparsities": [0.9],
-    "seeds": [0, 1],
+    "seeds": [0],
     "checkpoint_seconds": 0,
 }
 

@@ -288,13 +288,12 @@ def test_damaged_rows_and_damaged_dense_weights_are_made_anew_within_one_launch(
         assert table(tmp_path / "out", name, plan) == table(undisturbed / "out", name, plan)
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.slow
 def test_a_second_driver_is_refused_and_the_first_is_not_disturbed(
     tmp_path: Path, clean: list[subprocess.Popen[str]]
 ) -> None:
-    write(
-        tmp_path, methods=["random"], seeds=[0], resources={"cpus_per_trial": 2}
-    )  # one worker: less to start
+    write(tmp_path, model="mlp", methods=["random"], seeds=[0])
     clean.append(start(tmp_path))
     store = Store.at(tmp_path / "out")
     wait_for(lambda: store.exists("lease.json"))

@@ -146,7 +146,7 @@ def test_a_worker_that_is_ended_for_want_of_memory_while_it_trains_goes_on_elsew
 
     (tmp_path / "meminfo").touch()
     pretend(2**23)
-    plan = write(tmp_path, recipe={**STUDY["recipe"], "epochs": 300}, checkpoint_seconds=0.5)
+    plan = write(tmp_path, recipe={**STUDY["recipe"], "epochs": 150}, checkpoint_seconds=0.5)
     running = start(shell=PRETEND_MEMORY, RAY_memory_monitor_refresh_ms="100")
     store = Store.at(tmp_path / "out")
     wait_for(lambda: store.list("checkpoints", ".pt"))

@@ -65,6 +65,6 @@ def test_a_process_on_a_gpu_computes_exactly_and_takes_its_share(tmp_path: Path)
 def test_a_trial_that_wants_more_than_its_share_fails_itself(tmp_path: Path) -> None:
     with PretendedGpu(memory=10 * 2**30):
         process.set_up_gpu(sharing=4, deterministic=False)
-        torch.empty(2**30, dtype=torch.uint8, device="cuda")
+        torch.empty(2**26, dtype=torch.uint8, device="cuda")
         with pytest.raises(torch.OutOfMemoryError):
             torch.empty(3 * 2**30, dtype=torch.uint8, device="cuda")
