@@ -185,7 +185,7 @@ def _set_cost_axis(axes: Axes, places: dict[tuple[float, int], float], *, last: 
             labelled.append(float(str(cost)))
     names = [f"{cost:.3g}" if last else "" for cost in labelled]
     axes.set_xticks([float(middles[cost]) for cost in labelled], names)
-    for before, after in zip(final, first[1:], strict=False):
+    for before, after in zip(final, first.iloc[1:], strict=False):
         axes.axvline((before + after) / 2, color="0.88", linewidth=0.7, zorder=0.5)
     axes.set_xlim(-1, width - 1)
     axes.grid(True, axis="y")

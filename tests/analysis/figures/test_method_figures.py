@@ -119,6 +119,9 @@ def test_training_cost_counts_the_dense_training(tmp_path: Path, kept: list[Figu
     assert epochs == {"dense": 12.0, "magnitude": 18.0, "synflow": 12.0}
     (axes,) = kept[0].axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["12", "18"]
+    marks = sorted(float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() != "None")
+    (border,) = (line.get_xdata()[0] for line in axes.lines if line.get_color() == "0.88")
+    assert len(marks) == 3 and marks[1] < border < marks[2], "between the groups of equal cost"
     check_labels(kept[0])
 
 
