@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -84,8 +85,9 @@ def test_all_parts_start_without_the_packages_that_they_do_not_need() -> None:
 @pytest.mark.slow
 def test_all_parts_run_without_those_packages(tmp_path: Path) -> None:
     """In the smallest form, on a CPU; processes that a part starts lack the packages, too."""
-    if not shutil.which(os.environ.get("CXX", "g++")):
-        pytest.skip("a part compiles, and there is no C++ compiler")
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+    if not (shutil.which(os.environ.get("CXX", "g++")) and headers.exists()):
+        pytest.skip("a part compiles, and there is no C++ compiler, or Python's headers are absent")
     write_dataset(tmp_path / "cifar10", train=300, test=50, shape=(32, 32, 3))
     (tmp_path / "absent").mkdir()
     # By the finder, since None among the modules is a module to pyarrow's compiled code.
