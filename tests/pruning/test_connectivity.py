@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from models.model_registry import build_model
 from pruning.connectivity import emptied_layers, is_connected
 from pruning.masks import all_kept
-from tests.pruning.structured.library_networks import OF_EVERY_KIND, SIZES
+from tests.pruning.structured.library_networks import OF_EVERY_KIND, SIZES, SWIN
 
 IMAGE = (3, 8, 8)
 
@@ -85,9 +85,9 @@ def test_a_healthy_network_is_connected_and_one_with_an_emptied_layer_is_not(kin
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OF_EVERY_KIND)
+@pytest.mark.parametrize("name", [*OF_EVERY_KIND, SWIN])
 def test_networks_of_libraries_are_connected_until_an_end_is_empty(name: str) -> None:
-    image = (3, SIZES[name], SIZES[name])
+    image = (3, SIZES.get(name, 64), SIZES.get(name, 64))
     torch.manual_seed(0)
     model = build_model(name, image=image, classes=10)
     masks = all_kept(model)

@@ -10,6 +10,7 @@ from pruning.structured.channel_groups import find_groups
 from pruning.structured.keep_plan import join_plans
 from pruning.structured.narrow import narrow, widen
 from pruning.structured.shrink import shrink, zeroed
+from tests.pruning.structured.library_networks import SWIN
 
 IMAGE = (2, 8, 8)
 
@@ -89,7 +90,7 @@ KINDS = ["group_norm_cat", "attention", "depthwise_se"]
 
 
 SWINS = {
-    "small_swin": "tests.pruning.structured.library_networks:small_swin",
+    "small_swin": SWIN,
     "swin_t": "torchvision:swin_t",
 }
 

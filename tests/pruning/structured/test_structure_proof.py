@@ -28,13 +28,12 @@ from pruning.structured.structure_proof import (
 )
 from pruning.user_error import UserError
 from tests.networks import forward_passes
-from tests.pruning.structured.library_networks import OF_EVERY_KIND, SIZES
+from tests.pruning.structured.library_networks import OF_EVERY_KIND, SIZES, SWIN
 from tests.pruning.structured.networks_to_cut import random_plan
 
 torch.set_num_threads(1)
 
 NONE = {"timm:nf_resnet26"}  # its filters are standardised over their inputs
-SWIN = "tests.pruning.structured.library_networks:small_swin"
 # Of each kind one: cat, shuffle, groups, gates, heads and windows (these in a small swin).
 QUICK = (
     *("torchvision:squeezenet1_1", "torchvision:shufflenet_v2_x0_5"),
